@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Everything the daemon ever asks of the kernel, as one list of operations.  Answered by helper
+ * processes (host/) or by the made-up machine (machine/); the caller cannot tell which.
+ *
+ * A request never blocks: its answer comes later on the loop.  Every request has a deadline; past it the
+ * answer is -ETIMEDOUT with the attribute's name, the GPU counts as stuck, further requests to it
+ * are answered -EBUSY at once, and HOST_EVENT_UNSTUCK tells when the late answer came or its
+ * helper ended. */
+#pragma once
+
+#include "core/facts.h"
+
+enum host_op {
+	HOST_SCAN,	    /* all Intel GPUs → facts[] */
+	HOST_READ,	    /* one GPU → facts[0]; -ENODEV when it is gone */
+	HOST_HOLDERS,	    /* who has VFs of the GPU open → holders[] */
+	HOST_SET_AUTOPROBE, /* value 0 or 1 */
+	HOST_SET_NUMVFS,    /* value; refuses with -EBUSY and holders[] when a VF is held, checked directly
+			     * before the write; answers with the number read back in value */
+	HOST_SET_VF_ATTR,   /* vf, attribute ("vram_quota", "exec_quantum_ms", "preempt_timeout_us"), value; answers
+			     * with the value read back */
+	HOST_SET_PF_ATTR,   /* attribute, value: the PF's own scheduling values */
+	HOST_BIND_VFIO,	    /* vf: driver_override = vfio-pci, unbind what is there, probe, check */
+	HOST_UNBIND,	    /* vf: clears the override, unbinds */
+	HOST_WAIT_CLOSED,   /* vf: answers once no process has it open, at the latest at the deadline */
+	HOST_RESET_VF,	    /* vf: function-level reset; -EBUSY with holders[] when it is held */
+	HOST_PROBE_VF,	    /* vf: answers with facts[0] of its GPU; -EIO when the function does not answer
+			     * configuration reads */
+	HOST_OP_MAX,
+};
+DECLARE_ENUM_TABLE(host_op, enum host_op);
+
+struct host_request {
+	enum host_op op;
+	struct pci_address gpu; /* always the PF; ignored by HOST_SCAN */
+	unsigned vf;		/* from 1; 0 where the op takes none */
+	const char *attribute;
+	uint64_t value;
+	uint64_t deadline_usec; /* from now; 0 = the op's default (host_op_deadline()) */
+};
+
+/* Borrowed by the callback. */
+struct host_reply {
+	int r; /* 0 or negative errno */
+	char *attribute; /* the file that answered so, for messages: "sriov_numvfs" */
+	char *message;	 /* more than the errno says, or NULL */
+	struct known value;
+	struct gpu_facts **facts;
+	size_t n_facts;
+	struct vf_holder *holders;
+	size_t n_holders;
+};
+
+void host_reply_done(struct host_reply *reply);
+
+typedef void (*host_reply_fn)(void *userdata, const struct host_reply *reply);
+
+enum host_event_type {
+	HOST_EVENT_CHANGED, /* something about this GPU or one of its VFs changed: read it again */
+	HOST_EVENT_REMOVED, /* the PF is gone */
+	HOST_EVENT_RESCAN,  /* events were lost, or a new GPU: scan everything */
+	HOST_EVENT_STUCK,   /* a request passed its deadline; attribute says where */
+	HOST_EVENT_UNSTUCK,
+	HOST_EVENT_MAX,
+};
+
+struct host_event {
+	enum host_event_type type;
+	struct pci_address gpu;
+	const char *attribute;
+};
+
+typedef void (*host_event_fn)(void *userdata, const struct host_event *event);
+
+/* First member of each implementation. */
+struct host {
+	const struct host_ops *ops;
+	host_event_fn on_event; /* set by the manager before the first request */
+	void *userdata;
+};
+
+struct host_ops {
+	const char *name;
+	/* Starts what watches for changes.  Returns 0 or a negative errno. */
+	int (*start)(struct host *host);
+	/* Queues a request: copies it; fn runs exactly once, later, on the loop.  Returns 0 or a negative
+	 * errno, and then fn never runs. */
+	int (*request)(struct host *host, const struct host_request *request, host_reply_fn fn,
+		       void *userdata);
+	void (*free)(struct host *host);
+};
+
+uint64_t host_op_deadline(enum host_op op); /* µs */
+
+/* The wire form, shared by helper and machine: {"op":"set-numvfs","gpu":"0000:03:00.0","value":4} and
+ * {"r":-16,"attribute":"sriov_numvfs","message":…,"value":…,"facts":[…],"holders":[…]}. */
+json_t *host_request_to_json(const struct host_request *request); /* returns new */
+/* ret->attribute is borrowed from json. Strict: unknown op or attribute = -EINVAL. */
+int host_request_from_json(const json_t *json, struct host_request *ret);
+json_t *host_reply_to_json(const struct host_reply *reply);
+int host_reply_from_json(const json_t *json, struct host_reply *ret);
+
+/* The real one: helper processes.  sysfs_root NULL = "/sys"; helper is the path of our own binary
+ * (NULL = /proc/self/exe).  event is an sd_event, borrowed. */
+struct sd_event;
+int host_helper_new(struct sd_event *event, const char *helper, const char *sysfs_root,
+		    struct host **ret);
+
+/* The helper's own main: `gpuvfd --helper`; speaks the wire form on descriptor 3, one line each way. */
+int host_helper_main(int fd, const char *sysfs_root);
+
+static inline struct host *host_free(struct host *host)
+{
+	if (host)
+		host->ops->free(host);
+	return NULL;
+}
