@@ -100,6 +100,9 @@ struct hypervisor_ops {
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
 
+/* 0 when the request has what its op needs: a uuid, live or config, a command; else -EINVAL. */
+int hv_request_check(const struct hv_request *request);
+
 /* Wire form for the made-up machine. */
 json_t *hv_request_to_json(const struct hv_request *request);
 int hv_request_from_json(const json_t *json, struct hv_request *ret); /* strings borrowed from json */
