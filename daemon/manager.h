@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager as rpc/ and main.c see it: one function per method, each answered exactly once through
+ * its reply, now or later.  A reply that tells of a change comes only after the change was committed.
+ * Everything runs on the loop's thread. */
+#pragma once
+
+#include "lib/jsonrpc.h"
+#include "policy/policy.h"
+
+struct host;
+struct hypervisor;
+struct manager;
+struct sd_event;
+struct store;
+
+/* ---- Set-up ------------------------------------------------------------------------------------ */
+
+struct manager_options {
+	struct sd_event *event;	       /* borrowed */
+	struct host *host;	       /* borrowed: outlives the manager */
+	struct hypervisor *hypervisor; /* borrowed */
+	struct store *store;	       /* borrowed */
+	const char *state_dir;
+	const char *policy_dir;
+	const char *policy_fallback;
+	const json_t *config; /* the configuration with defaults filled in, borrowed */
+	bool simulated;
+	uid_t own_uid;
+	gid_t socket_gid; /* (gid_t)-1 = none */
+};
+
+/* Loads state and policy.  A bad policy at start is logged and the daemon runs with none of its rules (nothing is
+ * cut, nobody but root may act) rather than not at all.  Returns 0 or a negative errno. */
+int manager_new(const struct manager_options *options, struct manager **ret);
+/* First scan of the host, then READY through `on_ready`; libvirt is asked only after that. */
+int manager_start(struct manager *m, void (*on_ready)(void *userdata), void *userdata);
+struct manager *manager_free(struct manager *m);
+DEFINE_CLEANUP(struct manager *, manager_free);
+
+/* ---- Answers ------------------------------------------------------------------------------------ */
+
+/* Embedded by whoever waits for an answer; it must live until done ran. */
+struct reply {
+	/* Takes result; error is NULL on success.  Called exactly once. */
+	void (*done)(struct reply *reply, json_t *result, const struct rpc_error *error);
+	char *request_key;  /* "UID/REQUEST_ID" of a mutating call that gave one, else NULL; owned */
+	char *request_body; /* hash of method and params that came with it; owned */
+};
+
+void reply_result(struct reply *reply, json_t *result); /* takes result; NULL = out of memory */
+void reply_error(struct reply *reply, const struct rpc_error *error);
+void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, ...) _printf_(3, 4);
+
+/* For a mutating call with a request_id: sets reply's request members.  Returns true when the call needs no
+ * handler any more, because the same request was answered before (the first answer is given again), is still
+ * being answered, or came with another body (conflict). */
+bool manager_request_seen(struct manager *m, const struct caller *caller, const char *request_id,
+			  const char *method, const json_t *params, struct reply *reply);
+
+/* Sets caller->role (and name) from uid and gids by the policy in force. */
+void manager_caller_update(struct manager *m, struct caller *caller);
+
+/* ---- Events -------------------------------------------------------------------------------------- */
+
+struct manager_event {
+	uint64_t seq;
+	const char *type;     /* "gpu.changed" … (interface §3) */
+	const json_t *json;   /* {seq, at, type, subject, …}, borrowed */
+	bool owned;	      /* a job's or operation's: only its owner and operators see the details */
+	uid_t owner;
+	const json_t *public_json; /* what others see of an owned event; NULL = nothing */
+};
+
+typedef void (*manager_event_fn)(void *userdata, const struct manager_event *event);
+
+/* Observers are told after the commit, in order of seq.  Returns an id for unsubscribe, or a negative errno. */
+int manager_subscribe(struct manager *m, manager_event_fn fn, void *userdata);
+void manager_unsubscribe(struct manager *m, int id);
+uint64_t manager_event_next(const struct manager *m); /* the seq that the next event will have */
+/* Calls fn for kept events with seq ≥ since.  Returns the first seq that is still kept. */
+uint64_t manager_events_replay(struct manager *m, uint64_t since, manager_event_fn fn,
+			       void *userdata);
+
+/* ---- Parameters ------------------------------------------------------------------------------------
+ * Filled by the field tables of rpc/; strings may be NULL when the member was absent. */
+
+struct none_params {
+	char unused;
+};
+
+struct page_params { /* part of every list; after is the opaque `next` of the page before */
+	uint64_t limit; /* 0 = 500; at most 1000 */
+	char *after;
+};
+
+struct gpu_list_params {
+	struct page_params page;
+	char *gpu;
+	int state; /* enum gpu_state, -1 = any */
+};
+
+struct name_params { /* gpu.get {gpu}, vf.get {vf}, vm.get {vm}, operation.get {operation} … */
+	char *name;
+};
+
+struct gpu_plan_params {
+	char *gpu;	/* name or address */
+	json_t *layout; /* see policy/layout.h; NULL = the wanted one (policy's, or the last manual) */
+};
+
+struct gpu_apply_params {
+	char *gpu;
+	json_t *layout;
+	char *plan;    /* hash that gpu.plan gave */
+	bool policy;   /* drop the manual layout, take the policy's */
+	bool drain;    /* wait until holders have left */
+	bool yes_display;
+	uint64_t wait_usec; /* member wait_seconds; 0 = answer at once */
+};
+
+struct vf_list_params {
+	struct page_params page;
+	char *gpu;
+	int state; /* enum vf_state, -1 */
+	char *profile;
+	char *vm;
+};
+
+enum assign_mode { ASSIGN_AUTO, ASSIGN_LIVE, ASSIGN_CONFIG, ASSIGN_BOTH, ASSIGN_MODE_MAX };
+DECLARE_ENUM_TABLE(assign_mode, enum assign_mode);
+
+struct vf_assign_params {
+	char *vm; /* name or uuid */
+	char *vf; /* "gpu0/vf1" or an address */
+	char *gpu;
+	char *profile;
+	uint64_t vram_bytes; /* 0 = any */
+	bool add;
+	int mode; /* enum assign_mode */
+	uint64_t wait_usec;
+};
+
+struct vf_release_params {
+	char *vf;
+	char *vm;
+	bool all;
+	int mode;
+	bool force;
+	struct known if_epoch;
+	uint64_t wait_usec;
+};
+
+struct vm_list_params {
+	struct page_params page;
+	int state; /* enum vm_state, -1 */
+};
+
+struct policy_check_params {
+	json_t *files; /* [{name, text}] */
+};
+
+struct job_submit_params {
+	json_t *job;
+	bool dry_run;
+};
+
+struct job_list_params {
+	struct page_params page;
+	char *user;  /* NULL = the caller's own, "*" = everybody's */
+	char *queue;
+	int state;   /* enum job_state, -1 */
+	bool ended;  /* with ended ones */
+	uint64_t since_usec; /* submitted at or after, 0 = any */
+};
+
+struct job_logs_params {
+	char *id;
+	int stream;	/* 0 stdout, 1 stderr */
+	uint64_t attempt; /* 0 = the last */
+	uint64_t offset;
+	uint64_t limit; /* bytes, 0 = 64 KiB; at most 256 KiB */
+};
+
+struct job_file_params {
+	char *id;
+	char *path; /* NULL or "" = list the collected files: {items: [{path, size}]} */
+	uint64_t attempt;
+	uint64_t offset;
+	uint64_t limit;
+};
+
+struct job_cancel_params {
+	char *id;
+};
+
+struct operation_list_params {
+	struct page_params page;
+	int state; /* enum operation_state, -1 */
+};
+
+/* ---- Methods ---------------------------------------------------------------------------------------- */
+
+#define MANAGER_METHOD(name, params)                                                               \
+	void manager_##name(struct manager *m, const struct caller *caller,                        \
+			    const struct params *p, struct reply *reply)
+
+MANAGER_METHOD(daemon_status, none_params);
+
+MANAGER_METHOD(gpu_list, gpu_list_params);
+MANAGER_METHOD(gpu_get, name_params);
+MANAGER_METHOD(gpu_plan, gpu_plan_params);
+MANAGER_METHOD(gpu_apply, gpu_apply_params);
+
+MANAGER_METHOD(vf_list, vf_list_params);
+MANAGER_METHOD(vf_get, name_params);
+MANAGER_METHOD(vf_assign, vf_assign_params);
+MANAGER_METHOD(vf_release, vf_release_params);
+MANAGER_METHOD(vf_heal, name_params);
+
+MANAGER_METHOD(vm_list, vm_list_params);
+MANAGER_METHOD(vm_get, name_params);
+MANAGER_METHOD(vm_heal, name_params);
+
+MANAGER_METHOD(profile_list, none_params);
+MANAGER_METHOD(queue_list, none_params);
+
+MANAGER_METHOD(policy_show, none_params);
+MANAGER_METHOD(policy_check, policy_check_params);
+MANAGER_METHOD(policy_reload, none_params);
+
+MANAGER_METHOD(job_submit, job_submit_params);
+MANAGER_METHOD(job_list, job_list_params);
+MANAGER_METHOD(job_get, name_params);
+MANAGER_METHOD(job_logs, job_logs_params);
+MANAGER_METHOD(job_file, job_file_params);
+MANAGER_METHOD(job_cancel, job_cancel_params);
+
+MANAGER_METHOD(operation_list, operation_list_params);
+MANAGER_METHOD(operation_get, name_params);
+MANAGER_METHOD(operation_cancel, name_params);
