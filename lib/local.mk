@@ -5,11 +5,12 @@ libgpuvf_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libgpuvf_a_SOURCES = \
 	lib/base64.c lib/base64.h \
 	lib/clock.c lib/clock.h \
+	lib/edit-distance.c lib/edit-distance.h \
 	lib/enum-table.c lib/enum-table.h \
 	lib/escape.c lib/escape.h \
 	lib/io.c lib/io.h \
 	lib/json.c lib/json.h \
-	lib/json-field.c lib/json-field.h \
+	lib/json-field.c lib/json-field-schema.c lib/json-field.h \
 	lib/json-position.c lib/json-position.h \
 	lib/jsonrpc.c lib/jsonrpc.h \
 	lib/line-buffer.c lib/line-buffer.h \

@@ -41,8 +41,9 @@ int duration_parse(const char *s, uint64_t *ret_usec, const char **ret_hint);
 /* "4.0GiB", "512MiB", "17B": for tables.  Returns buf. */
 const char *size_format(uint64_t bytes, char *buf, size_t size);
 
-/* The largest exact unit, "4GiB" or "6039797760B": reads back to the same number.  Returns buf. */
+/* The largest exact unit, "4GiB" or "6039797761B": reads back to the same number.  Returns buf. */
 const char *size_format_exact(uint64_t bytes, char *buf, size_t size);
 
-/* "1h30m", "20ms", "0s"; at most two units when the table is narrow.  Returns buf. */
+/* "1h30m", "20ms", "0s", "infinity"; all units, or the two largest when buf has no room for
+ * more.  Returns buf. */
 const char *duration_format(uint64_t usec, char *buf, size_t size);
