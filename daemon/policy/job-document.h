@@ -43,8 +43,8 @@ struct job_document {
 	bool hold;
 };
 
-/* In submitted documents files are [{"to", "content" (base64), "mode"?, "from"? (kept for show)}]: the
- * client reads them at submit.  Takes nothing; returns 0 with new *ret, or -EINVAL with fault. */
+/* In submitted documents files are [{"to", "content" (base64), "mode"? (octal text, "0755"), "from"? (kept
+ * for show)}]: the client reads them at submit.  Takes nothing; returns 0 with new *ret, or -EINVAL with fault. */
 int job_document_parse(const json_t *json, struct job_document **ret, struct json_fault *ret_fault);
 
 /* From the stored form (no contents). */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which waiting job starts now, in which VM, on which VF: pure, from a snapshot.  Called by the
+ * manager's pump, which fills the snapshot, acts on the decisions and calls again when something
+ * ended.  Knows no store, no libvirt and no clock.
+ *
+ * Order: queue priority, then the job's own (higher first), then submitted_at, then id (lower first).
+ * Each job takes the VM with the fewest running jobs (then the lower name) that can take it now, and
+ * there the smallest free VF that fits; among equal ones a VF of a GPU that is in use already, then
+ * the lower address, then the lower index.  A job that cannot be placed blocks nobody. */
+#pragma once
+
+#include "lib/pci-address.h"
+#include "policy/policy.h"
+
+#define SCHED_NONE SIZE_MAX
+
+/* Why a job waits.  A closed list; the text beside it has the numbers. */
+enum sched_wait {
+	SCHED_PLACED,	      /* it does not wait */
+	SCHED_WAIT_QUEUE_LIMIT, /* the queue's limit of running jobs */
+	SCHED_WAIT_USER_LIMIT,	/* the queue's limit of running jobs of one user */
+	SCHED_WAIT_NO_VM,	/* no VM is open to this job */
+	SCHED_WAIT_VM_OFF,	/* the open ones do not run */
+	SCHED_WAIT_VM_QUARANTINED,
+	SCHED_WAIT_NO_AGENT, /* … run, but their guest agent does not answer */
+	SCHED_WAIT_VM_BUSY,  /* … have no free slot */
+	SCHED_WAIT_NO_PORT,  /* … have no free PCIe port to plug a VF into */
+	SCHED_WAIT_NO_FIT,   /* no VF that exists has what the job asks for */
+	SCHED_WAIT_VF_BUSY,  /* VFs that fit exist, all in use */
+	SCHED_WAIT_GPU,	     /* … or on a GPU that is draining, being cut again or wedged */
+	SCHED_WAIT_MAX,
+};
+DECLARE_ENUM_TABLE(sched_wait, enum sched_wait);
+
+/* Every VF that exists.  Names are borrowed. */
+struct sched_vf {
+	const char *name; /* "gpu0/vf1" */
+	struct pci_address gpu;
+	unsigned index;
+	enum vf_state state;
+	bool gpu_ready; /* the GPU's state is ready */
+	struct known vram_bytes;
+	const char *profile; /* NULL = made without one */
+	size_t vm;	     /* the VM that holds it: index in vms, or SCHED_NONE */
+	bool has_job;	     /* a job uses it or is about to */
+};
+
+struct sched_vm {
+	const char *name;
+	bool running;
+	bool agent; /* its guest agent answers */
+	bool quarantined;
+	unsigned slots;
+	unsigned used;	/* jobs that are there now */
+	int free_ports; /* −1 = unknown: not a reason to wait */
+	enum vm_vf_mode mode; /* assigned: jobs run on the VFs that the VM holds already */
+};
+
+struct sched_queue {
+	const char *name;
+	unsigned running;
+	unsigned limit_running; /* 0 = none */
+	unsigned limit_running_per_user;
+};
+
+/* Jobs of one user that run in a queue. */
+struct sched_usage {
+	size_t queue;
+	uint32_t uid;
+	unsigned running;
+};
+
+struct sched_job {
+	uint64_t id;
+	size_t queue; /* index in queues */
+	uint32_t uid;
+	unsigned queue_priority;
+	int64_t priority;
+	uint64_t submitted_at;
+	unsigned vfs;	     /* 0 or 1 */
+	uint64_t vram_bytes; /* 0 = the smallest will do */
+	const char *profile; /* NULL = any */
+	const size_t *vms;   /* indexes of the VMs that policy, queue and document open to it */
+	size_t n_vms;
+};
+
+/* Everything is borrowed and left as it is. */
+struct sched_snapshot {
+	const struct sched_job *jobs; /* those that wait, in any order */
+	size_t n_jobs;
+	const struct sched_vm *vms;
+	size_t n_vms;
+	const struct sched_vf *vfs;
+	size_t n_vfs;
+	const struct sched_queue *queues;
+	size_t n_queues;
+	const struct sched_usage *usages;
+	size_t n_usages;
+};
+
+struct sched_decision {
+	size_t job; /* index in the snapshot */
+	enum sched_wait wait;
+	size_t vm;  /* when placed, else SCHED_NONE */
+	size_t vf;  /* when placed on one, else SCHED_NONE */
+	char *text; /* why it waits, with the numbers; NULL when placed */
+};
+
+struct sched_result {
+	struct sched_decision *decisions; /* one for each job, best first */
+	size_t n_decisions;
+	size_t n_placed;
+};
+
+/* Returns 0 with new *ret, or -ENOMEM. */
+int sched_decide(const struct sched_snapshot *snapshot, struct sched_result **ret);
+
+struct sched_result *sched_result_free(struct sched_result *r);
+DEFINE_CLEANUP(struct sched_result *, sched_result_free);
