@@ -38,8 +38,8 @@ static const char *const attribute_names[] = {
 #define TAKES_ATTRIBUTE (1u << 2)
 #define TAKES_NO_GPU (1u << 3)
 
-/* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core sleeps 100 ms
- * to enable and 1 s to disable, and drivers add a reset per VF; a function-level reset may take a
+/* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core sleeps
+ * 100 ms to enable and 1 s to disable, and drivers add a reset per VF; a function-level reset may take a
  * few seconds. */
 static const struct {
 	unsigned takes;
@@ -64,7 +64,7 @@ uint64_t host_op_deadline(enum host_op op)
 	return (unsigned)op < HOST_OP_MAX ? ops[op].deadline_usec : 0;
 }
 
-/* ---- request ------------------------------------------------------------------------------------- */
+/* ---- request --------------------------------------------------------------------------------- */
 
 json_t *host_request_to_json(const struct host_request *request)
 {
@@ -124,7 +124,7 @@ static void request_wire_done(struct request_wire *w)
 	json_fields_done(request_fields, w);
 }
 
-/* Each op takes exactly its members: a superfluous one means that the two sides do not mean the same. */
+/* Each op takes exactly its members: a superfluous one means that the two sides disagree. */
 static bool members_fit(const struct request_wire *w)
 {
 	unsigned takes = ops[w->op].takes;
@@ -172,7 +172,7 @@ int host_request_from_json(const json_t *json, struct host_request *ret)
 	return 0;
 }
 
-/* ---- reply --------------------------------------------------------------------------------------- */
+/* ---- reply ----------------------------------------------------------------------------------- */
 
 void host_reply_done(struct host_reply *reply)
 {
