@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where the daemon's lines go: the journal with fields, or stderr.  Any thread may call; one line is one
- * write, so that lines of several threads do not mix.  Knows nothing of the objects that it names. */
+/* Where the daemon's lines go: the journal with fields, or stderr.  Any thread may call; one line
+ * is one write, so that lines of several threads do not mix.  Knows nothing of what it names. */
 #include "log/log.h"
 
 #include <pthread.h>
