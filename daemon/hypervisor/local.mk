@@ -1,5 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libhypervisor.a
-libhypervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+libhypervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS)
 libhypervisor_a_SOURCES = \
+	daemon/hypervisor/domain-xml.c daemon/hypervisor/domain-xml.h \
 	daemon/hypervisor/hypervisor-message.c daemon/hypervisor/hypervisor-ops.h
+
+EXTRA_DIST += \
+	tests/data/domain-xml/config-q35.xml tests/data/domain-xml/entities.xml \
+	tests/data/domain-xml/hostile-name.xml tests/data/domain-xml/i440fx.xml \
+	tests/data/domain-xml/running-q35.xml
+
+if HAVE_CMOCKA
+HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+HYPERVISOR_TESTS = tests/unit/test-domain-xml tests/unit/test-hypervisor-message
+check_PROGRAMS += $(HYPERVISOR_TESTS)
+TESTS += $(HYPERVISOR_TESTS)
+tests_unit_test_domain_xml_SOURCES = tests/unit/test-domain-xml.c
+tests_unit_test_domain_xml_CPPFLAGS = $(AM_CPPFLAGS) $(LIBXML_CFLAGS)
+tests_unit_test_domain_xml_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_hypervisor_message_SOURCES = tests/unit/test-hypervisor-message.c
+tests_unit_test_hypervisor_message_LDADD = $(HYPERVISOR_TEST_LIBS)
+endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads and writes domain XML with libxml2, which libvirt itself is built on.  No network, no entities, no DTD. */
+#include "hypervisor/domain-xml.h"
+
+#include <ctype.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+
+DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc);
+
+#define NAME_MAX_BYTES 255 /* longer names are cut: they are only shown, the uuid identifies */
+#define ALIAS_MAX_BYTES 100
+#define HOSTDEVS_MAX 1024 /* far above what PCI of one guest can hold */
+#define BUSES_MAX 256
+#define SLOTS 32
+
+bool domain_xml_alias_is_valid(const char *alias)
+{
+	if (strncmp(alias, "ua-", 3) != 0 || strlen(alias) > ALIAS_MAX_BYTES)
+		return false;
+	for (const char *c = alias; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
+			return false;
+	return true;
+}
+
+/* For an attribute in single quotes. */
+static char *escape_attribute(const char *s)
+{
+	static const char *const entities[256] = {
+		['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\''] = "&apos;", ['"'] = "&quot;",
+	};
+	char *out, *p;
+
+	out = p = malloc(strlen(s) * 6 + 1);
+	if (!out)
+		return NULL;
+	for (; *s; s++) {
+		const char *entity = entities[(unsigned char)*s];
+
+		if (entity)
+			p = stpcpy(p, entity);
+		else
+			*p++ = *s;
+	}
+	*p = '\0';
+	return out;
+}
+
+char *domain_xml_hostdev(const struct pci_address *address, const char *alias)
+{
+	_cleanup_free_ char *escaped = NULL, *alias_xml = NULL;
+
+	if (alias) {
+		escaped = escape_attribute(alias);
+		alias_xml = escaped ? xasprintf("<alias name='%s'/>", escaped) : NULL;
+		if (!alias_xml)
+			return NULL;
+	}
+	return xasprintf("<hostdev mode='subsystem' type='pci' managed='no'>"
+			 "<source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>"
+			 "</source>%s</hostdev>",
+			 address->domain, address->bus, address->device, address->function,
+			 strempty(alias_xml));
+}
+
+/* ---- Elements ---------------------------------------------------------------------------------- */
+
+static bool element_is(const xmlNode *node, const char *name)
+{
+	return node->type == XML_ELEMENT_NODE && streq((const char *)node->name, name);
+}
+
+/* The next sibling element of this name, node itself included; NULL name = any element. */
+static const xmlNode *element_next(const xmlNode *node, const char *name)
+{
+	for (; node; node = node->next)
+		if (node->type == XML_ELEMENT_NODE && (!name || element_is(node, name)))
+			return node;
+	return NULL;
+}
+
+static const xmlNode *child(const xmlNode *parent, const char *name)
+{
+	return parent ? element_next(parent->children, name) : NULL;
+}
+
+/* New, or NULL. */
+static char *attribute(const xmlNode *node, const char *name)
+{
+	return node ? (char *)xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
+}
+
+static bool attribute_is(const xmlNode *node, const char *name, const char *value)
+{
+	_cleanup_free_ char *text = attribute(node, name);
+
+	return streq_ptr(text, value);
+}
+
+/* Decimal or 0x…; -EINVAL when missing, no number or above max. */
+static int attribute_uint(const xmlNode *node, const char *name, unsigned long max,
+			  unsigned long *ret)
+{
+	_cleanup_free_ char *text = attribute(node, name);
+	unsigned long value;
+	char *end;
+
+	if (!text || !isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, 0);
+	if (errno != 0 || *end || value > max)
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+static int pci_address_read(const xmlNode *node, struct pci_address *ret)
+{
+	unsigned long domain, bus, slot, function;
+	int r;
+
+	r = attribute_uint(node, "bus", 0xff, &bus);
+	if (r >= 0)
+		r = attribute_uint(node, "slot", 0x1f, &slot);
+	if (r >= 0)
+		r = attribute_uint(node, "function", 7, &function);
+	if (r < 0)
+		return r;
+	if (attribute_uint(node, "domain", UINT32_MAX, &domain) < 0)
+		domain = 0;
+	*ret = (struct pci_address){
+		.domain = (uint32_t)domain,
+		.bus = (uint8_t)bus,
+		.device = (uint8_t)slot,
+		.function = (uint8_t)function,
+	};
+	return 0;
+}
+
+/* ---- What is read ------------------------------------------------------------------------------ */
+
+/* Everything of one XML, before it is merged. */
+struct reading {
+	char *name, *uuid;
+	struct domain_hostdev *hostdevs;
+	size_t n_hostdevs;
+	enum vm_agent agent;
+	int free_ports;
+};
+
+static void reading_done(struct reading *reading)
+{
+	for (size_t i = 0; i < reading->n_hostdevs; i++)
+		free(reading->hostdevs[i].alias);
+	free(reading->hostdevs);
+	free(reading->name);
+	free(reading->uuid);
+}
+
+static char *element_text(const xmlNode *node)
+{
+	return node ? (char *)xmlNodeGetContent((xmlNode *)node) : NULL;
+}
+
+/* Cuts at the start of a UTF-8 character. */
+static void cut(char *s, size_t max)
+{
+	if (strlen(s) <= max)
+		return;
+	while (max > 0 && ((unsigned char)s[max] & 0xc0) == 0x80)
+		max--;
+	s[max] = '\0';
+}
+
+static bool uuid_is_valid(const char *s)
+{
+	if (strlen(s) != 36)
+		return false;
+	for (size_t i = 0; i < 36; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? s[i] != '-' : !isxdigit((unsigned char)s[i]))
+			return false;
+	}
+	return true;
+}
+
+static int read_identity(const xmlNode *root, struct reading *reading)
+{
+	reading->name = element_text(child(root, "name"));
+	reading->uuid = element_text(child(root, "uuid"));
+	if (!reading->name || !*reading->name || !reading->uuid || !uuid_is_valid(reading->uuid))
+		return -EINVAL;
+	cut(reading->name, NAME_MAX_BYTES);
+	for (char *c = reading->uuid; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return 0;
+}
+
+static int read_hostdev(const xmlNode *node, struct reading *reading)
+{
+	struct domain_hostdev hostdev = { 0 }, *grown;
+
+	if (!attribute_is(node, "type", "pci") ||
+	    pci_address_read(child(child(node, "source"), "address"), &hostdev.address) < 0)
+		return 0;
+	if (reading->n_hostdevs >= HOSTDEVS_MAX)
+		return -E2BIG;
+
+	grown = reallocarray(reading->hostdevs, reading->n_hostdevs + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	reading->hostdevs = grown;
+
+	hostdev.alias = attribute(child(node, "alias"), "name");
+	if (hostdev.alias)
+		cut(hostdev.alias, NAME_MAX_BYTES);
+	reading->hostdevs[reading->n_hostdevs++] = hostdev;
+	return 0;
+}
+
+static void read_channel(const xmlNode *node, struct reading *reading)
+{
+	const xmlNode *target = child(node, "target");
+
+	if (!attribute_is(target, "name", "org.qemu.guest_agent.0"))
+		return;
+	if (attribute_is(target, "state", "connected"))
+		reading->agent = VM_AGENT_CONNECTED;
+	else if (attribute_is(target, "state", "disconnected"))
+		reading->agent = VM_AGENT_DISCONNECTED;
+	else
+		reading->agent = VM_AGENT_UNKNOWN;
+}
+
+/* The guest's buses by libvirt's controller index: how many slots take a hot-plug, which are used. */
+struct buses {
+	bool any;
+	unsigned slots[BUSES_MAX]; /* 0 = no such bus, or nothing can be plugged into it */
+	unsigned first[BUSES_MAX];
+	uint32_t used[BUSES_MAX];
+};
+
+static const struct bus_model {
+	const char *model;
+	unsigned first, slots;
+} bus_models[] = {
+	{ "pcie-root-port", 0, 1 },
+	{ "pcie-switch-downstream-port", 0, 1 },
+	{ "pci-root", 1, SLOTS - 1 }, /* slot 0 is the host bridge */
+	{ "pci-bridge", 1, SLOTS - 1 },
+};
+
+static void read_controller(const xmlNode *node, struct buses *buses)
+{
+	_cleanup_free_ char *model = attribute(node, "model");
+	unsigned long index;
+
+	if (!attribute_is(node, "type", "pci") || !model ||
+	    attribute_uint(node, "index", BUSES_MAX - 1, &index) < 0)
+		return;
+	buses->any = true;
+	if (attribute_is(child(node, "target"), "hotplug", "off"))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(bus_models); i++)
+		if (streq(model, bus_models[i].model)) {
+			buses->slots[index] = bus_models[i].slots;
+			buses->first[index] = bus_models[i].first;
+		}
+}
+
+static void read_used_slot(const xmlNode *device, struct buses *buses)
+{
+	const xmlNode *node = child(device, "address");
+	struct pci_address address;
+
+	if (attribute_is(node, "type", "pci") && pci_address_read(node, &address) >= 0)
+		buses->used[address.bus] |= 1u << address.device;
+}
+
+static int count_free(const struct buses *buses)
+{
+	int n = 0;
+
+	if (!buses->any)
+		return -1;
+	for (size_t i = 0; i < BUSES_MAX; i++)
+		for (unsigned slot = 0; slot < buses->slots[i]; slot++)
+			n += !(buses->used[i] & (1u << (buses->first[i] + slot)));
+	return n;
+}
+
+static int read_devices(const xmlNode *devices, struct reading *reading)
+{
+	_cleanup_free_ struct buses *buses = calloc(1, sizeof(*buses));
+
+	if (!buses)
+		return -ENOMEM;
+	reading->agent = VM_AGENT_ABSENT;
+
+	for (const xmlNode *node = child(devices, NULL); node; node = element_next(node->next, NULL)) {
+		int r = 0;
+
+		read_used_slot(node, buses);
+		if (element_is(node, "hostdev"))
+			r = read_hostdev(node, reading);
+		else if (element_is(node, "channel"))
+			read_channel(node, reading);
+		else if (element_is(node, "controller"))
+			read_controller(node, buses);
+		if (r < 0)
+			return r;
+	}
+	reading->free_ports = count_free(buses);
+	return 0;
+}
+
+/* ---- Into the facts ---------------------------------------------------------------------------- */
+
+static struct domain_hostdev *find_same(struct domain_facts *facts, size_t n,
+					const struct domain_hostdev *hostdev)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct domain_hostdev *known = &facts->hostdevs[i];
+
+		/* libvirt names a device without a user's alias only while the domain runs */
+		if (pci_address_equal(&known->address, &hostdev->address) &&
+		    (!known->alias || !hostdev->alias || streq(known->alias, hostdev->alias)))
+			return known;
+	}
+	return NULL;
+}
+
+static int merge_hostdevs(struct domain_facts *facts, enum domain_xml_side side,
+			  struct reading *reading)
+{
+	const size_t before = facts->n_hostdevs;
+	struct domain_hostdev *grown;
+
+	if (reading->n_hostdevs == 0)
+		return 0;
+	grown = reallocarray(facts->hostdevs, before + reading->n_hostdevs, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	facts->hostdevs = grown;
+
+	for (size_t i = 0; i < reading->n_hostdevs; i++) {
+		struct domain_hostdev *from = &reading->hostdevs[i];
+		struct domain_hostdev *to = find_same(facts, before, from);
+
+		if (!to) {
+			to = &facts->hostdevs[facts->n_hostdevs++];
+			*to = (struct domain_hostdev){ .address = from->address };
+		}
+		if (!to->alias)
+			to->alias = TAKE_PTR(from->alias);
+		if (side == DOMAIN_XML_LIVE)
+			to->live = true;
+		else
+			to->config = true;
+	}
+	return 0;
+}
+
+static int merge(struct domain_facts *facts, enum domain_xml_side side, struct reading *reading)
+{
+	int r;
+
+	r = merge_hostdevs(facts, side, reading);
+	if (r < 0)
+		return r;
+	if (!facts->name)
+		facts->name = TAKE_PTR(reading->name);
+	if (!facts->uuid[0])
+		memcpy(facts->uuid, reading->uuid, sizeof(facts->uuid));
+
+	if (side == DOMAIN_XML_LIVE) {
+		facts->agent = reading->agent;
+		facts->free_ports = reading->free_ports;
+	} else if (facts->state == VM_OFF) {
+		facts->agent = reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT :
+								   VM_AGENT_DISCONNECTED;
+		facts->free_ports = -1; /* libvirt adds ports when it defines or starts a domain */
+	}
+	return 0;
+}
+
+int domain_xml_read(struct domain_facts *facts, enum domain_xml_side side, const char *xml,
+		    size_t size)
+{
+	_cleanup_(reading_done) struct reading reading = { 0 };
+	_cleanup_(xmlFreeDocp) xmlDocPtr document = NULL;
+	const xmlNode *root;
+	int r;
+
+	if (size > DOMAIN_XML_MAX)
+		return -E2BIG;
+	document = xmlReadMemory(xml, (int)size, "domain.xml", NULL,
+				 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+					 XML_PARSE_COMPACT);
+	if (!document || document->intSubset)
+		return -EINVAL;
+	root = xmlDocGetRootElement(document);
+	if (!root || !element_is(root, "domain"))
+		return -EINVAL;
+
+	r = read_identity(root, &reading);
+	if (r >= 0)
+		r = read_devices(child(root, "devices"), &reading);
+	if (r >= 0)
+		r = merge(facts, side, &reading);
+	return r;
+}
