@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Fuzz targets: three lines each (README.md here).  With --enable-fuzzers they are libFuzzer programs
+# for `make fuzz`; otherwise fuzz-main.c runs them over their seeds in `make check`.
+FUZZ_TARGETS =
+FUZZ_LIBS = libgpuvf.a $(JANSSON_LIBS) $(FUZZ_ENGINE)
+if FUZZERS
+FUZZ_MAIN =
+else
+FUZZ_MAIN = tests/fuzz/fuzz-main.c
+TESTS += $(FUZZ_TARGETS)
+endif
+check_PROGRAMS += $(FUZZ_TARGETS)
+EXTRA_DIST += tests/fuzz/README.md tests/fuzz/fuzz.h tests/fuzz/seeds
+MOSTLYCLEANFILES += crash-fuzz-*
+
+FUZZ_TARGETS += tests/fuzz/fuzz-base64
+tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz-base64.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_base64_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-escape
+tests_fuzz_fuzz_escape_SOURCES = tests/fuzz/fuzz-escape.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_escape_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-json-position
+tests_fuzz_fuzz_json_position_SOURCES = tests/fuzz/fuzz-json-position.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_json_position_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-jsonrpc
+tests_fuzz_fuzz_jsonrpc_SOURCES = tests/fuzz/fuzz-jsonrpc.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_jsonrpc_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-line-buffer
+tests_fuzz_fuzz_line_buffer_SOURCES = tests/fuzz/fuzz-line-buffer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_line_buffer_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-pci-address
+tests_fuzz_fuzz_pci_address_SOURCES = tests/fuzz/fuzz-pci-address.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_pci_address_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-units
+tests_fuzz_fuzz_units_SOURCES = tests/fuzz/fuzz-units.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_units_LDADD = $(FUZZ_LIBS)
+
+# Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
+FUZZ_SECONDS = 60
+fuzz: $(FUZZ_TARGETS)
+if FUZZERS
+	$(AM_V_at)set -e; for t in $(FUZZ_TARGETS); do \
+		name=$${t##*/}; $(MKDIR_P) corpus/$$name; echo "  FUZZ     $$name"; \
+		./$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 \
+			-verbosity=0 -artifact_prefix=crash-$$name- corpus/$$name \
+			$(top_srcdir)/tests/fuzz/seeds/$$name; \
+	done
+else
+	@echo "configure with CC=clang --enable-fuzzers first" >&2; exit 1
+endif
+.PHONY: fuzz
