@@ -13,7 +13,7 @@
 #include "lib/io.h"
 
 #define INPUT_MAX ((size_t)1 << 16)
-#define RUNS_DEFAULT 20000 /* about a second per target */
+#define RUNS_DEFAULT 100000 /* well under a second per target */
 #define SECONDS_MAX 120    /* a target that hangs is killed */
 
 struct input {
