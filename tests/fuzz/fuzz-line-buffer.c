@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_(line_buffer_done) struct line_buffer b;
+	_cleanup_(line_buffer_done) struct line_buffer b = { 0 };
 	const uint8_t *stream, *expected, *end;
 	size_t chunk, at, length;
 	char *line;

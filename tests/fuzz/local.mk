@@ -11,7 +11,7 @@ TESTS += $(FUZZ_TARGETS)
 endif
 check_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/README.md tests/fuzz/fuzz.h tests/fuzz/seeds
-MOSTLYCLEANFILES += crash-fuzz-*
+MOSTLYCLEANFILES += crash-fuzz-* fuzz-*-crash-* fuzz-*-timeout-* fuzz-*-oom-*
 
 FUZZ_TARGETS += tests/fuzz/fuzz-base64
 tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz-base64.c $(FUZZ_MAIN)
@@ -48,7 +48,7 @@ if FUZZERS
 	$(AM_V_at)set -e; for t in $(FUZZ_TARGETS); do \
 		name=$${t##*/}; $(MKDIR_P) corpus/$$name; echo "  FUZZ     $$name"; \
 		./$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 \
-			-verbosity=0 -artifact_prefix=crash-$$name- corpus/$$name \
+			-verbosity=0 -artifact_prefix=$$name- corpus/$$name \
 			$(top_srcdir)/tests/fuzz/seeds/$$name; \
 	done
 else
