@@ -198,7 +198,7 @@ int json_position_find(const char *text, size_t size, const char *pointer, unsig
 {
 	struct cursor c = { text, text + size };
 	unsigned line = 1, column = 1;
-	const char *at, *p;
+	const char *at = text, *p;
 	int r;
 
 	skip_space(&c);
