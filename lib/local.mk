@@ -8,6 +8,7 @@ libgpuvf_a_SOURCES = \
 	lib/edit-distance.c lib/edit-distance.h \
 	lib/enum-table.c lib/enum-table.h \
 	lib/escape.c lib/escape.h \
+	lib/hash.c lib/hash.h \
 	lib/io.c lib/io.h \
 	lib/json.c lib/json.h \
 	lib/json-field.c lib/json-field-schema.c lib/json-field.h \

@@ -8,6 +8,10 @@
 
 #define JOB_FILES_MAX (64 * MIB) /* of all staged files of one job */
 #define JOB_FILES_COUNT_MAX 256
+#define JOB_NAME_MAX 128
+#define JOB_ENV_VALUE_MAX 32768
+/* Between signal and SIGKILL, when the job names no grace: enough to write an adapter of some MiB. */
+#define JOB_GRACE_USEC (30 * USEC_PER_SEC)
 
 struct job_file {
 	char *to;	   /* path in the guest: absolute, or below the workdir; no ".." */
@@ -38,7 +42,7 @@ struct job_document {
 	unsigned retries;
 	char *checkpoint_signal; /* "SIGTERM" */
 	uint64_t checkpoint_grace_usec;
-	bool checkpoint;	 /* the member was given */
+	bool checkpoint;	 /* the member was given; signal and grace have their defaults if not */
 	enum { JOB_PROGRESS_AUTO, JOB_PROGRESS_JSONL, JOB_PROGRESS_NONE } progress;
 	bool hold;
 };

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What can be judged only when all files of a set are read: names that point to other things. */
+#include "policy/policy-build.h"
+
+#include <stdio.h>
+
+#include "lib/edit-distance.h"
+
+/* "did you mean …?", or how to write such a thing. */
+static char *reference_hint(const struct policy_builder *b, enum policy_section_id id,
+			    const char *name)
+{
+	const struct policy_section *section = &policy_sections[id];
+	size_t n = policy_section_count(b->policy, id), i;
+	const char *near = NULL;
+	const char **names;
+
+	names = calloc(n + 1, sizeof(*names));
+	if (!names)
+		return NULL;
+	for (i = 0; i < n; i++)
+		names[i] = *(char **)((char *)policy_section_item(b->policy, id, i) +
+				      section->name_at);
+	near = n > 0 ? edit_distance_nearest(name, names, n) : NULL;
+	free(names);
+
+	if (near)
+		return xasprintf("did you mean \"%s\"?", near);
+	return xasprintf("write one in \"%s\"", section->name);
+}
+
+static int complain_missing(struct policy_builder *b, const struct policy_place *place,
+			    const char *member, enum policy_section_id id, const char *name)
+{
+	_cleanup_free_ char *hint = reference_hint(b, id, name);
+
+	return policy_complain_text(b, place, member, hint, "no %s \"%s\" in any file of the policy",
+				    policy_sections[id].thing, name);
+}
+
+static int check_slices(struct policy_builder *b, const struct policy_place *place,
+			const struct policy_layout *layout, const char *member)
+{
+	size_t i;
+	int r;
+
+	for (i = 0; i < layout->n_slices; i++) {
+		const char *profile = layout->slices[i].profile;
+		_cleanup_free_ char *inner = xasprintf("%s/%zu/profile", member, i);
+
+		if (!inner)
+			return -ENOMEM;
+		if (policy_find_profile(b->policy, profile))
+			continue;
+		r = complain_missing(b, place, inner, POLICY_PROFILES, profile);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int copy_slices(struct policy_layout *to, const struct policy_layout *from)
+{
+	to->slices = calloc(from->n_slices, sizeof(*to->slices));
+	if (!to->slices)
+		return -ENOMEM;
+	for (; to->n_slices < from->n_slices; to->n_slices++) {
+		struct policy_slice *slice = &to->slices[to->n_slices];
+
+		slice->count = from->slices[to->n_slices].count;
+		slice->profile = strdup(from->slices[to->n_slices].profile);
+		if (!slice->profile)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* A rule that names a layout gets a copy of it, so that a rule is complete in itself. */
+static int check_gpu_rule(struct policy_builder *b, size_t i)
+{
+	const struct policy_place *place = &b->places[POLICY_GPUS][i];
+	struct policy_layout *layout = b->policy->gpus[i].layout;
+	const struct policy_layout *named;
+
+	if (!layout->name)
+		return check_slices(b, place, layout, "layout");
+
+	named = policy_find_layout(b->policy, layout->name);
+	if (!named)
+		return complain_missing(b, place, "layout", POLICY_LAYOUTS, layout->name);
+	return copy_slices(layout, named);
+}
+
+static int check_default_queue(struct policy_builder *b)
+{
+	size_t first = SIZE_MAX, i;
+	int r;
+
+	for (i = 0; i < b->policy->n_queues; i++) {
+		_cleanup_free_ char *at = NULL;
+
+		if (!b->policy->queues[i].is_default)
+			continue;
+		if (first == SIZE_MAX) {
+			first = i;
+			continue;
+		}
+		at = policy_place_text(b, &b->places[POLICY_QUEUES][first], "default");
+		if (!at)
+			return -ENOMEM;
+		r = policy_complain_text(b, &b->places[POLICY_QUEUES][i], "default",
+					 "one queue can be the default",
+					 "queue \"%s\" is the default already, at %s",
+					 b->policy->queues[first].name, at);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int policy_check_references(struct policy_builder *b)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < b->policy->n_layouts && r == 0; i++)
+		r = check_slices(b, &b->places[POLICY_LAYOUTS][i], &b->policy->layouts[i],
+				 "slices");
+	for (i = 0; i < b->policy->n_gpus && r == 0; i++)
+		r = check_gpu_rule(b, i);
+	return r < 0 ? r : check_default_queue(b);
+}
