@@ -3,8 +3,6 @@
  * kinds of values, not what they are for. */
 #include "lib/json-field.h"
 
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "lib/clock.h"
@@ -19,56 +17,6 @@ struct slot {
 	void *target;
 	struct json_fault *fault;
 };
-
-void json_fault_done(struct json_fault *fault)
-{
-	free(fault->pointer);
-	free(fault->what);
-	free(fault->hint);
-	memset(fault, 0, sizeof(*fault));
-}
-
-/* Adds "/name" to the base, with the two characters escaped that a pointer uses itself. */
-static char *pointer_join(const char *base, const char *name)
-{
-	_cleanup_free_ char *escaped = NULL;
-	char *p;
-
-	if (!name)
-		return strdup(base);
-
-	escaped = malloc(2 * strlen(name) + 1);
-	if (!escaped)
-		return NULL;
-
-	for (p = escaped; *name; name++) {
-		if (*name == '~' || *name == '/') {
-			*p++ = '~';
-			*p++ = *name == '~' ? '0' : '1';
-		} else {
-			*p++ = *name;
-		}
-	}
-	*p = '\0';
-	return xasprintf("%s/%s", base, escaped);
-}
-
-int json_fault_set(struct json_fault *fault, const char *base, const char *name, const char *hint,
-		   const char *format, ...)
-{
-	va_list ap;
-
-	if (!fault || fault->what || fault->pointer)
-		return -EINVAL;
-
-	fault->pointer = pointer_join(strempty(base), name);
-	(void)free_and_strdup(&fault->hint, hint);
-	va_start(ap, format);
-	if (vasprintf(&fault->what, format, ap) < 0)
-		fault->what = NULL;
-	va_end(ap);
-	return -EINVAL;
-}
 
 #define REFUSE(slot, hint, ...)                                                                    \
 	json_fault_set((slot)->fault, (slot)->base, (slot)->field->name, hint, __VA_ARGS__)
@@ -371,7 +319,7 @@ static int decode_strings(const struct slot *s)
 	if (r < 0)
 		return r;
 
-	base = pointer_join(s->base, s->field->name);
+	base = json_pointer_join(s->base, s->field->name);
 	if (!base)
 		return -ENOMEM;
 

@@ -58,6 +58,9 @@ struct json_fault {
 
 void json_fault_done(struct json_fault *fault);
 
+/* "/name" added to a pointer, with ~0 ~1 escaping; name may be NULL.  Returns new, or NULL. */
+char *json_pointer_join(const char *base, const char *name);
+
 /* Fills a fault once (a second call is ignored, so the first cause stays).  Returns -EINVAL, so that
  * a checker can end with `return json_fault_set(…)`. base is the pointer of the enclosing value, name
  * (may be NULL) is added to it with ~0 ~1 escaping. */

@@ -2,7 +2,6 @@
 /* Strict reading and plain writing of JSON, for everything that speaks or stores it. */
 #include "lib/json.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "lib/clock.h"

@@ -11,7 +11,7 @@ libgpuvf_a_SOURCES = \
 	lib/hash.c lib/hash.h \
 	lib/io.c lib/io.h \
 	lib/json.c lib/json.h \
-	lib/json-field.c lib/json-field-schema.c lib/json-field.h \
+	lib/json-fault.c lib/json-field.c lib/json-field-schema.c lib/json-field.h \
 	lib/json-position.c lib/json-position.h \
 	lib/jsonrpc.c lib/jsonrpc.h \
 	lib/line-buffer.c lib/line-buffer.h \

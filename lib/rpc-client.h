@@ -19,11 +19,13 @@ int rpc_client_fd(const struct rpc_client *c);
 void rpc_client_on_notification(struct rpc_client *c, rpc_notification_fn fn, void *userdata);
 
 /* Sends a request and waits for its answer.  Takes params (NULL = {}).  Returns 0 with new *ret_result;
- * -ECANCELED with ret_error filled when the daemon refused; another negative errno when the
- * connection broke. */
+ * -ECANCELED with ret_error filled when the daemon refused; -EINTR when a signal handler
+ * ran while waiting (the daemon goes on with the request, the connection can be used further); another
+ * negative errno when the connection broke (-EPIPE: closed, -EBADMSG: not JSON-RPC).  A request above
+ * RPC_MESSAGE_MAX is refused here, with RPC_LIMIT. */
 int rpc_client_call(struct rpc_client *c, const char *method, json_t *params, json_t **ret_result,
 		    struct rpc_error *ret_error);
 
 /* Waits for one notification and dispatches it.  timeout in ms, -1 = for ever.  Returns 1, 0 on
- * timeout, or a negative errno (-EPIPE: the daemon closed). */
+ * timeout, or a negative errno (-EPIPE: the daemon closed, -EINTR: a signal handler ran). */
 int rpc_client_receive(struct rpc_client *c, int timeout_ms);

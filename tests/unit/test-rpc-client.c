@@ -221,6 +221,42 @@ static void test_sizes(void **state)
 	stop();
 }
 
+/* Both sides send more than the socket holds before either reads: the client must do both. */
+static void test_both_at_once(void **state)
+{
+	static const char event[] = "{\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n";
+	const size_t count = 40000, size = sizeof(event) - 1;
+	_cleanup_free_ char *events = malloc(count * size + 1);
+	_cleanup_(rpc_client_freep) struct rpc_client *c = NULL;
+	_cleanup_(rpc_error_done) struct rpc_error error = { 0 };
+	_cleanup_json_ json_t *result = NULL;
+	size_t i;
+
+	for (i = 0; i <= count; i++)
+		memcpy(events + i * size, event, i < count ? size : 0);
+	events[count * size] = '\0';
+	c = start(events, RESULT(1), false);
+	assert_int_equal(rpc_client_call(c, "m", big_params(RPC_MESSAGE_MAX - 100), &result, &error),
+			 0);
+	stop();
+}
+
+/* The server refuses and closes while a long request is still on its way. */
+static void test_closed_while_sending(void **state)
+{
+	_cleanup_(rpc_client_freep) struct rpc_client *c =
+		start("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32009,"
+		      "\"message\":\"too much\"}}\n",
+		      NULL, true);
+	_cleanup_(rpc_error_done) struct rpc_error error = { 0 };
+	json_t *result = NULL;
+
+	assert_int_equal(rpc_client_call(c, "m", big_params(RPC_MESSAGE_MAX - 100), &result, &error),
+			 -ECANCELED);
+	assert_int_equal(error.code, RPC_LIMIT);
+	stop();
+}
+
 static void test_timeout(void **state)
 {
 	_cleanup_(rpc_client_freep) struct rpc_client *c = start(NULL, RESULT(1), false);
@@ -320,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_call),	       cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_broken_peer),    cmocka_unit_test(test_other_answers),
 		cmocka_unit_test(test_refused_before_reading), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_both_at_once),   cmocka_unit_test(test_closed_while_sending),
 		cmocka_unit_test(test_timeout),	       cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_connect),
 	};
