@@ -44,6 +44,27 @@ static void test_all_bytes(void **state)
 	assert_memory_equal(data, bytes, sizeof(bytes));
 }
 
+/* Memory of exactly the size: a sanitizer sees a byte too far. */
+static void test_exact_memory(void **state)
+{
+	size_t size;
+
+	for (size = 1; size < 8; size++) {
+		_cleanup_free_ char *bytes = malloc(size), *text = NULL, *exact = NULL;
+		_cleanup_free_ void *data = NULL;
+		size_t length, back;
+
+		memset(bytes, 0xff, size);
+		text = base64_encode(bytes, size);
+		length = strlen(text);
+		exact = malloc(length);
+		memcpy(exact, text, length);
+		assert_int_equal(base64_decode(exact, length, &data, &back), 0);
+		assert_int_equal(back, size);
+		assert_memory_equal(data, bytes, size);
+	}
+}
+
 static void test_refusals(void **state)
 {
 	static const char *const bad[] = {
@@ -67,6 +88,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_all_bytes),
+		cmocka_unit_test(test_exact_memory),
 		cmocka_unit_test(test_refusals),
 	};
 

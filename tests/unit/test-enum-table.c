@@ -71,6 +71,9 @@ static void test_nearest(void **state)
 {
 	assert_string_equal(edit_distance_nearest("aple", fruit_names, FRUIT_MAX), "apple");
 	assert_string_equal(edit_distance_nearest("plumm", fruit_names, FRUIT_MAX), "plum");
+	assert_string_equal(edit_distance_nearest("plux", fruit_names, FRUIT_MAX), "plum");
+	assert_null(edit_distance_nearest("ppxxe", fruit_names, FRUIT_MAX));
+	assert_string_equal(edit_distance_nearest("a", (const char *const[]){ "b", "c" }, 2), "b");
 	assert_null(edit_distance_nearest("zebra", fruit_names, FRUIT_MAX));
 	assert_null(edit_distance_nearest("", fruit_names, FRUIT_MAX));
 	assert_null(edit_distance_nearest("apple", fruit_names, 0));

@@ -36,6 +36,10 @@ static void test_escape(void **state)
 
 static void test_invalid_utf8(void **state)
 {
+	/* The first and last character of each length is left alone. */
+	escapes("\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf", 8, "\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf");
+	escapes("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", 8, "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+	escapes("\xed\x9f\xbf\xee\x80\x80", 6, "\xed\x9f\xbf\xee\x80\x80");
 	escapes("\xff\xfe", 2, "\\xff\\xfe");
 	escapes("\xc0\xaf", 2, "\\xc0\\xaf");		  /* overlong */
 	escapes("\xe0\x80\xaf", 3, "\\xe0\\x80\\xaf");	  /* overlong */

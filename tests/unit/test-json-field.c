@@ -210,6 +210,14 @@ static void test_long_string_item(void **state)
 	struct all a = { 0 };
 
 	memset(big, 'x', JSON_STRING_MAX + 1);
+	big[JSON_STRING_MAX] = '\0'; /* the longest that is accepted */
+	text = xasprintf("{\"name\":\"n\",\"strings\":[\"%s\"],\"memory\":\"1KiB\","
+			 "\"wait_seconds\":0}", big);
+	assert_int_equal(decode(text, &a, NULL), 0);
+	json_fields_done(all_fields, &a);
+
+	big[JSON_STRING_MAX] = 'x';
+	free(text);
 	text = xasprintf("{\"name\":\"n\",\"strings\":[\"%s\"]}", big);
 	assert_int_equal(decode(text, &a, &fault), -EINVAL);
 	assert_string_equal(fault.pointer, "/base/strings/0");

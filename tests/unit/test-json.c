@@ -79,11 +79,51 @@ static void nested(unsigned depth, char open, char close, int expected)
 	assert_int_equal(json_parse(text, 2 * depth, &value, NULL), expected);
 }
 
+static void accepted(const char *text)
+{
+	_cleanup_json_ json_t *value = NULL;
+
+	assert_int_equal(json_parse(text, strlen(text), &value, NULL), 0);
+}
+
+static void nested_objects(unsigned depth, int expected)
+{
+	_cleanup_free_ char *text = calloc(depth, 6);
+	_cleanup_json_ json_t *value = NULL;
+	unsigned i;
+
+	for (i = 1; i < depth; i++)
+		strcat(text, "{\"a\":");
+	strcat(text, "{");
+	for (i = 0; i < depth; i++)
+		strcat(text, "}");
+	assert_int_equal(json_parse(text, strlen(text), &value, NULL), expected);
+}
+
+/* Many values side by side are not deep. */
+static void wide(const char *item)
+{
+	_cleanup_free_ char *text = calloc(4 * JSON_DEPTH_MAX, 8);
+	unsigned i;
+
+	strcat(text, "[");
+	for (i = 0; i < 2 * JSON_DEPTH_MAX; i++)
+		strcat(text, item);
+	strcat(text, "0]");
+	accepted(text);
+}
+
 static void test_depth(void **state)
 {
 	_cleanup_json_ json_t *value = NULL;
 	const char *brackets = "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"";
 
+	accepted("\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"");
+	nested_objects(JSON_DEPTH_MAX, 0);
+	nested_objects(JSON_DEPTH_MAX + 1, -EINVAL);
+	wide("[],");
+	wide("{},");
+	wide("\"\\\\\",");
 	nested(JSON_DEPTH_MAX, '[', ']', 0);
 	nested(JSON_DEPTH_MAX + 1, '[', ']', -EINVAL);
 	nested(100000, '[', ']', -EINVAL);
@@ -110,7 +150,8 @@ static void test_put(void **state)
 	assert_int_equal(json_put_string(o, "none", NULL), 0);
 	assert_int_equal(json_put_string(o, "bytes", "a\xff"), 0);
 	assert_int_equal(json_put_uint(o, "u", 7), 0);
-	assert_int_equal(json_put_uint(o, "huge", UINT64_MAX), 0);
+	assert_int_equal(json_put_uint(o, "most", INT64_MAX), 0);
+	assert_int_equal(json_put_uint(o, "huge", (uint64_t)INT64_MAX + 1), 0);
 	assert_int_equal(json_put_uint_known(o, "unknown", false, 7), 0);
 	assert_int_equal(json_put_bool(o, "t", true), 0);
 	assert_int_equal(json_put_time(o, "never", 0), 0);
@@ -119,7 +160,7 @@ static void test_put(void **state)
 
 	text = json_text(o);
 	assert_string_equal(text, "{\"s\":\"x\",\"none\":null,\"bytes\":\"a\\\\xff\",\"u\":7,"
-				  "\"huge\":null,\"unknown\":null,\"t\":true,\"never\":null,"
+				  "\"most\":9223372036854775807,\"huge\":null,\"unknown\":null,\"t\":true,\"never\":null,"
 				  "\"at\":\"1970-01-01T00:00:01.500Z\"}");
 }
 
