@@ -111,10 +111,15 @@ static void test_boot_id(void **state)
 static void test_process_start_time(void **state)
 {
 	uint64_t a = 0, b = 0;
+	int64_t age;
 
 	assert_int_equal(process_start_time(getpid(), &a), 0);
 	assert_int_equal(process_start_time(getpid(), &b), 0);
 	assert_true(a > 0 && a == b);
+
+	/* It is the start that was read: this process began before now, and not long ago. */
+	age = (int64_t)(now_boottime() / USEC_PER_SEC) - (int64_t)a / sysconf(_SC_CLK_TCK);
+	assert_in_range(age + 1, 0, 600);
 	assert_int_equal(process_start_time(0x7fffffff, &a), -ESRCH);
 	assert_int_equal(process_start_time(-1, &a), -ESRCH);
 }

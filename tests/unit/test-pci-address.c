@@ -14,7 +14,8 @@ static void test_parse(void **state)
 	static const char *const rows[][2] = {
 		{ "0000:03:00.0", "0000:03:00.0" }, { "03:00.0", "0000:03:00.0" },
 		{ "ABCD:eF:1F.7", "abcd:ef:1f.7" }, { "10000:e1:00.0", "10000:e1:00.0" },
-		{ "9999:99:19.6", "9999:99:19.6" }, { "ffff:ff:1f.7", "ffff:ff:1f.7" }, { "fffffff:00:00.0", "fffffff:00:00.0" },
+		{ "9999:99:19.6", "9999:99:19.6" }, { "ffff:ff:1f.7", "ffff:ff:1f.7" },
+		{ "fffffff:00:00.0", "fffffff:00:00.0" },
 	};
 	size_t i;
 
