@@ -1,4 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-noinst_LIBRARIES += libmachine.a
+# machine-*: the daemon's side.  sim-*: the made-up machine, a program of its own.
+noinst_LIBRARIES += libmachine.a libsim.a
 libmachine_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
-libmachine_a_SOURCES = daemon/machine/machine-ops.h
+libmachine_a_SOURCES = \
+	daemon/machine/machine-message.c daemon/machine/machine-message.h \
+	daemon/machine/machine-ops.h \
+	daemon/machine/sim-wire.c daemon/machine/sim-wire.h
+
+libsim_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+libsim_a_SOURCES = \
+	daemon/machine/sim-agent-file.c \
+	daemon/machine/sim-agent-internal.h \
+	daemon/machine/sim-agent.c daemon/machine/sim-agent.h \
+	daemon/machine/sim-control.c \
+	daemon/machine/sim-document.c daemon/machine/sim-document.h \
+	daemon/machine/sim-domain.c \
+	daemon/machine/sim-fault.c daemon/machine/sim-fault.h \
+	daemon/machine/sim-guest-tree.c daemon/machine/sim-guest-tree.h \
+	daemon/machine/sim-guest.c daemon/machine/sim-guest.h \
+	daemon/machine/sim-host.c \
+	daemon/machine/sim-hypervisor.c daemon/machine/sim-hypervisor.h \
+	daemon/machine/sim-kernel.c daemon/machine/sim-kernel.h \
+	daemon/machine/sim-machine-internal.h \
+	daemon/machine/sim-machine.c daemon/machine/sim-machine.h \
+	daemon/machine/sim-process.c daemon/machine/sim-process.h \
+	daemon/machine/sim-server.c daemon/machine/sim-server.h
+
+SIM_LIBS = libsim.a libmachine.a libhypervisor.a libhost.a libcore.a libgpuvf.a
+SIM_LIBADD = $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+
+bin_PROGRAMS += gpuvf-machine
+gpuvf_machine_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+gpuvf_machine_SOURCES = daemon/machine/sim-main.c
+gpuvf_machine_LDADD = $(SIM_LIBS) $(SIM_LIBADD)

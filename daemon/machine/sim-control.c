@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the machine answers about itself and what somebody else does in it: the "machine" requests
+ * of tests, of `gpuvf-machine --ask` and of the daemon's client. Each answers with an object; a
+ * refusal is {"error": "…"}. */
+#include "machine/sim-machine-internal.h"
+
+struct control {
+	char *gpu, *vm, *alias;
+	uint64_t vf, value;
+	bool live, config;
+	json_t *fault, *agent;
+};
+
+#define CONTROL_FIELD(member, type, ...)                                                           \
+	{                                                                                          \
+#member, type, offsetof(struct control, member), ##__VA_ARGS__                     \
+	}
+static const struct json_field control_fields[] = {
+	{"op", JSON_FIELD_IGNORED, 0},
+	CONTROL_FIELD(gpu, JSON_FIELD_STRING, .summary = "\"gpu0\" or a PCI address"),
+	CONTROL_FIELD(vm, JSON_FIELD_STRING, .summary = "name of a VM"),
+	CONTROL_FIELD(alias, JSON_FIELD_STRING),
+	CONTROL_FIELD(vf, JSON_FIELD_UINT, .min = 1, .max = 63),
+	CONTROL_FIELD(value, JSON_FIELD_UINT),
+	CONTROL_FIELD(live, JSON_FIELD_BOOL),
+	CONTROL_FIELD(config, JSON_FIELD_BOOL),
+	CONTROL_FIELD(fault, JSON_FIELD_OBJECT),
+	CONTROL_FIELD(agent, JSON_FIELD_ANY),
+	{NULL},
+};
+#undef CONTROL_FIELD
+
+struct context {
+	struct sim_machine *m;
+	struct control c;
+	struct sim_gpu *gpu;
+	struct sim_vm *vm;
+};
+
+static json_t *done(void)
+{
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* Takes message. */
+static json_t *refuse(char *message)
+{
+	json_t *reply = json_pack("{s:s}", "error", strempty(message));
+
+	free(message);
+	return reply;
+}
+
+/* ---- questions ---------------------------------------------------------------------------------
+ */
+
+static json_t *gpu_state(struct sim_machine *m, const struct sim_gpu *g)
+{
+	_cleanup_(gpu_facts_freep) struct gpu_facts *facts = sim_gpu_facts(g);
+	json_t *json = facts ? gpu_facts_to_json(facts) : json_object();
+
+	(void)json_put_string(json, "name", g->name);
+	(void)json_put_bool(json, "present", g->present);
+	(void)json_put_bool(json, "locked", sim_machine_gpu_locked(m, g));
+	(void)json_put_uint(json, "held", sim_gpu_held(g));
+	(void)json_put(json, "writes", sim_gpu_writes(g));
+	return json;
+}
+
+static json_t *vm_state(struct sim_machine *m, const struct sim_vm *vm)
+{
+	_cleanup_(domain_facts_freep) struct domain_facts *facts = sim_vm_facts(vm);
+	const struct sim_guest *guest = m->guests[vm - m->hypervisor.vms];
+	json_t *json = facts ? domain_facts_to_json(facts) : json_object();
+
+	(void)json_put_string(json, "agent_kind", sim_agent_kind_to_string(vm->agent));
+	(void)json_put_uint_known(json, "pid", guest, guest ? (uint64_t)sim_guest_pid(guest) : 0);
+	return json;
+}
+
+static json_t *tasks_state(const struct sim_machine *m)
+{
+	static const char *const waits[] = {"runs",    "delay", "release", "lock",
+					    "disable", "close", "agent"};
+	json_t *list = json_array();
+
+	for (const struct sim_task *t = m->tasks; t; t = t->next) {
+		if (t->part == SIM_PART_MACHINE)
+			continue;
+		(void)json_array_append_new(list, json_pack("{s:s, s:O, s:b}", "waits_for",
+							    waits[t->wait], "request", t->json,
+							    "answered", !t->fn));
+	}
+	return list;
+}
+
+static json_t *op_state(struct context *x)
+{
+	struct sim_machine *m = x->m;
+	json_t *gpus = json_array(), *vms = json_array();
+
+	for (size_t i = 0; i < m->kernel.n_gpus; i++)
+		(void)json_array_append_new(gpus, gpu_state(m, &m->kernel.gpus[i]));
+	for (size_t i = 0; i < m->hypervisor.n_vms; i++)
+		(void)json_array_append_new(vms, vm_state(m, &m->hypervisor.vms[i]));
+	return json_pack("{s:b, s:i, s:b, s:o, s:o, s:o, s:o}", "ok", 1, "pid", (int)getpid(),
+			 "libvirt", m->hypervisor.connected, "gpus", gpus, "vms", vms, "tasks",
+			 tasks_state(m), "faults", sim_faults_to_json(&m->document->faults));
+}
+
+static json_t *op_writes(struct context *x)
+{
+	struct sim_machine *m = x->m;
+	json_t *reply = done();
+
+	for (size_t i = 0; i < m->kernel.n_gpus; i++)
+		(void)json_put(reply, m->kernel.gpus[i].name, sim_gpu_writes(&m->kernel.gpus[i]));
+	return reply;
+}
+
+static json_t *op_ping(struct context *x)
+{
+	return done();
+}
+
+static json_t *op_stop(struct context *x)
+{
+	x->m->stopping = true;
+	return json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid());
+}
+
+/* ---- faults ------------------------------------------------------------------------------------
+ */
+
+static json_t *op_fault(struct context *x)
+{
+	_cleanup_(json_fault_done) struct json_fault fault = {0};
+
+	if (!x->c.fault)
+		return refuse(strdup("\"fault\" is missing: {\"on\": …}"));
+	if (sim_faults_add(&x->m->document->faults, x->c.fault, "/fault", &fault) < 0)
+		return refuse(xasprintf("%s: %s%s%s%s", strempty(fault.pointer),
+					strempty(fault.what), fault.hint ? " (" : "",
+					strempty(fault.hint), fault.hint ? ")" : ""));
+	return done();
+}
+
+static json_t *op_clear_faults(struct context *x)
+{
+	sim_faults_clear(&x->m->document->faults);
+	return done();
+}
+
+static bool wanted(const struct context *x, const struct sim_task *t)
+{
+	return (!x->gpu || t->gpu == x->gpu) && (!x->vm || t->vm == x->vm);
+}
+
+/* Lets go of the VFs whose removal the kernel waits for, as guests do that follow vfio's request.
+ */
+static void release_held(struct sim_machine *m, const struct sim_gpu *g)
+{
+	for (size_t i = 0; i < m->hypervisor.n_vms; i++) {
+		struct sim_vm *vm = &m->hypervisor.vms[i];
+
+		for (size_t j = vm->live.n; j-- > 0 && g->disabling;) {
+			struct hv_request request = {.live = true,
+						     .address = vm->live.items[j].address};
+			struct sim_gpu *of = NULL;
+
+			if (sim_kernel_find_vf(&m->kernel, &request.address, &of) && of == g)
+				sim_domain_detach(m, vm, &request);
+		}
+	}
+}
+
+static json_t *op_release_hang(struct context *x)
+{
+	struct sim_machine *m = x->m;
+	int released = 0;
+
+	for (struct sim_task *t = m->tasks, *next; t; t = next) {
+		next = t->next;
+		if (t->wait != SIM_WAIT_RELEASE && !(t->wait == SIM_WAIT_DELAY && t->hung))
+			continue;
+		if (!wanted(x, t))
+			continue;
+		t->timer = sd_event_source_disable_unref(t->timer);
+		t->wait = SIM_WAIT_NONE;
+		if (t->part == SIM_PART_HOST)
+			sim_host_run(t);
+		else
+			sim_domain_run(t);
+		released++;
+		next = m->tasks;
+	}
+	for (size_t i = 0; i < m->kernel.n_gpus; i++) {
+		struct sim_gpu *g = &m->kernel.gpus[i];
+
+		if (g->disabling && (!x->gpu || x->gpu == g) && !x->vm) {
+			release_held(m, g);
+			released++;
+		}
+	}
+	return json_pack("{s:b, s:i}", "ok", 1, "released", released);
+}
+
+/* ---- somebody else at the GPUs ------------------------------------------------------------------
+ */
+
+static json_t *op_set_numvfs(struct context *x)
+{
+	unsigned before = x->gpu->num_vfs;
+	int r;
+
+	if (sim_machine_gpu_locked(x->m, x->gpu))
+		return refuse(strdup("the device lock is held: such a write would wait for ever"));
+	r = sim_gpu_set_numvfs(&x->m->kernel, x->gpu, x->c.value, 0);
+	if (r == -EINPROGRESS)
+		return json_pack("{s:b, s:b}", "ok", 1, "hangs", 1);
+	if (r < 0)
+		return refuse(xasprintf("sriov_numvfs: %s", strerror(-r)));
+	if (x->gpu->num_vfs != before)
+		sim_machine_host_event(x->m, HOST_EVENT_CHANGED, x->gpu);
+	return json_pack("{s:b, s:i}", "ok", 1, "num_vfs", (int)x->gpu->num_vfs);
+}
+
+static json_t *op_unplug_gpu(struct context *x)
+{
+	if (sim_gpu_held(x->gpu) > 0)
+		return refuse(strdup("a VM holds one of its VFs"));
+	sim_gpu_set_present(&x->m->kernel, x->gpu, false);
+	sim_machine_host_event(x->m, HOST_EVENT_REMOVED, x->gpu);
+	return done();
+}
+
+static json_t *op_plug_gpu(struct context *x)
+{
+	sim_gpu_set_present(&x->m->kernel, x->gpu, true);
+	sim_machine_host_event(x->m, HOST_EVENT_RESCAN, x->gpu);
+	return done();
+}
+
+static struct sim_vf *vf_of(struct context *x, json_t **ret_refusal)
+{
+	struct sim_vf *vf = sim_gpu_vf(x->gpu, (unsigned)x->c.vf);
+
+	if (!vf)
+		*ret_refusal = refuse(xasprintf("%s has no VF %llu now", x->gpu->name,
+						(unsigned long long)x->c.vf));
+	return vf;
+}
+
+/* A process of the host opens the VF's render node. */
+static json_t *op_hold(struct context *x)
+{
+	json_t *refusal = NULL;
+	struct sim_vf *vf = vf_of(x, &refusal);
+
+	if (!vf)
+		return refusal;
+	if (vf->held)
+		return refuse(strdup("it is held already"));
+	sim_vf_hold(vf, NULL, getpid());
+	return done();
+}
+
+static json_t *op_unhold(struct context *x)
+{
+	json_t *refusal = NULL;
+	struct sim_vf *vf = vf_of(x, &refusal);
+
+	if (!vf)
+		return refusal;
+	if (!vf->held || vf->holder.vm)
+		return refuse(strdup("no process of the host holds it"));
+	sim_vf_release(vf);
+	sim_machine_settle(x->m);
+	return done();
+}
+
+/* ---- somebody else at the domains ---------------------------------------------------------------
+ */
+
+static json_t *outcome(enum hv_failure failure, char *message)
+{
+	json_t *reply;
+
+	if (failure == HV_OK) {
+		free(message);
+		return done();
+	}
+	reply = refuse(message);
+	(void)json_put_string(reply, "failure", hv_failure_to_string(failure));
+	return reply;
+}
+
+static json_t *op_domain_start(struct context *x)
+{
+	char *message = NULL;
+	enum hv_failure failure = sim_domain_start(x->m, x->vm, &message);
+
+	return outcome(failure, message);
+}
+
+static json_t *op_domain_stop(struct context *x)
+{
+	if (!sim_vm_is_active(x->vm))
+		return refuse(strdup("the domain is not running"));
+	sim_domain_stop(x->m, x->vm);
+	return done();
+}
+
+static json_t *set_paused(struct context *x, enum vm_state from, enum vm_state to)
+{
+	if (x->vm->state != from)
+		return refuse(xasprintf("the domain is %s", vm_state_to_string(x->vm->state)));
+	x->vm->state = to;
+	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
+	return done();
+}
+
+static json_t *op_domain_pause(struct context *x)
+{
+	return set_paused(x, VM_RUNNING, VM_PAUSED);
+}
+
+static json_t *op_domain_resume(struct context *x)
+{
+	return set_paused(x, VM_PAUSED, VM_RUNNING);
+}
+
+static json_t *op_domain_undefine(struct context *x)
+{
+	if (sim_vm_is_active(x->vm))
+		return refuse(strdup("the domain is running"));
+	x->vm->state = VM_GONE;
+	sim_domain_event(x->m, HV_EVENT_DOMAIN_GONE, x->vm, NULL, NULL);
+	return done();
+}
+
+static json_t *op_domain_define(struct context *x)
+{
+	if (x->vm->state != VM_GONE)
+		return refuse(strdup("the domain is there already"));
+	x->vm->state = VM_OFF;
+	x->vm->spec.persistent = true;
+	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
+	return done();
+}
+
+static json_t *op_agent(struct context *x)
+{
+	int kind = x->c.agent ? sim_agent_kind_from_json(x->c.agent) : -EINVAL;
+
+	if (kind < 0)
+		return refuse(
+			strdup("\"agent\" must be true, false, \"no-exec\" or \"disconnected\""));
+	x->vm->agent = kind;
+	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
+	return done();
+}
+
+static bool hostdev_request(struct context *x, struct hv_request *ret, json_t **ret_refusal)
+{
+	struct sim_vf *vf = vf_of(x, ret_refusal);
+
+	if (!vf)
+		return false;
+	*ret = (struct hv_request){.address = vf->address,
+				   .alias = x->c.alias,
+				   .live = x->c.live || !x->c.config,
+				   .config = x->c.config};
+	return true;
+}
+
+/* virsh attach-device with managed='yes': libvirt binds vfio-pci itself. */
+static json_t *op_foreign_attach(struct context *x)
+{
+	struct hv_request request;
+	json_t *refusal = NULL;
+	char *message = NULL;
+	enum hv_failure failure;
+	int r;
+
+	if (!hostdev_request(x, &request, &refusal))
+		return refusal;
+	if (request.live) {
+		r = sim_gpu_bind_vfio(x->gpu, (unsigned)x->c.vf);
+		if (r < 0)
+			return refuse(xasprintf("vfio-pci: %s", strerror(-r)));
+	}
+	failure = sim_domain_attach(x->m, x->vm, &request, &message);
+	if (failure == HV_OK && !request.live)
+		sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
+	return outcome(failure, message);
+}
+
+static json_t *op_foreign_detach(struct context *x)
+{
+	struct hv_request request;
+	json_t *refusal = NULL;
+	char *message = NULL;
+	enum hv_failure failure;
+
+	if (!hostdev_request(x, &request, &refusal))
+		return refusal;
+	failure = sim_vm_detach_check(x->vm, &request, &message);
+	if (failure == HV_OK)
+		sim_domain_detach(x->m, x->vm, &request);
+	if (failure == HV_OK && !request.live)
+		sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
+	return outcome(failure, message);
+}
+
+static json_t *op_libvirt_down(struct context *x)
+{
+	if (!x->m->hypervisor.connected)
+		return refuse(strdup("it is down already"));
+	x->m->hypervisor.connected = false;
+	sim_domain_event(x->m, HV_EVENT_LOST_CONNECTION, NULL, NULL, "libvirtd is away");
+	return done();
+}
+
+static json_t *op_libvirt_up(struct context *x)
+{
+	if (x->m->hypervisor.connected)
+		return refuse(strdup("it is up already"));
+	x->m->hypervisor.connected = true;
+	sim_domain_event(x->m, HV_EVENT_CONNECTED, NULL, NULL, NULL);
+	return done();
+}
+
+/* ---- dispatch ----------------------------------------------------------------------------------
+ */
+
+enum { NEEDS_GPU = 1, NEEDS_VM = 2, NEEDS_VF = 4, NEEDS_VALUE = 8 };
+
+static const struct control_op {
+	const char *name;
+	unsigned needs;
+	json_t *(*run)(struct context *x);
+} ops[] = {
+	/* keep sorted */
+	{"agent", NEEDS_VM, op_agent},
+	{"clear-faults", 0, op_clear_faults},
+	{"domain-define", NEEDS_VM, op_domain_define},
+	{"domain-pause", NEEDS_VM, op_domain_pause},
+	{"domain-resume", NEEDS_VM, op_domain_resume},
+	{"domain-start", NEEDS_VM, op_domain_start},
+	{"domain-stop", NEEDS_VM, op_domain_stop},
+	{"domain-undefine", NEEDS_VM, op_domain_undefine},
+	{"fault", 0, op_fault},
+	{"foreign-attach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_attach},
+	{"foreign-detach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_detach},
+	{"hold", NEEDS_GPU | NEEDS_VF, op_hold},
+	{"libvirt-down", 0, op_libvirt_down},
+	{"libvirt-up", 0, op_libvirt_up},
+	{"ping", 0, op_ping},
+	{"plug-gpu", NEEDS_GPU, op_plug_gpu},
+	{"release-hang", 0, op_release_hang},
+	{"set-numvfs", NEEDS_GPU | NEEDS_VALUE, op_set_numvfs},
+	{"state", 0, op_state},
+	{"stop", 0, op_stop},
+	{"unhold", NEEDS_GPU | NEEDS_VF, op_unhold},
+	{"unplug-gpu", NEEDS_GPU, op_unplug_gpu},
+	{"writes", 0, op_writes},
+};
+
+static char *op_names(void)
+{
+	const char *names[ARRAY_SIZE(ops)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+		names[i] = ops[i].name;
+	return enum_list(names, ARRAY_SIZE(ops));
+}
+
+/* Finds what the op is about.  Returns a refusal, or NULL. */
+static json_t *resolve(struct context *x, unsigned needs, const json_t *request)
+{
+	if (x->c.gpu) {
+		x->gpu = sim_kernel_find_name(&x->m->kernel, x->c.gpu);
+		if (!x->gpu)
+			return refuse(xasprintf("there is no GPU \"%.64s\"", x->c.gpu));
+	}
+	if (x->c.vm) {
+		x->vm = sim_hypervisor_find_name(&x->m->hypervisor, x->c.vm);
+		if (!x->vm)
+			return refuse(xasprintf("there is no VM \"%.64s\"", x->c.vm));
+	}
+	if (needs & NEEDS_GPU && !x->gpu)
+		return refuse(strdup("\"gpu\" is missing"));
+	if (needs & NEEDS_VM && !x->vm)
+		return refuse(strdup("\"vm\" is missing"));
+	if (needs & NEEDS_VF && !x->c.vf)
+		return refuse(strdup("\"vf\" is missing: it counts from 1"));
+	if (needs & NEEDS_VALUE && !json_object_get(request, "value"))
+		return refuse(strdup("\"value\" is missing"));
+	return NULL;
+}
+
+static json_t *run_op(struct sim_machine *m, const struct control_op *op, const json_t *request)
+{
+	_cleanup_(json_fault_done) struct json_fault fault = {0};
+	struct context x = {.m = m};
+	json_t *reply;
+
+	if (json_fields_decode(request, "", control_fields, &x.c, &fault) < 0)
+		return refuse(xasprintf("%s: %s", strempty(fault.pointer), strempty(fault.what)));
+	reply = resolve(&x, op->needs, request);
+	if (!reply)
+		reply = op->run(&x);
+	json_fields_done(control_fields, &x.c);
+	return reply;
+}
+
+void sim_control_run(struct sim_task *t)
+{
+	const char *name = strempty(json_get_string(t->json, "op"));
+	_cleanup_free_ char *names = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		if (!streq(ops[i].name, name))
+			continue;
+		sim_task_answer(t, run_op(t->m, &ops[i], t->json));
+		return;
+	}
+	names = op_names();
+	sim_task_answer(t, refuse(xasprintf("there is no operation \"%.64s\" (one of: %s)", name,
+					    strempty(names))));
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rules of libvirt for PCI hostdevs with managed='no'. */
+#include "machine/sim-hypervisor.h"
+
+#include <stdio.h>
+
+#define USER_ALIAS "ua-" /* libvirt keeps an alias with this beginning and overwrites any other */
+
+/* The same name gives the same uuid in every life of the machine (FNV-1a, twice). */
+static void uuid_of(const char *name, char ret[static 37])
+{
+	uint64_t a = UINT64_C(0xcbf29ce484222325), b = UINT64_C(0x84222325cbf29ce4);
+
+	for (const char *p = name; *p; p++) {
+		a = (a ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+		b = (b ^ (unsigned char)*p) * UINT64_C(0x100000001b3) + 1;
+	}
+	/* version 8 (own making), variant 10 */
+	snprintf(ret, 37, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(a >> 32),
+		 (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xfff,
+		 0x8000 | ((unsigned)(b >> 48) & 0x3fff), (unsigned long long)(b & 0xffffffffffff));
+}
+
+static void refuse(char **ret_message, char *message)
+{
+	free(*ret_message);
+	*ret_message = message;
+}
+
+int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *document,
+			const char *guests_dir, int pid)
+{
+	*hv = (struct sim_hypervisor){.n_vms = document->n_vms, .pid = pid, .connected = true};
+	hv->vms = calloc(document->n_vms + 1, sizeof(*hv->vms));
+	if (!hv->vms)
+		return -ENOMEM;
+	for (size_t i = 0; i < hv->n_vms; i++) {
+		struct sim_vm *vm = &hv->vms[i];
+
+		vm->spec = document->vms[i];
+		uuid_of(vm->spec.name, vm->uuid);
+		vm->state = vm->spec.state;
+		vm->id = sim_vm_is_active(vm) ? ++hv->last_id : -1;
+		vm->agent = vm->spec.agent;
+		vm->guest_root = xasprintf("%s/%s", guests_dir, vm->spec.name);
+		if (!vm->guest_root)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void sim_hostdev_done(struct sim_hostdev *h)
+{
+	free(h->alias);
+	*h = (struct sim_hostdev){0};
+}
+
+static void hostdevs_done(struct sim_hostdevs *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		sim_hostdev_done(&list->items[i]);
+	free(list->items);
+	*list = (struct sim_hostdevs){0};
+}
+
+void sim_hypervisor_done(struct sim_hypervisor *hv)
+{
+	for (size_t i = 0; hv->vms && i < hv->n_vms; i++) {
+		hostdevs_done(&hv->vms[i].live);
+		hostdevs_done(&hv->vms[i].config);
+		free(hv->vms[i].guest_root);
+	}
+	free(hv->vms);
+	*hv = (struct sim_hypervisor){0};
+}
+
+struct sim_vm *sim_hypervisor_find(struct sim_hypervisor *hv, const char *uuid)
+{
+	for (size_t i = 0; i < hv->n_vms; i++)
+		if (hv->vms[i].state != VM_GONE && streq(hv->vms[i].uuid, uuid))
+			return &hv->vms[i];
+	return NULL;
+}
+
+struct sim_vm *sim_hypervisor_find_name(struct sim_hypervisor *hv, const char *name)
+{
+	for (size_t i = 0; i < hv->n_vms; i++)
+		if (streq(hv->vms[i].spec.name, name))
+			return &hv->vms[i];
+	return NULL;
+}
+
+static struct sim_hostdev *find_hostdev(const struct sim_hostdevs *list,
+					const struct pci_address *address)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (pci_address_equal(&list->items[i].address, address))
+			return &list->items[i];
+	return NULL;
+}
+
+/* Room for one more, so that adding cannot fail once libvirt has said yes. */
+static int reserve(struct sim_hostdevs *list)
+{
+	struct sim_hostdev *items = realloc(list->items, (list->n + 1) * sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	list->items = items;
+	return 0;
+}
+
+static void remove_hostdev(struct sim_hostdevs *list, const struct pci_address *address,
+			   struct sim_hostdev *ret_gone)
+{
+	struct sim_hostdev *h = find_hostdev(list, address);
+
+	if (!h)
+		return;
+	if (ret_gone)
+		*ret_gone = *h;
+	else
+		sim_hostdev_done(h);
+	*h = list->items[--list->n];
+}
+
+/* The lowest port that is empty, or -1. */
+static int free_port(const struct sim_vm *vm)
+{
+	for (unsigned port = 0; port < vm->spec.ports; port++) {
+		bool taken = false;
+
+		for (size_t i = 0; i < vm->live.n; i++)
+			taken = taken || vm->live.items[i].port == port;
+		if (!taken)
+			return (int)port;
+	}
+	return -1;
+}
+
+static const char *user_of(const struct sim_hypervisor *hv, const struct pci_address *address)
+{
+	for (size_t i = 0; i < hv->n_vms; i++)
+		if (find_hostdev(&hv->vms[i].live, address))
+			return hv->vms[i].spec.name;
+	return NULL;
+}
+
+/* What qemu's driver of libvirt checks before it takes a device that it shall not manage. */
+static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_kernel *k,
+				    const struct pci_address *address, char **ret_message)
+{
+	const char *text = PCI_ADDRESS_STR(address), *user = user_of(hv, address);
+	struct sim_vf *vf = sim_kernel_find_vf(k, address, NULL);
+
+	if (!vf && !sim_kernel_find(k, address)) {
+		refuse(ret_message,
+		       xasprintf("Device %s not found: could not access "
+				 "/sys/bus/pci/devices/%s/config: No such file or directory",
+				 text, text));
+		return HV_FAILED;
+	}
+	if (user) {
+		refuse(ret_message,
+		       xasprintf("Requested operation is not valid: PCI device %s is in use "
+				 "by driver QEMU, domain %s",
+				 text, user));
+		return HV_FAILED;
+	}
+	if (!vf || !streq(vf->driver, "vfio-pci")) {
+		refuse(ret_message,
+		       xasprintf("Requested operation is not valid: Unmanaged PCI device %s "
+				 "must be manually detached from the host",
+				 text));
+		return HV_FAILED;
+	}
+	if (vf->held) {
+		refuse(ret_message,
+		       xasprintf("internal error: qemu unexpectedly closed the monitor: vfio "
+				 "%s: failed to open /dev/vfio/%d: Device or resource busy",
+				 text, vf->iommu_group));
+		return HV_FAILED;
+	}
+	return HV_OK;
+}
+
+static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_kernel *k,
+				  const struct sim_vm *vm, const struct pci_address *address,
+				  char **ret_message)
+{
+	if (!sim_vm_is_active(vm)) {
+		refuse(ret_message,
+		       strdup("Requested operation is not valid: domain is not running"));
+		return HV_NOT_RUNNING;
+	}
+	if (find_hostdev(&vm->live, address)) {
+		refuse(ret_message, strdup("operation failed: host device already exists"));
+		return HV_ALREADY;
+	}
+	if (free_port(vm) < 0) {
+		refuse(ret_message, strdup("internal error: No more available PCI slots"));
+		return HV_NO_PORT;
+	}
+	return check_device(hv, k, address, ret_message);
+}
+
+static enum hv_failure check_config(const struct sim_vm *vm, const struct pci_address *address,
+				    char **ret_message)
+{
+	if (!vm->spec.persistent) {
+		refuse(ret_message,
+		       strdup("Requested operation is not valid: transient domains do not "
+			      "have any persistent config"));
+		return HV_FAILED;
+	}
+	if (address && find_hostdev(&vm->config, address)) {
+		refuse(ret_message, strdup("operation failed: device is already in the domain "
+					   "configuration"));
+		return HV_ALREADY;
+	}
+	return HV_OK;
+}
+
+static bool is_user_alias(const char *alias)
+{
+	return alias && strncmp(alias, USER_ALIAS, strlen(USER_ALIAS)) == 0;
+}
+
+static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
+				const struct pci_address *address, char *alias)
+{
+	struct sim_hostdev *h = &vm->live.items[vm->live.n];
+	int port = free_port(vm);
+
+	*h = (struct sim_hostdev){.address = *address, .alias = alias, .port = (unsigned)port};
+	vm->live.n++;
+	sim_vf_hold(sim_kernel_find_vf(k, address, NULL), vm->spec.name, hv->pid);
+	return h;
+}
+
+enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
+			      const struct hv_request *request, struct sim_hostdev **ret_hostdev,
+			      char **ret_message)
+{
+	_cleanup_free_ char *live = NULL, *config = NULL;
+	enum hv_failure failure = HV_OK;
+
+	if (request->config)
+		failure = check_config(vm, &request->address, ret_message);
+	if (failure == HV_OK && request->live)
+		failure = check_live(hv, k, vm, &request->address, ret_message);
+	if (failure != HV_OK)
+		return failure;
+
+	if (is_user_alias(request->alias)) {
+		live = strdup(request->alias);
+		config = strdup(request->alias);
+	} else {
+		live = xasprintf("hostdev%u", vm->aliases++);
+	}
+	if (!live || (is_user_alias(request->alias) && !config) || reserve(&vm->live) < 0 ||
+	    reserve(&vm->config) < 0)
+		return HV_FAILED;
+	if (request->config)
+		vm->config.items[vm->config.n++] = (struct sim_hostdev){.address = request->address,
+									.alias = TAKE_PTR(config)};
+	*ret_hostdev = request->live ? plug(hv, k, vm, &request->address, TAKE_PTR(live)) : NULL;
+	return HV_OK;
+}
+
+static enum hv_failure refuse_missing(const struct pci_address *address, char **ret_message)
+{
+	refuse(ret_message, xasprintf("device not found: host pci device %s not found",
+				      PCI_ADDRESS_STR(address)));
+	return HV_ALREADY;
+}
+
+enum hv_failure sim_vm_detach_check(const struct sim_vm *vm, const struct hv_request *request,
+				    char **ret_message)
+{
+	if (request->config) {
+		enum hv_failure failure = check_config(vm, NULL, ret_message);
+
+		if (failure != HV_OK)
+			return failure;
+		if (!find_hostdev(&vm->config, &request->address))
+			return refuse_missing(&request->address, ret_message);
+	}
+	if (!request->live)
+		return HV_OK;
+	if (!sim_vm_is_active(vm)) {
+		refuse(ret_message,
+		       strdup("Requested operation is not valid: domain is not running"));
+		return HV_NOT_RUNNING;
+	}
+	if (!find_hostdev(&vm->live, &request->address))
+		return refuse_missing(&request->address, ret_message);
+	return HV_OK;
+}
+
+void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_request *request,
+		   struct sim_hostdev *ret_gone)
+{
+	struct sim_vf *vf = sim_kernel_find_vf(k, &request->address, NULL);
+
+	*ret_gone = (struct sim_hostdev){0};
+	if (request->config)
+		remove_hostdev(&vm->config, &request->address, NULL);
+	if (!request->live)
+		return;
+	remove_hostdev(&vm->live, &request->address, ret_gone);
+	if (vf)
+		sim_vf_release(vf);
+}
+
+enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
+			     char **ret_message)
+{
+	if (sim_vm_is_active(vm)) {
+		refuse(ret_message,
+		       strdup("Requested operation is not valid: domain is already running"));
+		return HV_FAILED;
+	}
+	if (!vm->spec.persistent) {
+		refuse(ret_message, strdup("Domain not found: it was transient"));
+		return HV_NO_DOMAIN;
+	}
+	if (vm->config.n > vm->spec.ports) {
+		refuse(ret_message, strdup("internal error: No more available PCI slots"));
+		return HV_NO_PORT;
+	}
+	for (size_t i = 0; i < vm->config.n; i++) {
+		enum hv_failure failure =
+			check_device(hv, k, &vm->config.items[i].address, ret_message);
+
+		if (failure != HV_OK)
+			return failure;
+	}
+	for (size_t i = 0; i < vm->config.n; i++) {
+		const struct sim_hostdev *h = &vm->config.items[i];
+		char *alias = h->alias ? strdup(h->alias) : xasprintf("hostdev%u", vm->aliases++);
+
+		if (!alias || reserve(&vm->live) < 0) {
+			free(alias);
+			sim_vm_stop(k, vm);
+			return HV_FAILED;
+		}
+		plug(hv, k, vm, &h->address, alias);
+	}
+	vm->state = VM_RUNNING;
+	vm->id = ++hv->last_id;
+	return HV_OK;
+}
+
+void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
+{
+	for (size_t i = 0; i < vm->live.n; i++) {
+		struct sim_vf *vf = sim_kernel_find_vf(k, &vm->live.items[i].address, NULL);
+
+		if (vf)
+			sim_vf_release(vf);
+	}
+	hostdevs_done(&vm->live);
+	vm->aliases = 0;
+	vm->id = -1;
+	vm->state = vm->spec.persistent ? VM_OFF : VM_GONE;
+}
+
+static enum vm_agent agent_state(const struct sim_vm *vm)
+{
+	if (vm->agent == SIM_AGENT_NONE)
+		return VM_AGENT_ABSENT;
+	if (!sim_vm_is_active(vm) || vm->agent == SIM_AGENT_DISCONNECTED)
+		return VM_AGENT_DISCONNECTED;
+	return VM_AGENT_CONNECTED;
+}
+
+static int add_hostdevs(struct domain_facts *f, const struct sim_hostdevs *list, bool live)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct domain_hostdev *out = NULL;
+
+		for (size_t j = 0; j < f->n_hostdevs; j++)
+			if (pci_address_equal(&f->hostdevs[j].address, &list->items[i].address))
+				out = &f->hostdevs[j];
+		if (!out) {
+			out = &f->hostdevs[f->n_hostdevs++];
+			out->address = list->items[i].address;
+			if (free_and_strdup(&out->alias, list->items[i].alias) < 0)
+				return -ENOMEM;
+		}
+		out->live |= live;
+		out->config |= !live;
+	}
+	return 0;
+}
+
+struct domain_facts *sim_vm_facts(const struct sim_vm *vm)
+{
+	_cleanup_(domain_facts_freep) struct domain_facts *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	memcpy(f->uuid, vm->uuid, sizeof(f->uuid));
+	f->state = vm->state;
+	f->persistent = vm->spec.persistent;
+	f->id = vm->id;
+	f->agent = agent_state(vm);
+	f->free_ports =
+		(int)vm->spec.ports - (int)(sim_vm_is_active(vm) ? vm->live.n : vm->config.n);
+	f->hostdevs = calloc(vm->live.n + vm->config.n + 1, sizeof(*f->hostdevs));
+	if (!f->hostdevs || free_and_strdup(&f->name, vm->spec.name) < 0 ||
+	    free_and_strdup(&f->guest_root, vm->guest_root) < 0 ||
+	    add_hostdevs(f, &vm->live, true) < 0 || add_hostdevs(f, &vm->config, false) < 0)
+		return NULL;
+	return TAKE_PTR(f);
+}
