@@ -32,9 +32,23 @@ DEFINE_CLEANUP(struct partition_plan *, partition_plan_free);
 int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout,
 			struct partition_plan **ret, struct rpc_error *ret_error);
 
+/* The way back after `done` steps succeeded and the next one failed or may have been done in half: VFs that the plan
+ * made go away, quotas that it wrote are cleared, and what `before` shows is made again.  Returns 0 with
+ * new *ret (no steps when nothing was changed), or -ENOMEM. */
+int partition_plan_undo(const struct gpu_facts *before, const struct partition_plan *plan,
+			size_t done, struct partition_plan **ret);
+
 /* True when the kernel shows what the layout wants; otherwise *ret_why (new, may be NULL) says the first
  * difference. */
 bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why);
 
-/* VRAM bytes that layout_vf asks of this GPU; 0 = left to the driver's equal share. */
+/* VRAM is given in pieces of this size (per tile). */
+#define PARTITION_VRAM_GRAIN (2 * MIB)
+
+/* VRAM that all VFs together can have: what is free now and what the present VFs would give back.
+ * Unknown where nothing tells. */
+struct known partition_capacity(const struct gpu_facts *gpu);
+
+/* VRAM bytes that layout_vf asks of this GPU, in whole grains: a size is rounded up, a share down; 0 = left to
+ * the driver's equal share, or a share of an unknown amount. */
 uint64_t partition_vram(const struct gpu_facts *gpu, const struct layout_vf *vf);

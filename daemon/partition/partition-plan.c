@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The steps of a cut, and of its undoing.  One place knows the order in which a card wants its
+ * writes. */
+#include "partition/partition-inner.h"
+
+#include <stdio.h>
+
+#include "lib/hash.h"
+
+static const char attr_vram[] = "vram_quota";
+static const char attr_quantum[] = "exec_quantum_ms";
+static const char attr_timeout[] = "preempt_timeout_us";
+
+struct partition_plan *partition_plan_free(struct partition_plan *p)
+{
+	size_t i;
+
+	if (!p)
+		return NULL;
+	for (i = 0; i < p->n_steps; i++)
+		free(p->steps[i].text);
+	free(p->steps);
+	free(p);
+	return NULL;
+}
+
+/* Takes text. */
+static int add_step(struct partition_plan *p, struct partition_step step, char *text)
+{
+	struct partition_step *steps;
+
+	steps = text ? reallocarray(p->steps, p->n_steps + 1, sizeof(*steps)) : NULL;
+	if (!steps) {
+		free(text);
+		return -ENOMEM;
+	}
+	step.text = text;
+	p->steps = steps;
+	p->steps[p->n_steps++] = step;
+	return 0;
+}
+
+static int add_autoprobe(struct partition_plan *p, const struct gpu_facts *gpu, bool value)
+{
+	struct partition_step step = {
+		.request = { .op = HOST_SET_AUTOPROBE, .gpu = gpu->address, .value = value },
+		.expect = true,
+		.exactly = value,
+	};
+
+	return add_step(p, step, xasprintf("write %d to sriov_drivers_autoprobe", value));
+}
+
+static int add_numvfs(struct partition_plan *p, const struct gpu_facts *gpu, unsigned now,
+		      unsigned value)
+{
+	struct partition_step step = {
+		.request = { .op = HOST_SET_NUMVFS, .gpu = gpu->address, .value = value },
+		.expect = true,
+		.exactly = value,
+	};
+
+	if (value == 0 && now > 0)
+		p->removes_vfs = true;
+	return add_step(p, step, xasprintf("write %u to sriov_numvfs (now %u)", value, now));
+}
+
+static int add_vram(struct partition_plan *p, const struct gpu_facts *gpu, unsigned vf,
+		    uint64_t bytes)
+{
+	struct partition_step step = {
+		.request = { .op = HOST_SET_VF_ATTR, .gpu = gpu->address, .vf = vf,
+			     .attribute = attr_vram, .value = bytes },
+		.expect = true,
+		.at_least = bytes,
+	};
+	char size[32];
+
+	return add_step(p, step,
+			xasprintf("write %llu to vram_quota of vf%u (%s)", (unsigned long long)bytes,
+				  vf, size_format(bytes, size, sizeof(size))));
+}
+
+/* Nothing when there is no wish, or when it is so already (present may be NULL). */
+static int add_number(struct partition_plan *p, const struct gpu_facts *gpu, unsigned vf,
+		      const char *attribute, struct known wanted, const struct known *present)
+{
+	struct partition_step step = {
+		.request = { .op = HOST_SET_VF_ATTR, .gpu = gpu->address, .vf = vf,
+			     .attribute = attribute, .value = wanted.value },
+		.expect = true,
+		.exactly = wanted.value,
+	};
+
+	if (!wanted.known || (present && present->known && present->value == wanted.value))
+		return 0;
+	return add_step(p, step,
+			xasprintf("write %llu to %s of vf%u", (unsigned long long)wanted.value,
+				  attribute, vf));
+}
+
+static int add_schedule(struct partition_plan *p, const struct gpu_facts *gpu,
+			const struct layout *layout, bool fresh)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < layout->n_vfs && r == 0; i++) {
+		const struct layout_vf *wanted = &layout->vfs[i];
+		const struct vf_facts *is = fresh ? NULL : &gpu->vfs[i];
+		unsigned vf = (unsigned)i + 1;
+
+		r = add_number(p, gpu, vf, attr_quantum, wanted->exec_quantum_ms,
+			       is ? &is->exec_quantum_ms : NULL);
+		if (r == 0)
+			r = add_number(p, gpu, vf, attr_timeout, wanted->preempt_timeout_us,
+				       is ? &is->preempt_timeout_us : NULL);
+	}
+	return r;
+}
+
+/* Autoprobe off, through 0, quotas, enable, scheduling values. */
+static int add_cut(struct partition_plan *p, const struct gpu_facts *gpu,
+		   const struct layout *layout)
+{
+	uint64_t bytes;
+	size_t i;
+	int r = 0;
+
+	if (gpu->autoprobe && layout->n_vfs > 0)
+		r = add_autoprobe(p, gpu, false);
+	if (r == 0 && gpu->num_vfs > 0)
+		r = add_numvfs(p, gpu, gpu->num_vfs, 0);
+	if (r < 0 || layout->n_vfs == 0)
+		return r;
+
+	for (i = 0; i < layout->n_vfs && r == 0; i++) {
+		bytes = partition_vram(gpu, &layout->vfs[i]);
+		if (bytes > 0)
+			r = add_vram(p, gpu, (unsigned)i + 1, bytes);
+	}
+	if (r == 0)
+		r = add_numvfs(p, gpu, 0, (unsigned)layout->n_vfs);
+	return r < 0 ? r : add_schedule(p, gpu, layout, true);
+}
+
+static void hash_number(struct hash *h, uint64_t n)
+{
+	hash_add(h, &n, sizeof(n));
+}
+
+static void hash_known(struct hash *h, struct known n)
+{
+	hash_number(h, n.known);
+	hash_number(h, n.known ? n.value : 0);
+}
+
+/* What the plan was made from: a card that changed since gives another hash. */
+static int set_hash(struct partition_plan *p, const struct gpu_facts *gpu,
+		    const struct layout *layout)
+{
+	_cleanup_json_ json_t *json = layout_to_json(layout);
+	_cleanup_free_ char *text = json ? json_text(json) : NULL;
+	struct hash h;
+	size_t i;
+
+	if (!text)
+		return -ENOMEM;
+	hash_init(&h);
+	hash_add_string(&h, PCI_ADDRESS_STR(&gpu->address));
+	hash_add_string(&h, gpu->driver);
+	hash_number(&h, gpu->total_vfs);
+	hash_number(&h, gpu->num_vfs);
+	hash_known(&h, partition_capacity(gpu));
+	for (i = 0; i < gpu->n_vfs; i++) {
+		hash_known(&h, gpu->vfs[i].vram_bytes);
+		hash_known(&h, gpu->vfs[i].exec_quantum_ms);
+		hash_known(&h, gpu->vfs[i].preempt_timeout_us);
+	}
+	hash_add_string(&h, text);
+	for (i = 0; i < p->n_steps; i++)
+		hash_add_string(&h, p->steps[i].text);
+	hash_hex(&h, p->hash);
+	return 0;
+}
+
+static int fill_plan(struct partition_plan *p, const struct gpu_facts *gpu,
+		     const struct layout *layout)
+{
+	_cleanup_free_ char *why = NULL;
+	int r;
+
+	/* Scheduling values may change while VFs run; count and VRAM may not. */
+	if (partition_shape_matches(gpu, layout, &why))
+		r = add_schedule(p, gpu, layout, false);
+	else
+		r = add_cut(p, gpu, layout);
+	return r < 0 ? r : set_hash(p, gpu, layout);
+}
+
+int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout,
+			struct partition_plan **ret, struct rpc_error *ret_error)
+{
+	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL;
+	int r;
+
+	r = partition_check(gpu, layout, ret_error);
+	if (r < 0)
+		return r;
+
+	p = calloc(1, sizeof(*p));
+	if (!p || fill_plan(p, gpu, layout) < 0)
+		return rpc_error_set(ret_error, RPC_INTERNAL_ERROR, "out of memory");
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+/* What the first `tried` steps may have left behind; the last of them failed when tried > done. */
+struct traces {
+	bool autoprobe;
+	bool removed;	  /* the old VFs are gone: a failed write of 0 removes none */
+	unsigned enabled; /* so many new ones may be there */
+	bool schedule;
+};
+
+static struct traces find_traces(const struct partition_plan *plan, size_t done, size_t tried)
+{
+	struct traces t = { false };
+	size_t i;
+
+	for (i = 0; i < tried; i++) {
+		const struct host_request *request = &plan->steps[i].request;
+
+		if (request->op == HOST_SET_AUTOPROBE)
+			t.autoprobe = true;
+		else if (request->op == HOST_SET_NUMVFS && request->value > 0)
+			t.enabled = (unsigned)request->value;
+		else if (request->op == HOST_SET_NUMVFS)
+			t.removed = i < done;
+		else if (request->attribute != attr_vram)
+			t.schedule = true;
+	}
+	return t;
+}
+
+/* Quotas that a failed enable left would end the driver's sharing for everyone after us. */
+static int clear_quotas(struct partition_plan *undo, const struct gpu_facts *gpu,
+			const struct partition_plan *plan, size_t tried)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < tried && r == 0; i++)
+		if (plan->steps[i].request.attribute == attr_vram)
+			r = add_vram(undo, gpu, plan->steps[i].request.vf, 0);
+	return r;
+}
+
+/* The layout that the facts show.  Quotas are named only when every VF shows one. */
+static struct layout *layout_of_facts(const struct gpu_facts *gpu)
+{
+	struct layout *l = calloc(1, sizeof(*l));
+	bool quotas = gpu->can_vram;
+	size_t i;
+
+	if (!l)
+		return NULL;
+	l->vfs = calloc(gpu->n_vfs + 1, sizeof(*l->vfs));
+	if (!l->vfs)
+		return layout_free(l);
+	l->n_vfs = gpu->n_vfs;
+	for (i = 0; i < gpu->n_vfs; i++)
+		quotas = quotas && gpu->vfs[i].vram_bytes.known && gpu->vfs[i].vram_bytes.value > 0;
+	for (i = 0; i < gpu->n_vfs; i++) {
+		const struct vf_facts *vf = &gpu->vfs[i];
+
+		if (quotas)
+			l->vfs[i].vram = (struct amount){ AMOUNT_BYTES, vf->vram_bytes.value };
+		if (gpu->can_schedule) {
+			l->vfs[i].exec_quantum_ms = vf->exec_quantum_ms;
+			l->vfs[i].preempt_timeout_us = vf->preempt_timeout_us;
+		}
+	}
+	return l;
+}
+
+/* Makes the VFs of `before` again, from 0. */
+static int add_restore(struct partition_plan *undo, const struct gpu_facts *before)
+{
+	_cleanup_(layout_freep) struct layout *l = layout_of_facts(before);
+	struct gpu_facts bare = *before;
+
+	if (!l)
+		return -ENOMEM;
+	bare.num_vfs = 0;
+	bare.n_vfs = 0;
+	bare.autoprobe = false;
+	return add_cut(undo, &bare, l);
+}
+
+static int fill_undo(struct partition_plan *undo, const struct gpu_facts *before,
+		     const struct partition_plan *plan, size_t done)
+{
+	size_t tried = MIN_OF(done + 1, plan->n_steps);
+	struct traces t = find_traces(plan, done, tried);
+	_cleanup_(layout_freep) struct layout *l = NULL;
+	int r = 0;
+
+	if (t.enabled > 0)
+		r = add_numvfs(undo, before, t.enabled, 0);
+	if (r == 0)
+		r = clear_quotas(undo, before, plan, tried);
+	if (r == 0 && t.removed && before->num_vfs > 0)
+		r = add_restore(undo, before);
+	if (r == 0 && t.schedule && t.enabled == 0) {
+		l = layout_of_facts(before);
+		r = l ? add_schedule(undo, before, l, true) : -ENOMEM;
+	}
+	if (r == 0 && t.autoprobe)
+		r = add_autoprobe(undo, before, true);
+	return r;
+}
+
+int partition_plan_undo(const struct gpu_facts *before, const struct partition_plan *plan,
+			size_t done, struct partition_plan **ret)
+{
+	_cleanup_(partition_plan_freep) struct partition_plan *undo = calloc(1, sizeof(*undo));
+	int r;
+
+	if (!undo)
+		return -ENOMEM;
+	r = fill_undo(undo, before, plan, done);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(undo);
+	return 0;
+}
