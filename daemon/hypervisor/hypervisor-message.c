@@ -42,7 +42,8 @@ DEFINE_ENUM_TABLE(hv_event_type, enum hv_event_type, HV_EVENT_MAX);
 static const uint64_t op_deadlines[HV_OP_MAX] = {
 	/* a hypervisor that cannot describe its domains in this time is as good as gone */
 	[HV_LIST] = 30 * USEC_PER_SEC,
-	[HV_GET] = 30 * USEC_PER_SEC,
+	/* 30 s is what libvirt itself waits for the job lock of a domain */
+	[HV_GET] = 45 * USEC_PER_SEC,
 	/* the first VF pins the guest's whole memory: about 1 s per 4 GiB, so room for large guests */
 	[HV_ATTACH] = 120 * USEC_PER_SEC,
 	/* a guest that means to let go does so in seconds, an emulated one in some tens */
