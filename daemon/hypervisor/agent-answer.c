@@ -48,6 +48,6 @@ enum hv_failure agent_answer_parse(const char *text, size_t size, json_t **ret_r
 	description = json_get_string(json_object_get(answer, "error"), "desc");
 	if (!description)
 		return garbage(ret_message, "the guest agent's answer has no \"return\"");
-	*ret_message = strndup(description, MESSAGE_MAX_BYTES);
+	*ret_message = xasprintf("%.*s", MESSAGE_MAX_BYTES, description);
 	return agent_error_classify(description);
 }

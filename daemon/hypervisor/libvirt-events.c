@@ -10,7 +10,8 @@
 
 #include "log/log.h"
 
-/* What callbacks need; each registered callback holds a reference until libvirt says that it is done with it. */
+/* What callbacks need; each registered domain callback holds a reference until libvirt says that it is done
+ * with it. */
 struct target {
 	atomic_uint refs;
 	struct outbox *outbox;
@@ -24,7 +25,6 @@ struct libvirt_subscription {
 	struct target *target;
 	int ids[8];
 	size_t n_ids;
-	bool close_registered;
 };
 
 /* ---- The thread -------------------------------------------------------------------------------- */
@@ -199,8 +199,7 @@ struct libvirt_subscription *libvirt_events_unsubscribe(struct libvirt_subscript
 		return NULL;
 	for (size_t i = 0; i < s->n_ids; i++)
 		(void)virConnectDomainEventDeregisterAny(s->connection, s->ids[i]);
-	if (s->close_registered)
-		(void)virConnectUnregisterCloseCallback(s->connection, on_close);
+	(void)virConnectUnregisterCloseCallback(s->connection, on_close);
 	virConnectClose(s->connection);
 	target_unref(s->target);
 	free(s);
@@ -227,11 +226,10 @@ int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, 
 	s->connection = connection;
 	virConnectRef(connection);
 
-	/* a driver inside this process has no connection that could break */
-	s->close_registered = virConnectRegisterCloseCallback(connection, on_close, target_ref(t),
-							      target_unref) >= 0;
-	if (!s->close_registered)
-		target_unref(t);
+	/* A driver inside this process has no connection that could break: it takes the callback and forgets it, free
+	 * function included.  So ours is the reference; libvirt calls back under the lock that
+	 * unregistering takes. */
+	(void)virConnectRegisterCloseCallback(connection, on_close, t, NULL);
 	*ret = s;
 	return 0;
 }

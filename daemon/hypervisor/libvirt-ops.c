@@ -68,7 +68,7 @@ static void fail(struct libvirt_op *op, enum hv_failure failure, const char *mes
 {
 	op->reply.failure = failure;
 	free(op->reply.message);
-	op->reply.message = message ? strndup(message, MESSAGE_MAX_BYTES) : NULL;
+	op->reply.message = message ? xasprintf("%.*s", MESSAGE_MAX_BYTES, message) : NULL;
 }
 
 /* From libvirt's last error of this thread.  Returns false, for `return fail_libvirt(op)`. */

@@ -22,7 +22,8 @@ HYPERVISOR_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(
 HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBVIRT_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-xml \
-	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls
+	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls \
+	tests/unit/test-outbox
 check_PROGRAMS += $(HYPERVISOR_TESTS)
 TESTS += $(HYPERVISOR_TESTS)
 tests_unit_test_agent_answer_SOURCES = tests/unit/test-agent-answer.c
@@ -40,4 +41,6 @@ tests_unit_test_libvirt_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_libvirt_calls_SOURCES = tests/unit/test-libvirt-calls.c
 tests_unit_test_libvirt_calls_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_libvirt_calls_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_outbox_SOURCES = tests/unit/test-outbox.c
+tests_unit_test_outbox_LDADD = $(HYPERVISOR_TEST_LIBS)
 endif

@@ -41,6 +41,16 @@ FUZZ_TARGETS += tests/fuzz/fuzz-units
 tests_fuzz_fuzz_units_SOURCES = tests/fuzz/fuzz-units.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_units_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-agent-answer
+tests_fuzz_fuzz_agent_answer_SOURCES = tests/fuzz/fuzz-agent-answer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_agent_answer_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-domain-xml
+tests_fuzz_fuzz_domain_xml_SOURCES = tests/fuzz/fuzz-domain-xml.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_domain_xml_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)
