@@ -38,9 +38,9 @@ static const char *const attribute_names[] = {
 #define TAKES_ATTRIBUTE (1u << 2)
 #define TAKES_NO_GPU (1u << 3)
 
-/* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core sleeps
- * 100 ms to enable and 1 s to disable, and drivers add a reset per VF; a function-level reset may take a
- * few seconds. */
+/* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core
+ * sleeps 100 ms to enable and 1 s to disable, and drivers add a reset per VF; a function-level
+ * reset may take a few seconds. */
 static const struct {
 	unsigned takes;
 	uint64_t deadline_usec;

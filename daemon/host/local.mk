@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libhost.a
-libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(UDEV_CFLAGS) $(LIBPCI_CFLAGS)
 libhost_a_SOURCES = \
-	daemon/host/host-message.c daemon/host/host-ops.h
+	daemon/host/gpu-read.c daemon/host/gpu-read.h \
+	daemon/host/helper-channel.c daemon/host/helper-channel.h \
+	daemon/host/helper-main.c \
+	daemon/host/helper-spawn.c daemon/host/helper-spawn.h \
+	daemon/host/helper.c \
+	daemon/host/holders.c daemon/host/holders.h \
+	daemon/host/host-message.c daemon/host/host-ops.h \
+	daemon/host/pci-scan.c daemon/host/pci-scan.h \
+	daemon/host/sriov.c daemon/host/sriov.h \
+	daemon/host/sysfs.c daemon/host/sysfs.h \
+	daemon/host/udev-monitor.c daemon/host/udev-monitor.h \
+	daemon/host/vf-control-generic.c daemon/host/vf-control-xe.c daemon/host/vf-control.h \
+	daemon/host/vfio.c daemon/host/vfio.h
 
 if HAVE_CMOCKA
 HOST_TEST_LIBS = libhost.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS)
-HOST_TESTS = tests/unit/test-host-message
+FAKE_GPU = tests/support/fake-gpu.c tests/support/fake-gpu.h
+HOST_TESTS = tests/unit/test-host-message tests/unit/test-helper
 check_PROGRAMS += $(HOST_TESTS)
 TESTS += $(HOST_TESTS)
 tests_unit_test_host_message_SOURCES = tests/unit/test-host-message.c
 tests_unit_test_host_message_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_helper_SOURCES = tests/unit/test-helper.c $(FAKE_GPU)
+tests_unit_test_helper_LDADD = $(HOST_TEST_LIBS)
 endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Puts together what the kernel says of a GPU and its VFs.  Capability is what the kernel offers
+ * now, never the device id; the reason why a card cannot be cut is told with its cure. */
+#include "host/gpu-read.h"
+
+#include <stdio.h>
+
+#include "core/model-table.h"
+#include "host/pci-scan.h"
+#include "host/vf-control.h"
+#include "lib/units.h"
+
+/* What xe keeps of the VRAM for the PF when it shares the rest out. */
+#define PF_VRAM_RESERVE (128 * MIB)
+/* VFs may come or go between two reads; after that many tries the links decide. */
+#define COUNT_TRIES 3
+
+int gpu_vf_address(struct sysfs *s, const struct pci_address *gpu, unsigned vf,
+		   struct pci_address *ret)
+{
+	_cleanup_free_ char *name = NULL;
+	int r;
+
+	if (vf == 0)
+		return -EINVAL;
+	r = sysfs_link_name(s, &name, SYSFS_PCI "/virtfn%u", PCI_ADDRESS_STR(gpu), vf - 1);
+	if (r < 0)
+		return r;
+
+	return pci_address_parse(name, ret);
+}
+
+static char *driver_of(struct sysfs *s, const struct pci_address *address)
+{
+	char *driver = NULL;
+
+	return sysfs_link_name(s, &driver, SYSFS_PCI "/driver", PCI_ADDRESS_STR(address)) < 0 ?
+		       NULL :
+		       driver;
+}
+
+static int iommu_group_of(struct sysfs *s, const struct pci_address *address)
+{
+	_cleanup_free_ char *group = NULL;
+	char *end;
+	long n;
+
+	if (sysfs_link_name(s, &group, SYSFS_PCI "/iommu_group", PCI_ADDRESS_STR(address)) < 0)
+		return -1;
+	n = strtol(group, &end, 10);
+
+	return *group && !*end && n >= 0 && n <= INT32_MAX ? (int)n : -1;
+}
+
+/* Adds one VF.  Returns -ENOENT when it is not there. */
+static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+{
+	struct vf_facts vf = { .index = (unsigned)f->n_vfs + 1 };
+	struct vf_facts *grown;
+	int r;
+
+	r = gpu_vf_address(s, &f->address, vf.index, &vf.address);
+	if (r < 0)
+		return r;
+	grown = reallocarray(f->vfs, f->n_vfs + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+
+	f->vfs = grown;
+	vf.driver = driver_of(s, &vf.address);
+	vf.iommu_group = iommu_group_of(s, &vf.address);
+	if (control)
+		control->read_vf(s, PCI_ADDRESS_STR(&f->address), &vf);
+	f->vfs[f->n_vfs++] = vf;
+	return 0;
+}
+
+static int add_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+{
+	int r;
+
+	do {
+		r = add_vf(s, f, control);
+	} while (r == 0);
+	f->num_vfs = (unsigned)f->n_vfs;
+
+	return r == -ENOENT ? 0 : r;
+}
+
+/* A connected screen, or the card the firmware used for the console. */
+static bool has_display(struct sysfs *s, const char *gpu)
+{
+	_cleanup_(sysfs_closedirp) DIR *cards = NULL;
+	struct dirent *card, *connector;
+	uint64_t boot_vga;
+
+	if (sysfs_read_uint(s, &boot_vga, SYSFS_PCI "/boot_vga", gpu) == 0 && boot_vga == 1)
+		return true;
+
+	cards = sysfs_opendir(s, SYSFS_PCI "/drm", gpu);
+	while (cards && (card = readdir(cards))) {
+		_cleanup_(sysfs_closedirp) DIR *connectors = NULL;
+
+		if (strncmp(card->d_name, "card", 4) != 0)
+			continue;
+		connectors = sysfs_opendir(s, SYSFS_PCI "/drm/%s", gpu, card->d_name);
+		while (connectors && (connector = readdir(connectors))) {
+			_cleanup_free_ char *status = NULL;
+
+			if (strncmp(connector->d_name, "card", 4) == 0 &&
+			    sysfs_read(s, &status, SYSFS_PCI "/drm/%s/%s/status", gpu, card->d_name,
+				       connector->d_name) == 0 &&
+			    streq(status, "connected"))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int set_model(struct gpu_facts *f, const struct gpu_model *model, const char *pci_ids_name)
+{
+	if (model && model->vram_bytes > 0) {
+		uint64_t shared = model->vram_bytes - PF_VRAM_RESERVE;
+
+		if (model->vf_vram_bytes > 0)
+			shared = MIN_OF(shared, model->vf_vram_bytes);
+		f->vram_bytes = (struct known){ true, model->vram_bytes };
+		f->vram_free_bytes = (struct known){ true, shared };
+	}
+	if (model)
+		f->model = strdup(model->name);
+	else if (pci_ids_name)
+		f->model = strdup(pci_ids_name);
+	else
+		f->model = xasprintf("8086:%04x", f->device_id);
+
+	return f->model ? 0 : -ENOMEM;
+}
+
+/* Everything that waits for no lock. */
+static int read_constants(struct sysfs *s, const struct pci_found *found,
+			  struct vf_control_abilities *abilities,
+			  const struct vf_control_ops **ret_control, struct gpu_facts **ret)
+{
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = calloc(1, sizeof(*f));
+	char gpu[PCI_ADDRESS_STRLEN];
+	_cleanup_free_ char *numa = NULL;
+	uint64_t value;
+
+	if (!f)
+		return -ENOMEM;
+
+	pci_address_format(&found->address, gpu);
+	f->address = found->address;
+	f->device_id = found->device_id;
+	f->class_code = found->class_code;
+	if (set_model(f, gpu_model_find(found->device_id), found->name) < 0)
+		return -ENOMEM;
+	f->driver = driver_of(s, &f->address);
+	f->numa_node = sysfs_read(s, &numa, SYSFS_PCI "/numa_node", gpu) == 0 ? atoi(numa) : -1;
+	f->iommu = iommu_group_of(s, &f->address) >= 0;
+	f->display = has_display(s, gpu);
+	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_totalvfs", gpu) == 0) {
+		f->sriov_capable = true;
+		f->total_vfs = (unsigned)MIN_OF(value, (uint64_t)UINT16_MAX);
+	}
+	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_drivers_autoprobe", gpu) == 0)
+		f->autoprobe = value != 0;
+
+	*ret_control = vf_control_find(s, gpu, abilities);
+	f->vf_control = *ret_control ? (*ret_control)->kind : VF_CONTROL_NONE;
+	f->can_vram = *ret_control && abilities->vram;
+	f->can_schedule = *ret_control && abilities->schedule;
+
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+/* Why it cannot be cut, the first obstacle with its cure. NULL in *ret = it can. */
+static int find_reason(const struct gpu_facts *f, int sriov_in_config, char **ret)
+{
+	const struct gpu_model *model = gpu_model_find(f->device_id);
+	const char *drivers = model && model->drivers ? model->drivers : NULL;
+	char *text;
+
+	if (f->sriov_capable && f->driver && f->total_vfs > 0 && !streq(f->driver, "vfio-pci")) {
+		*ret = NULL;
+		return 0;
+	}
+
+	if (!f->sriov_capable && sriov_in_config == 1)
+		text = strdup("the card has SR-IOV but the kernel does not offer it: a kernel with "
+			      "CONFIG_PCI_IOV, and SR-IOV enabled in the firmware, are needed");
+	else if (!f->sriov_capable)
+		text = strdup("the card has no SR-IOV capability");
+	else if (!f->driver)
+		text = xasprintf("no driver is bound: it needs %s", drivers ? drivers : "xe or i915");
+	else if (streq(f->driver, "vfio-pci"))
+		text = strdup("the whole card is bound to vfio-pci, as for passing it to one VM: bind "
+			      "its own driver first");
+	else
+		text = xasprintf("the driver %s allows no VFs (sriov_totalvfs is 0): check its max_vfs "
+				 "and the kernel log for GuC%s%s",
+				 f->driver, drivers ? "; this card needs " : "", strempty(drivers));
+	if (!text)
+		return -ENOMEM;
+
+	*ret = text;
+	return 0;
+}
+
+int gpu_scan(struct sysfs *s, struct gpu_facts ***ret, size_t *ret_n)
+{
+	struct pci_found *found = NULL;
+	struct gpu_facts **facts;
+	size_t n = 0, i, k = 0;
+	int r;
+
+	r = pci_scan_gpus(s, &found, &n);
+	if (r < 0)
+		return r;
+	facts = calloc(MAX_OF(n, (size_t)1), sizeof(*facts));
+	if (!facts)
+		r = -ENOMEM;
+
+	for (i = 0; i < n && r == 0; i++) {
+		const struct vf_control_ops *control;
+		struct vf_control_abilities abilities;
+
+		r = read_constants(s, &found[i], &abilities, &control, &facts[k]);
+		if (r == 0)
+			r = add_vfs(s, facts[k++], NULL);
+		if (r == 0)
+			r = find_reason(facts[k - 1], -1, &facts[k - 1]->reason);
+	}
+	pci_found_free(found, n);
+	if (r < 0) {
+		for (i = 0; facts && i < k; i++)
+			gpu_facts_free(facts[i]);
+		free(facts);
+		return r;
+	}
+
+	*ret = facts;
+	*ret_n = k;
+	return 0;
+}
+
+static void drop_vfs(struct gpu_facts *f)
+{
+	while (f->n_vfs > 0) {
+		free(f->vfs[--f->n_vfs].driver);
+		free(f->vfs[f->n_vfs].priority);
+	}
+}
+
+/* Number and links are read one after the other; when they disagree somebody is changing them. */
+static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+{
+	uint64_t num = 0;
+	int tries, r;
+
+	for (tries = 0; tries < COUNT_TRIES; tries++) {
+		r = sysfs_read_uint(s, &num, SYSFS_PCI "/sriov_numvfs", PCI_ADDRESS_STR(&f->address));
+		if (r < 0)
+			return r;
+
+		drop_vfs(f);
+		r = add_vfs(s, f, control);
+		if (r < 0)
+			return r;
+		if (f->n_vfs == num)
+			break;
+	}
+	return 0;
+}
+
+int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
+{
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
+	const struct vf_control_ops *control;
+	struct vf_control_abilities abilities;
+	struct pci_found found;
+	int sriov_in_config = -1;
+	int r;
+
+	r = pci_scan_gpu(s, address, &found);
+	if (r < 0)
+		return r;
+	r = read_constants(s, &found, &abilities, &control, &f);
+	free(found.name);
+	if (r < 0)
+		return r;
+
+	if (f->sriov_capable) {
+		r = read_vfs(s, f, control);
+		if (r < 0)
+			return r;
+	}
+	/* Without the right to read it, or without the space, the card simply shows no serial. */
+	(void)pci_read_capabilities(s, address, &sriov_in_config, &f->serial);
+	r = find_reason(f, sriov_in_config, &f->reason);
+	if (r < 0)
+		return r;
+
+	*ret = TAKE_PTR(f);
+	return 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading and writing of sysfs below a root that tests may choose. */
+#include "host/sysfs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "lib/io.h"
+
+#define COMM_LENGTH 15
+
+/* Attributes whose names do not fit into comm, and those that may take long. */
+static const char *const long_names[] = {
+	"sriov_drivers_autoprobe",
+	"preempt_timeout_us",
+};
+
+int sysfs_open(const char *root, struct sysfs *ret)
+{
+	_cleanup_free_ char *root_copy = NULL, *dev_root = NULL;
+	bool injected = root && !streq(root, "/sys");
+	int fd;
+
+	root_copy = strdup(injected ? root : "/sys");
+	dev_root = injected ? xasprintf("%s/dev", root) : strdup("/dev");
+	if (!root_copy || !dev_root)
+		return -ENOMEM;
+
+	fd = open(root_copy, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+
+	*ret = (struct sysfs){
+		.root_fd = fd,
+		.root = TAKE_PTR(root_copy),
+		.dev_root = TAKE_PTR(dev_root),
+		.injected = injected,
+	};
+	return 0;
+}
+
+void sysfs_done(struct sysfs *s)
+{
+	s->root_fd = safe_close(s->root_fd);
+	free(s->root);
+	free(s->dev_root);
+	*s = (struct sysfs){ .root_fd = -1 };
+}
+
+void sysfs_announce(struct sysfs *s, const char *name)
+{
+	snprintf(s->at, sizeof(s->at), "%s", name);
+	(void)prctl(PR_SET_NAME, s->at); /* only a hint for whoever watches */
+}
+
+const char *sysfs_attribute_from_comm(const char *comm)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(long_names); i++)
+		if (strlen(comm) == COMM_LENGTH && strncmp(comm, long_names[i], COMM_LENGTH) == 0)
+			return long_names[i];
+	return comm;
+}
+
+/* Builds the path and announces its last part. */
+static int make_path(struct sysfs *s, char *buf, const char *format, va_list ap)
+{
+	const char *slash;
+	int n;
+
+	n = vsnprintf(buf, PATH_MAX, format, ap);
+	if (n < 0 || n >= PATH_MAX)
+		return -ENAMETOOLONG;
+
+	slash = strrchr(buf, '/');
+	sysfs_announce(s, slash ? slash + 1 : buf);
+	return 0;
+}
+
+#define MAKE_PATH(s, buf, format)                                                                  \
+	({                                                                                         \
+		va_list _ap;                                                                       \
+		int _r;                                                                            \
+		va_start(_ap, format);                                                             \
+		_r = make_path((s), (buf), (format), _ap);                                         \
+		va_end(_ap);                                                                       \
+		_r;                                                                                \
+	})
+
+int sysfs_read(struct sysfs *s, char **ret, const char *format, ...)
+{
+	char path[PATH_MAX];
+	char *text;
+	int r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0)
+		return r;
+	r = read_file_at(s->root_fd, path, SYSFS_VALUE_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+
+	*ret = trim_end(text);
+	return 0;
+}
+
+/* Base 0: sysfs writes some numbers with 0x and most without. */
+static int parse_uint(const char *text, uint64_t *ret)
+{
+	unsigned long long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EBADMSG;
+	errno = 0;
+	value = strtoull(text, &end, text[0] == '0' && text[1] == 'x' ? 16 : 10);
+	if (errno != 0 || *end)
+		return -EBADMSG;
+
+	*ret = value;
+	return 0;
+}
+
+int sysfs_read_uint(struct sysfs *s, uint64_t *ret, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0)
+		return r;
+	r = read_file_at(s->root_fd, path, SYSFS_VALUE_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+
+	return parse_uint(trim_end(text), ret);
+}
+
+int sysfs_write(struct sysfs *s, const char *text, const char *format, ...)
+{
+	char path[PATH_MAX];
+	int r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0)
+		return r;
+
+	return write_file_at(s->root_fd, path, text);
+}
+
+int sysfs_write_uint(struct sysfs *s, uint64_t value, const char *format, ...)
+{
+	char path[PATH_MAX];
+	char text[24];
+	int r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0)
+		return r;
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return write_file_at(s->root_fd, path, text);
+}
+
+int sysfs_link_name(struct sysfs *s, char **ret, const char *format, ...)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *slash;
+	char *name;
+	ssize_t n;
+	int r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0)
+		return r;
+	n = readlinkat(s->root_fd, path, target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+
+	target[n] = '\0';
+	slash = strrchr(target, '/');
+	name = strdup(slash ? slash + 1 : target);
+	if (!name)
+		return -ENOMEM;
+	*ret = name;
+	return 0;
+}
+
+bool sysfs_exists(struct sysfs *s, const char *format, ...)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return MAKE_PATH(s, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0;
+}
+
+bool sysfs_is_writable(struct sysfs *s, const char *format, ...)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return MAKE_PATH(s, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0 &&
+	       (st.st_mode & 0222) != 0;
+}
+
+DIR *sysfs_opendir(struct sysfs *s, const char *format, ...)
+{
+	char path[PATH_MAX];
+	DIR *dir;
+	int fd, r;
+
+	r = MAKE_PATH(s, path, format);
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	fd = openat(s->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+
+	dir = fdopendir(fd);
+	if (!dir)
+		safe_close(fd);
+	return dir;
+}

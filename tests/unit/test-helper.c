@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host through real helper processes: this program is its own helper when called with
+ * --helper.  A FIFO in the place of an attribute hangs like the kernel does. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+#include <systemd/sd-event.h>
+
+#include "host/host-ops.h"
+#include "lib/clock.h"
+#include "lib/io.h"
+#include "lib/units.h"
+#include "tests/support/fake-gpu.h"
+
+#define GPU_A "0000:03:00.0"
+#define GPU_B "0000:04:00.0"
+#define NUMVFS_A "bus/pci/devices/" GPU_A "/sriov_numvfs"
+#define TEST_DEADLINE_USEC (20 * USEC_PER_SEC)
+#define SHORT_USEC (300 * USEC_PER_MSEC)
+
+struct stage {
+	struct fake_gpu fake;
+	sd_event *event;
+	struct host *host;
+	unsigned n_events[HOST_EVENT_MAX];
+	char last_attribute[64];
+};
+
+struct result {
+	bool done;
+	int r;
+	char attribute[64];
+	char reason[256]; /* of the first GPU */
+	size_t n_facts;
+	size_t n_holders;
+	int holder_pid;
+	struct known value;
+};
+
+static void on_event(void *userdata, const struct host_event *event)
+{
+	struct stage *s = userdata;
+
+	s->n_events[event->type]++;
+	if (event->attribute)
+		snprintf(s->last_attribute, sizeof(s->last_attribute), "%s", event->attribute);
+}
+
+static void on_reply(void *userdata, const struct host_reply *reply)
+{
+	struct result *result = userdata;
+
+	assert_false(result->done);
+	result->done = true;
+	result->r = reply->r;
+	result->value = reply->value;
+	result->n_facts = reply->n_facts;
+	result->n_holders = reply->n_holders;
+	if (reply->n_holders > 0)
+		result->holder_pid = reply->holders[0].pid;
+	snprintf(result->attribute, sizeof(result->attribute), "%s", strempty(reply->attribute));
+	if (reply->n_facts > 0)
+		snprintf(result->reason, sizeof(result->reason), "%s",
+			 strempty(reply->facts[0]->reason));
+}
+
+static struct pci_address address(const char *text)
+{
+	struct pci_address a;
+
+	assert_int_equal(pci_address_parse(text, &a), 0);
+	return a;
+}
+
+static void open_host(struct stage *s, const char *program)
+{
+	assert_int_equal(host_helper_new(s->event, program, s->fake.root, &s->host), 0);
+	s->host->on_event = on_event;
+	s->host->userdata = s;
+	assert_true(s->host->ops->start(s->host) >= 0);
+}
+
+static int setup(void **state)
+{
+	struct stage *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	fake_gpu_init(&s->fake);
+	fake_gpu_add_pf(&s->fake, GPU_A, 7);
+	fake_gpu_add_sriov_admin(&s->fake, GPU_A, 7);
+	fake_gpu_add_pf(&s->fake, GPU_B, 3);
+	assert_true(sd_event_new(&s->event) >= 0);
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct stage *s = *state;
+
+	host_free(s->host);
+	sd_event_unref(s->event);
+	fake_gpu_done(&s->fake);
+	free(s);
+	return 0;
+}
+
+static void turn(struct stage *s, uint64_t begin)
+{
+	assert_true(now_boottime() - begin < TEST_DEADLINE_USEC);
+	assert_true(sd_event_run(s->event, 100 * USEC_PER_MSEC) >= 0);
+}
+
+static void wait_result(struct stage *s, struct result *result)
+{
+	uint64_t begin = now_boottime();
+
+	while (!result->done)
+		turn(s, begin);
+}
+
+static void wait_event(struct stage *s, enum host_event_type type, unsigned n)
+{
+	uint64_t begin = now_boottime();
+
+	while (s->n_events[type] < n)
+		turn(s, begin);
+}
+
+static void send_request(struct stage *s, struct host_request request, struct result *ret)
+{
+	*ret = (struct result){ 0 };
+	assert_int_equal(s->host->ops->request(s->host, &request, on_reply, ret), 0);
+	assert_false(ret->done);
+}
+
+static struct result ask(struct stage *s, struct host_request request)
+{
+	struct result result;
+
+	send_request(s, request, &result);
+	wait_result(s, &result);
+	return result;
+}
+
+static struct host_request to(const char *gpu, enum host_op op)
+{
+	return (struct host_request){ .op = op, .gpu = address(gpu) };
+}
+
+static void test_scan(void **state)
+{
+	struct stage *s = *state;
+	struct result result;
+
+	open_host(s, NULL);
+	result = ask(s, (struct host_request){ .op = HOST_SCAN });
+	assert_int_equal(result.r, 0);
+	assert_int_equal(result.n_facts, 2);
+	assert_string_equal(result.reason, "");
+	result = ask(s, to("0000:09:00.0", HOST_READ));
+	assert_int_equal(result.r, -ENODEV);
+}
+
+static void test_write(void **state)
+{
+	struct stage *s = *state;
+	struct host_request request = to(GPU_A, HOST_SET_NUMVFS);
+	_cleanup_free_ char *text = NULL;
+	struct result result;
+
+	open_host(s, NULL);
+	request.value = 3;
+	result = ask(s, request);
+	assert_int_equal(result.r, 0);
+	assert_true(result.value.known);
+	assert_int_equal(result.value.value, 3);
+	text = fake_gpu_read(&s->fake, NUMVFS_A);
+	assert_string_equal(text, "3");
+}
+
+/* Everything about one hanging GPU: the answer, the event, the neighbours, the return. */
+static void test_hang(void **state)
+{
+	struct stage *s = *state;
+	struct host_request request = to(GPU_A, HOST_READ);
+	struct result result, second;
+
+	open_host(s, NULL);
+	fake_gpu_hang(&s->fake, NUMVFS_A);
+	request.deadline_usec = SHORT_USEC;
+	send_request(s, request, &result);
+	send_request(s, to(GPU_A, HOST_HOLDERS), &second); /* waits behind it */
+	wait_result(s, &result);
+	assert_int_equal(result.r, -ETIMEDOUT);
+	assert_string_equal(result.attribute, "sriov_numvfs");
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 1);
+	assert_string_equal(s->last_attribute, "sriov_numvfs");
+	wait_result(s, &second);
+	assert_int_equal(second.r, -EBUSY);
+	assert_string_equal(second.attribute, "sriov_numvfs");
+
+	result = ask(s, to(GPU_B, HOST_READ));
+	assert_int_equal(result.r, 0);
+	result = ask(s, (struct host_request){ .op = HOST_SCAN });
+	assert_int_equal(result.r, 0);
+	assert_int_equal(result.n_facts, 2);
+	assert_non_null(strstr(result.reason, "does not answer at sriov_numvfs"));
+
+	assert_int_equal(s->n_events[HOST_EVENT_UNSTUCK], 0);
+	fake_gpu_release(&s->fake, "0\n", NUMVFS_A);
+	wait_event(s, HOST_EVENT_UNSTUCK, 1);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.r, 0);
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 1);
+}
+
+/* The pid of a helper for this GPU whose parent is `parent`. */
+static int find_helper(int parent, const char *gpu)
+{
+	int pid;
+
+	for (pid = 2; pid < 4194304; pid++) {
+		_cleanup_free_ char *stat = NULL, *cmdline = NULL;
+		char path[64];
+		size_t size;
+		int ppid;
+		char *p;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		if (read_file_at(AT_FDCWD, path, 4096, &stat, NULL) < 0)
+			continue;
+		p = strrchr(stat, ')');
+		if (!p || sscanf(p + 1, " %*c %d", &ppid) != 1 || ppid != parent)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+		if (read_file_at(AT_FDCWD, path, 4096, &cmdline, &size) == 0 &&
+		    memmem(cmdline, size, gpu, strlen(gpu)))
+			return pid;
+	}
+	return 0;
+}
+
+static void test_helper_dies(void **state)
+{
+	struct stage *s = *state;
+	struct host_request request = to(GPU_A, HOST_READ);
+	struct result result;
+	int pid;
+
+	open_host(s, NULL);
+	result = ask(s, to(GPU_A, HOST_READ)); /* it runs now */
+	assert_int_equal(result.r, 0);
+	pid = find_helper(getpid(), GPU_A);
+	assert_true(pid > 0);
+	fake_gpu_hang(&s->fake, NUMVFS_A);
+
+	/* dies with a request in hand */
+	send_request(s, request, &result);
+	assert_true(sd_event_run(s->event, SHORT_USEC) >= 0); /* sends it */
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	wait_result(s, &result);
+	assert_int_equal(result.r, -EPIPE);
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 0);
+
+	/* dies after it was given up */
+	request.deadline_usec = SHORT_USEC;
+	result = ask(s, request);
+	assert_int_equal(result.r, -ETIMEDOUT);
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 1);
+	pid = find_helper(getpid(), GPU_A);
+	assert_true(pid > 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	wait_event(s, HOST_EVENT_UNSTUCK, 1);
+
+	/* and is started again */
+	fake_gpu_remove(&s->fake, NUMVFS_A);
+	fake_gpu_write(&s->fake, "0\n", NUMVFS_A);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.r, 0);
+}
+
+/* A program that ends at once is not started over and over. */
+static void test_start_limit(void **state)
+{
+	struct stage *s = *state;
+	_cleanup_free_ char *script = xasprintf("%s/helper", s->fake.root);
+	_cleanup_free_ char *text = NULL, *log = NULL;
+	int i;
+
+	text = xasprintf("#!/bin/sh\necho start >> %s/log\n", s->fake.root);
+	fake_gpu_write(&s->fake, text, "helper");
+	fake_gpu_chmod(&s->fake, 0755, "helper");
+	open_host(s, script);
+	for (i = 0; i < 12; i++) {
+		struct result result = ask(s, to(GPU_A, HOST_READ));
+
+		assert_int_equal(result.r, -EPIPE);
+	}
+	log = fake_gpu_read(&s->fake, "log");
+	assert_int_equal(strlen(log), 5 * strlen("start\n") - 1);
+}
+
+/* A daemon that is killed while its helper hangs; the next daemon must not touch that GPU. */
+static void test_leftover(void **state)
+{
+	struct stage *s = *state;
+	struct result result;
+	int status, pid;
+	uint64_t begin;
+
+	fake_gpu_hang(&s->fake, NUMVFS_A);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct stage child = { .fake = s->fake };
+
+		if (sd_event_new(&child.event) < 0)
+			_exit(1);
+		open_host(&child, NULL);
+		send_request(&child, to(GPU_A, HOST_READ), &result);
+		sd_event_loop(child.event);
+		_exit(1);
+	}
+	begin = now_boottime();
+	for (;;) { /* until its helper sits in the FIFO */
+		_cleanup_free_ char *comm = NULL;
+		char path[64];
+		int helper = find_helper(pid, GPU_A);
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", helper);
+		if (helper > 0 && read_file_at(AT_FDCWD, path, 64, &comm, NULL) == 0 &&
+		    streq(trim_end(comm), "sriov_numvfs"))
+			break;
+		assert_true(now_boottime() - begin < TEST_DEADLINE_USEC);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+
+	open_host(s, NULL);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.r, -EBUSY);
+	assert_string_equal(result.attribute, "sriov_numvfs");
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 1);
+	assert_string_equal(s->last_attribute, "sriov_numvfs");
+	result = ask(s, (struct host_request){ .op = HOST_SCAN });
+	assert_int_equal(result.r, 0);
+	assert_non_null(strstr(result.reason, "does not answer at sriov_numvfs"));
+	assert_int_equal(find_helper(getpid(), GPU_A), 0); /* nothing was started for it */
+
+	fake_gpu_release(&s->fake, "0\n", NUMVFS_A);
+	wait_event(s, HOST_EVENT_UNSTUCK, 1);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.r, 0);
+}
+
+/* Never while a VF is open: the write does not happen. */
+static void test_held(void **state)
+{
+	struct stage *s = *state;
+	struct host_request request = to(GPU_A, HOST_SET_NUMVFS);
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	struct result result;
+	int fd;
+
+	open_host(s, NULL);
+	fake_gpu_enable_vfs(&s->fake, GPU_A, 2, 10);
+	fd = fake_gpu_open(&s->fake, "dev/vfio/11");
+	result = ask(s, request);
+	assert_int_equal(result.r, -EBUSY);
+	assert_string_equal(result.attribute, "sriov_numvfs");
+	assert_int_equal(result.n_holders, 1);
+	assert_int_equal(result.holder_pid, getpid());
+	before = fake_gpu_read(&s->fake, NUMVFS_A);
+	assert_string_equal(before, "2");
+
+	request = to(GPU_A, HOST_WAIT_CLOSED);
+	request.vf = 2;
+	request.deadline_usec = SHORT_USEC;
+	result = ask(s, request);
+	assert_int_equal(result.r, -ETIMEDOUT);
+	assert_int_equal(result.n_holders, 1);
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 0);
+
+	request.deadline_usec = TEST_DEADLINE_USEC;
+	send_request(s, request, &result);
+	assert_true(sd_event_run(s->event, SHORT_USEC) >= 0);
+	safe_close(fd);
+	wait_result(s, &result);
+	assert_int_equal(result.r, 0);
+	result = ask(s, to(GPU_A, HOST_SET_NUMVFS));
+	assert_int_equal(result.r, 0);
+	after = fake_gpu_read(&s->fake, NUMVFS_A);
+	assert_string_equal(after, "0");
+}
+
+/* What does not speak the protocol gets a refusal, and the helper lives on. */
+static void test_hostile_request(void **state)
+{
+	struct stage *s = *state;
+	struct host_request request = to(GPU_A, HOST_SET_VF_ATTR);
+	struct result result;
+
+	open_host(s, NULL);
+	request.vf = 1;
+	request.attribute = "../../../../driver/unbind";
+	result = ask(s, request);
+	assert_int_equal(result.r, -EINVAL);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.r, 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_scan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hang, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_helper_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leftover, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_request, setup, teardown),
+	};
+
+	if (argc > 2 && streq(argv[1], "--helper"))
+		return host_helper_main(3, argc > 3 ? argv[3] : NULL);
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
