@@ -173,7 +173,8 @@ static int finetune_load(struct training *t, const struct options *options)
 	if (r < 0)
 		return r;
 	if (mkdir(options->out, 0755) < 0 && errno != EEXIST)
-		return refuse("--out %s: cannot make the folder: %s", options->out, strerror(errno));
+		return refuse("--out %s: cannot make the folder: %s", options->out,
+			      strerror(errno));
 	r = adapter_new(&t->adapter, (uint32_t)options->rank, (float)options->alpha, &rng);
 	if (r < 0)
 		return r;

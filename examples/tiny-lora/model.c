@@ -328,7 +328,8 @@ static void adapter_backward(const struct adapter *adapter, int layer, const str
 
 	add_transposed(dh, a + (size_t)rank * in, dy, rank, out, scale);
 	if (grad) {
-		add_outer(grad + offset + (size_t)rank * in, pass->low[layer], dy, rank, out, scale);
+		add_outer(grad + offset + (size_t)rank * in, pass->low[layer], dy, rank, out,
+			  scale);
 		add_outer(grad + offset, pass->input[layer], dh, in, rank, 1.0f);
 	}
 	if (dx)

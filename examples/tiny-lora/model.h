@@ -31,7 +31,7 @@ struct adapter {
 
 /* What one forward pass leaves for the backward pass. */
 struct pass {
-	float input[LAYERS + 1][WIDEST];	/* input[l] goes into layer l; the last are the logits */
+	float input[LAYERS + 1][WIDEST];	/* of layer l; the last one: the logits */
 	float low[ADAPTED][RANK_MAX];		/* A x */
 	float chance[CLASSES];			/* softmax of the logits */
 };

@@ -48,7 +48,7 @@ static int set_count(const struct option_row *row, const char *text, uint64_t *r
 
 	errno = 0;
 	value = strtoull(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || strspn(text, "0123456789") != strlen(text) ||
+	if (errno != 0 || end == text || strspn(text, "0123456789") != strlen(text) ||
 	    (double)value < row->low || (double)value > row->high)
 		return refuse("%s %s: it takes a whole number from %.0f to %.0f", row->name, text,
 			      row->low, row->high);

@@ -162,7 +162,8 @@ int run_resume(struct run *run, const struct recipe *recipe, const char *dir)
 		r = blob_finish(&blob, path);
 	}
 	if (r == 0 && run->step > recipe->steps)
-		r = refuse("%s: the checkpoint is at step %u of %u", path, run->step, recipe->steps);
+		r = refuse("%s: the checkpoint is at step %u of %u", path, run->step,
+			   recipe->steps);
 	blob_done(&blob);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Documents that users copy are accepted: the example jobs with the files they name, and what the manual
- * pages show. */
+/* Documents that users copy are accepted: the example jobs with the files they name, and what the
+ * manual pages show. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static void stage_files(json_t *job, const char *folder)
 	size_t i;
 
 	json_array_foreach(json_object_get(job, "files"), i, file) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", folder, json_get_string(file, "from"));
+		const char *from = json_get_string(file, "from");
+		_cleanup_free_ char *path = xasprintf("%s/%s", folder, from);
 		_cleanup_free_ char *content = NULL, *encoded = NULL;
 		size_t size;
 
