@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define LN2_HIGH 6.93147180369123816e-01	/* ln 2 with 21 low bits zero: times k it is exact */
+#define LN2_HIGH 6.93147180369123816e-01	/* ln 2, 21 low bits zero: times k it is exact */
 #define LN2_LOW  1.90821492927058770002e-10
 #define INVERSE_LN2 1.4426950408889634
 #define EXP_MIN  (-700.0)			/* below this e^x is no normal double */
