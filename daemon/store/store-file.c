@@ -100,7 +100,7 @@ static int directory_check(int fd, const char *path, char **ret_message)
 				    "chmod 0700 it, or choose another with --state-dir",
 				    path, st.st_mode & 07777);
 	if (st.st_mode & 055)
-		log_warning(0, "others can look into the state directory %s (mode %04o): chmod 0700 it",
+		log_warning(0, "others can look into the state directory %s (mode %04o): chmod it",
 			    path, st.st_mode & 07777);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The store: what was committed is there again, in order, whatever dies; what failed left nothing. */
+/* The store: what was committed is there again, in order, whatever dies; what failed is not. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>

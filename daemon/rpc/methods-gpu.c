@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Methods about GPUs and how they are cut. */
+#include "rpc/methods.h"
+
+METHOD_HANDLER(gpu_list);
+METHOD_HANDLER(gpu_get);
+METHOD_HANDLER(gpu_plan);
+METHOD_HANDLER(gpu_apply);
+
+#define GPU_SUMMARY "a GPU's name (\"gpu0\") or PCI address"
+#define LAYOUT_SUMMARY                                                                             \
+	"a layout's name, or {\"vfs\": N, \"vram\"?, \"profile\"?, …}, or {\"slices\": […]}"
+
+static const struct gpu_list_params list_defaults = { .state = -1 };
+static const struct json_field list_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct gpu_list_params, gpu), .max_length = 256,
+	  .summary = GPU_SUMMARY },
+	STATE_FIELD(struct gpu_list_params, gpu_state_names, GPU_STATE_MAX),
+	PAGE_FIELDS(struct gpu_list_params),
+	{ NULL },
+};
+
+static const struct json_field get_fields[] = {
+	NAME_FIELD("gpu", GPU_SUMMARY),
+	{ NULL },
+};
+
+static const struct json_field plan_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct gpu_plan_params, gpu), .required = true,
+	  .nonempty = true, .max_length = 256, .summary = GPU_SUMMARY },
+	{ "layout", JSON_FIELD_ANY, offsetof(struct gpu_plan_params, layout),
+	  .summary = LAYOUT_SUMMARY },
+	{ NULL },
+};
+
+static const struct json_field apply_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct gpu_apply_params, gpu), .required = true,
+	  .nonempty = true, .max_length = 256, .summary = GPU_SUMMARY },
+	{ "layout", JSON_FIELD_ANY, offsetof(struct gpu_apply_params, layout),
+	  .summary = LAYOUT_SUMMARY },
+	{ "plan", JSON_FIELD_STRING, offsetof(struct gpu_apply_params, plan), .max_length = 128,
+	  .summary = "hash of the plan that was looked at: refused when it would differ now" },
+	{ "policy", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, policy),
+	  .summary = "drop a manual layout, take the policy's" },
+	{ "drain", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, drain),
+	  .summary = "wait until the holders of VFs have left" },
+	{ "yes_display", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, yes_display),
+	  .summary = "go on although the GPU drives a display" },
+	WAIT_FIELD(struct gpu_apply_params),
+	{ NULL },
+};
+
+const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
+	{ "gpu.apply", ROLE_OPERATOR, .mutates = true, .fields = apply_fields,
+	  .params_size = sizeof(struct gpu_apply_params), .handler = handle_gpu_apply,
+	  .summary = "cuts a GPU into VFs", .result = "applied" },
+	{ "gpu.get", ROLE_VIEWER, METHOD_NAME(get_fields), .handler = handle_gpu_get,
+	  .summary = "one GPU with its VFs", .result = "gpu" },
+	{ "gpu.list", ROLE_VIEWER, .fields = list_fields,
+	  .params_size = sizeof(struct gpu_list_params), .defaults = &list_defaults,
+	  .handler = handle_gpu_list, .summary = "GPUs with their VFs", .result = "gpu[]" },
+	{ "gpu.plan", ROLE_OPERATOR, .fields = plan_fields,
+	  .params_size = sizeof(struct gpu_plan_params), .handler = handle_gpu_plan,
+	  .summary = "what gpu.apply would do, without doing it", .result = "plan" },
+	{ NULL },
+};

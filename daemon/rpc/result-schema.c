@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The objects of the API as tables.  A type is a JSON type or the name of another object; "[]"
+ * behind it means an array of it, "?" that it may be null. */
+#include "rpc/result-schema.h"
+
+#include <stdio.h>
+
+struct member {
+	const char *name;
+	const char *type;
+};
+
+struct object {
+	const char *name;
+	const struct member *members; /* ended by a row without a name */
+};
+
+#define MEMBERS(...) ((const struct member[]){ __VA_ARGS__, { NULL, NULL } })
+
+static const struct object objects[] = {
+	{ "applied", MEMBERS({ "changed", "boolean" }, { "operation", "string?" },
+			     { "gpu", "string" }) },
+	{ "assigned", MEMBERS({ "vf", "string?" }, { "lease", "lease?" }, { "changed", "boolean" },
+			      { "operation", "string?" }) },
+	{ "attempt", MEMBERS({ "attempt", "integer" }, { "result", "string?" },
+			     { "started_at", "string?" }, { "ended_at", "string?" }) },
+	{ "changed", MEMBERS({ "changed", "boolean" }) },
+	{ "chunk", MEMBERS({ "data", "string" }, { "encoding", "string" }, { "offset", "integer" },
+			   { "next", "integer" }, { "eof", "boolean" },
+			   { "truncated", "boolean" }) },
+	{ "gpu", MEMBERS({ "name", "string" }, { "address", "string" }, { "model", "string?" },
+			 { "device_id", "string?" }, { "driver", "string?" }, { "state", "string" },
+			 { "vf_control", "string?" }, { "numa_node", "integer?" },
+			 { "display", "boolean" }, { "total_vfs", "integer?" },
+			 { "num_vfs", "integer?" }, { "vram_bytes", "integer?" },
+			 { "vram_free_bytes", "integer?" }, { "layout", "any" },
+			 { "layout_source", "string?" }, { "pinned", "boolean" },
+			 { "rule", "string?" }, { "drift", "any" }, { "reason", "string?" },
+			 { "fits", "object" }, { "vfs", "vf[]" }) },
+	{ "healed", MEMBERS({ "changed", "boolean" }, { "operation", "string?" }) },
+	{ "job", MEMBERS({ "id", "string" }, { "name", "string?" }, { "user", "string" },
+			 { "queue", "string" }, { "state", "string" }, { "result", "string?" },
+			 { "reason", "string?" }, { "attempt", "integer" },
+			 { "attempts", "attempt[]" }, { "priority", "integer" },
+			 { "submitted_at", "string" }, { "started_at", "string?" },
+			 { "ended_at", "string?" }, { "vfs", "string[]" }, { "vm", "string?" },
+			 { "exit_code", "integer?" }, { "signal", "string?" },
+			 { "progress", "progress?" }, { "request_bytes", "integer?" },
+			 { "spec", "object?" }) },
+	{ "job_changed", MEMBERS({ "id", "string" }, { "changed", "boolean" },
+				 { "state", "string" }) },
+	{ "lease", MEMBERS({ "owner", "string" }, { "epoch", "integer" }, { "since", "string" },
+			   { "expires", "string?" }) },
+	{ "openrpc", MEMBERS({ "openrpc", "string" }, { "info", "object" }, { "methods", "any" },
+			     { "components", "object" }) },
+	{ "operation", MEMBERS({ "id", "string" }, { "method", "string" }, { "state", "string" },
+			       { "subject", "string?" }, { "user", "string" },
+			       { "error", "object?" }) },
+	{ "plan", MEMBERS({ "hash", "string" }, { "steps", "any" }, { "disturbs", "any" }) },
+	{ "policy", MEMBERS({ "revision", "string" }, { "sources", "string[]" },
+			    { "document", "object" }, { "warnings", "string[]" }) },
+	{ "policy_check", MEMBERS({ "valid", "boolean" }, { "errors", "string[]" },
+				  { "warnings", "string[]" }) },
+	{ "policy_reload", MEMBERS({ "changed", "boolean" }, { "revision", "string" }) },
+	{ "profile", MEMBERS({ "name", "string" }, { "vram", "string?" },
+			     { "exec_quantum_ms", "integer?" }, { "preempt_timeout_us", "integer?" },
+			     { "priority", "string?" }) },
+	{ "progress", MEMBERS({ "step", "integer?" }, { "total", "integer?" }, { "loss", "number?" },
+			      { "vram_peak_bytes", "integer?" }) },
+	{ "queue", MEMBERS({ "name", "string" }, { "default", "boolean" }, { "priority", "integer" },
+			   { "queued", "integer" }, { "running", "integer" },
+			   { "limits", "object" }) },
+	{ "released", MEMBERS({ "changed", "boolean" }, { "operation", "string?" }) },
+	{ "status", MEMBERS({ "version", "string" }, { "api_version", "string" },
+			    { "policy", "object" }, { "degraded", "any" }, { "wedged", "any" }) },
+	{ "submitted", MEMBERS({ "id", "string?" }, { "warnings", "string[]" }) },
+	{ "subscription", MEMBERS({ "next", "integer" }) },
+	{ "vf", MEMBERS({ "name", "string" }, { "gpu", "string" }, { "address", "string?" },
+			{ "index", "integer" }, { "state", "string" }, { "vram_bytes", "integer?" },
+			{ "exec_quantum_ms", "integer?" }, { "preempt_timeout_us", "integer?" },
+			{ "priority", "string?" }, { "profile", "string?" },
+			{ "iommu_group", "integer?" }, { "driver", "string?" }, { "vm", "string?" },
+			{ "lease", "lease?" }, { "job", "string?" }, { "user", "string?" },
+			{ "busy_percent", "number?" }, { "busy_reason", "string?" },
+			{ "reason", "string?" }) },
+	{ "vm", MEMBERS({ "name", "string" }, { "uuid", "string" }, { "state", "string" },
+			{ "agent", "string" }, { "slots", "integer?" }, { "vfs", "string[]" }) },
+};
+
+static bool is_json_type(const char *type)
+{
+	static const char *const types[] = { "string", "integer", "number", "boolean", "object" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		if (streq(types[i], type))
+			return true;
+	return false;
+}
+
+static json_t *base_schema(const char *type, bool nullable)
+{
+	char reference[96];
+
+	if (streq(type, "any"))
+		return json_object();
+	if (is_json_type(type))
+		return nullable ? json_pack("{s:[s,s]}", "type", type, "null") :
+				  json_pack("{s:s}", "type", type);
+
+	snprintf(reference, sizeof(reference), "#/components/schemas/%s", type);
+	return nullable ? json_pack("{s:[{s:s},{s:s}]}", "anyOf", "$ref", reference, "type",
+				    "null") :
+			  json_pack("{s:s}", "$ref", reference);
+}
+
+/* Takes the ending off, if it is there. */
+static bool take_ending(char *type, const char *ending)
+{
+	size_t size = strlen(type), n = strlen(ending);
+
+	if (size < n || !streq(type + size - n, ending))
+		return false;
+	type[size - n] = '\0';
+	return true;
+}
+
+static json_t *type_schema(const char *text)
+{
+	char type[64];
+	bool nullable, array;
+
+	snprintf(type, sizeof(type), "%s", text);
+	nullable = take_ending(type, "?");
+	array = take_ending(type, "[]");
+	if (array)
+		return json_pack("{s:s,s:o}", "type", "array", "items", base_schema(type, false));
+	return base_schema(type, nullable);
+}
+
+static json_t *object_schema(const struct object *object)
+{
+	_cleanup_json_ json_t *properties = json_object();
+	const struct member *m;
+
+	if (!properties)
+		return NULL;
+	for (m = object->members; m->name; m++)
+		if (json_put(properties, m->name, type_schema(m->type)) < 0)
+			return NULL;
+	return json_pack("{s:s,s:O}", "type", "object", "properties", properties);
+}
+
+json_t *result_schema_components(void)
+{
+	_cleanup_json_ json_t *components = json_object();
+	size_t i;
+
+	if (!components)
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(objects); i++)
+		if (json_put(components, objects[i].name, object_schema(&objects[i])) < 0)
+			return NULL;
+	return TAKE_PTR(components);
+}
+
+static bool object_exists(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(objects); i++)
+		if (streq(objects[i].name, name))
+			return true;
+	return false;
+}
+
+json_t *result_schema(const char *name)
+{
+	char type[64];
+	bool page;
+
+	snprintf(type, sizeof(type), "%s", name);
+	page = take_ending(type, "[]");
+	if (!object_exists(type))
+		return NULL;
+	if (!page)
+		return base_schema(type, false);
+	return json_pack("{s:s,s:[s,s],s:{s:{s:s,s:o},s:{s:[s,s]}}}", "type", "object", "required",
+			 "items", "next", "properties", "items", "type", "array", "items",
+			 base_schema(type, false), "next", "type", "string", "null");
+}
