@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A manager for tests of rpc/: answers every method with its name, gives out roles, keeps events. */
+#pragma once
+
+#include "manager.h"
+
+/* Only what a test looks at; zeros are fine. */
+struct manager {
+	enum role role;		 /* what every caller has */
+	bool request_seen;	 /* answer of manager_request_seen(), which then replies "seen" */
+	char *last_request;	 /* "METHOD ID PARAMS" of its last call */
+	const char *last_method; /* that a handler was called for */
+	uint64_t last_wait_usec;
+	int last_state;
+	struct known last_epoch;
+
+	manager_event_fn on_event;
+	void *on_event_userdata;
+	unsigned n_subscribers;
+	uint64_t next_seq;
+	json_t *events[64]; /* the last kept ones: seq % 64 */
+	unsigned n_kept;
+	bool owned; /* of the events that are emitted */
+	uid_t owner;
+};
+
+void fake_manager_done(struct manager *m);
+
+/* Emits one event to the subscriber and keeps it. */
+void fake_manager_emit(struct manager *m, const char *type, const char *subject);
