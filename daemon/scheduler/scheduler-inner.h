@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One round of decisions: what was given away since the snapshot. */
+#pragma once
+
+#include "scheduler/scheduler.h"
+
+struct sched_round {
+	const struct sched_snapshot *s;
+	bool *taken;	   /* by VF */
+	unsigned *used;	   /* by VM: slots */
+	int *ports;	   /* by VM: free ones, −1 = unknown */
+	unsigned *running; /* by queue */
+	struct sched_result *result;
+};
+
+/* Has what the job asks for, whoever holds it. */
+bool sched_vf_fits(const struct sched_vf *vf, const struct sched_job *job);
+
+/* Could be given to a job in this VM now. */
+bool sched_vf_is_open(const struct sched_round *round, size_t vf, size_t vm);
+
+/* SCHED_PLACED when the VM could take the job now, else what is in the way. */
+enum sched_wait sched_vm_state(const struct sched_round *round, const struct sched_job *job,
+			       size_t vm);
+
+bool sched_needs_port(const struct sched_vm *vm, const struct sched_job *job);
+unsigned sched_user_running(const struct sched_round *round, const struct sched_job *job);
+
+/* Why find_place() found nothing. */
+enum sched_wait sched_wait_reason(const struct sched_round *round, const struct sched_job *job);
+
+/* New text with the numbers; NULL = no memory. */
+char *sched_wait_text(const struct sched_round *round, const struct sched_job *job,
+		      enum sched_wait wait);

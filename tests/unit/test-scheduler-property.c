@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What must hold for every decision, over random snapshots.  The seed is printed; GPUVF_TEST_SEED=N repeats
+ * a run. */
+#include "scheduler/scheduler.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/clock.h"
+
+#define ROUNDS 3000
+#define JOBS_MAX 24
+#define VMS_MAX 6
+#define VFS_MAX 16
+#define QUEUES_MAX 3
+#define USERS 3
+
+static uint64_t seed_state;
+
+/* xorshift64*: the same numbers on every machine. */
+static uint64_t random_number(uint64_t below)
+{
+	seed_state ^= seed_state >> 12;
+	seed_state ^= seed_state << 25;
+	seed_state ^= seed_state >> 27;
+	return (seed_state * UINT64_C(2685821657736338717) >> 16) % below;
+}
+
+static bool one_in(unsigned n)
+{
+	return random_number(n) == 0;
+}
+
+struct world {
+	struct sched_job jobs[JOBS_MAX];
+	size_t job_vms[JOBS_MAX][VMS_MAX];
+	struct sched_vm vms[VMS_MAX];
+	char vm_names[VMS_MAX][24];
+	struct sched_vf vfs[VFS_MAX];
+	struct sched_queue queues[QUEUES_MAX];
+	struct sched_usage usages[QUEUES_MAX * USERS];
+	struct sched_snapshot s;
+};
+
+static void make_vms(struct world *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->s.n_vms; i++) {
+		snprintf(w->vm_names[i], sizeof(w->vm_names[i]), "vm%zu", i);
+		w->vms[i] = (struct sched_vm){ .name = w->vm_names[i],
+					       .running = !one_in(8),
+					       .agent = !one_in(8),
+					       .quarantined = one_in(12),
+					       .slots = (unsigned)random_number(3) + 1,
+					       .used = (unsigned)random_number(3),
+					       .free_ports = (int)random_number(4) - 1,
+					       .mode = (int)random_number(VM_VF_MODE_MAX) };
+	}
+}
+
+static void make_vfs(struct world *w)
+{
+	static const char *const profiles[] = { NULL, "quarter", "half" };
+	size_t i;
+
+	for (i = 0; i < w->s.n_vfs; i++) {
+		struct sched_vf *vf = &w->vfs[i];
+
+		*vf = (struct sched_vf){ .name = "vf",
+					 .gpu = { 0, (uint8_t)(i / 4), 0, 0 },
+					 .index = (unsigned)(i % 4) + 1,
+					 .state = one_in(2) ? VF_FREE : (int)random_number(VF_STATE_MAX),
+					 .gpu_ready = !one_in(6),
+					 .vram_bytes = { !one_in(6), (random_number(4) + 1) * GIB },
+					 .profile = profiles[random_number(3)],
+					 .vm = SCHED_NONE };
+		if (vf->state == VF_ATTACHED && w->s.n_vms > 0) {
+			vf->vm = random_number(w->s.n_vms);
+			vf->has_job = one_in(2);
+		}
+	}
+}
+
+static void make_jobs(struct world *w)
+{
+	size_t i, k;
+
+	for (i = 0; i < w->s.n_jobs; i++) {
+		struct sched_job *job = &w->jobs[i];
+
+		*job = (struct sched_job){ .id = i + 1,
+					   .queue = random_number(w->s.n_queues),
+					   .uid = (uint32_t)random_number(USERS),
+					   .priority = (int64_t)random_number(5) - 2,
+					   .submitted_at = random_number(6),
+					   .vfs = one_in(5) ? 0 : 1,
+					   .vms = w->job_vms[i] };
+		job->queue_priority = (unsigned)job->queue * 10;
+		if (job->vfs > 0 && one_in(2))
+			job->vram_bytes = (random_number(5) + 1) * GIB;
+		else if (job->vfs > 0 && one_in(4))
+			job->profile = "quarter";
+		for (k = 0; k < w->s.n_vms; k++)
+			if (!one_in(3))
+				w->job_vms[i][job->n_vms++] = k;
+	}
+}
+
+static void make_world(struct world *w)
+{
+	size_t i;
+
+	memset(w, 0, sizeof(*w));
+	w->s = (struct sched_snapshot){ .jobs = w->jobs, .n_jobs = random_number(JOBS_MAX + 1),
+					.vms = w->vms, .n_vms = random_number(VMS_MAX + 1),
+					.vfs = w->vfs, .n_vfs = random_number(VFS_MAX + 1),
+					.queues = w->queues, .n_queues = random_number(QUEUES_MAX) + 1,
+					.usages = w->usages, .n_usages = QUEUES_MAX * USERS };
+	for (i = 0; i < w->s.n_usages; i++)
+		w->usages[i] = (struct sched_usage){ .queue = i / USERS, .uid = i % USERS,
+						     .running = (unsigned)random_number(2) };
+	for (i = 0; i < QUEUES_MAX; i++) {
+		w->queues[i] = (struct sched_queue){ .name = "q" };
+		w->queues[i].running = w->usages[i * USERS].running +
+				       w->usages[i * USERS + 1].running +
+				       w->usages[i * USERS + 2].running;
+		if (one_in(3))
+			w->queues[i].limit_running = (unsigned)random_number(4) + 1;
+		if (one_in(3))
+			w->queues[i].limit_running_per_user = (unsigned)random_number(3) + 1;
+	}
+	make_vms(w);
+	make_vfs(w);
+	make_jobs(w);
+}
+
+static bool job_may_use_vm(const struct sched_job *job, size_t vm)
+{
+	size_t i;
+
+	for (i = 0; i < job->n_vms; i++)
+		if (job->vms[i] == vm)
+			return true;
+	return false;
+}
+
+/* One placed job against the snapshot as it was. */
+static void check_placed(const struct world *w, const struct sched_decision *d)
+{
+	const struct sched_job *job = &w->jobs[d->job];
+	const struct sched_vm *vm = &w->vms[d->vm];
+	const struct sched_vf *vf;
+
+	assert_true(job_may_use_vm(job, d->vm));
+	assert_true(vm->running && vm->agent && !vm->quarantined);
+	assert_null(d->text);
+	if (job->vfs == 0) {
+		assert_int_equal(d->vf, SCHED_NONE);
+		return;
+	}
+	assert_true(d->vf < w->s.n_vfs);
+	vf = &w->vfs[d->vf];
+	assert_false(vf->has_job);
+	if (vm->mode == VM_VF_ASSIGNED)
+		assert_true(vf->state == VF_ATTACHED && vf->vm == d->vm);
+	else
+		assert_true(vf->state == VF_FREE && vf->gpu_ready);
+	if (job->vram_bytes > 0)
+		assert_true(vf->vram_bytes.known && vf->vram_bytes.value >= job->vram_bytes);
+	if (job->profile)
+		assert_true(streq_ptr(vf->profile, job->profile));
+}
+
+/* No VF twice, no VM over its slots or ports, no queue or user over a limit. */
+static void check_totals(const struct world *w, const struct sched_result *r)
+{
+	unsigned by_vm[VMS_MAX] = { 0 }, plugged[VMS_MAX] = { 0 }, by_queue[QUEUES_MAX] = { 0 };
+	unsigned by_user[QUEUES_MAX][USERS] = { 0 }, by_vf[VFS_MAX] = { 0 };
+	size_t placed = 0, i;
+
+	for (i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+		const struct sched_job *job = &w->jobs[d->job];
+		const struct sched_queue *queue = &w->queues[job->queue];
+
+		if (d->wait != SCHED_PLACED)
+			continue;
+		placed++;
+		check_placed(w, d);
+		if (d->vf != SCHED_NONE)
+			assert_int_equal(++by_vf[d->vf], 1);
+		assert_true(++by_vm[d->vm] + w->vms[d->vm].used <= w->vms[d->vm].slots);
+		if (d->vf != SCHED_NONE && w->vms[d->vm].mode != VM_VF_ASSIGNED &&
+		    w->vms[d->vm].free_ports >= 0)
+			assert_true(++plugged[d->vm] <= (unsigned)w->vms[d->vm].free_ports);
+		by_queue[job->queue]++;
+		if (queue->limit_running > 0)
+			assert_true(by_queue[job->queue] + queue->running <= queue->limit_running);
+		by_user[job->queue][job->uid]++;
+		if (queue->limit_running_per_user > 0)
+			assert_true(by_user[job->queue][job->uid] +
+					    w->usages[job->queue * USERS + job->uid].running <=
+				    queue->limit_running_per_user);
+	}
+	assert_int_equal(placed, r->n_placed);
+}
+
+static bool comes_before(const struct sched_job *a, const struct sched_job *b)
+{
+	if (a->queue_priority != b->queue_priority)
+		return a->queue_priority > b->queue_priority;
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	if (a->submitted_at != b->submitted_at)
+		return a->submitted_at < b->submitted_at;
+	return a->id < b->id;
+}
+
+static bool same_needs(const struct sched_job *a, const struct sched_job *b)
+{
+	return a->queue == b->queue && a->uid == b->uid && a->vfs == b->vfs &&
+	       a->vram_bytes == b->vram_bytes && streq_ptr(a->profile, b->profile) &&
+	       a->n_vms == b->n_vms && memcmp(a->vms, b->vms, a->n_vms * sizeof(*a->vms)) == 0;
+}
+
+/* Every job once, in order; of two with equal needs the later one never starts alone. */
+static void check_order(const struct world *w, const struct sched_result *r)
+{
+	bool seen[JOBS_MAX] = { false };
+	size_t i, k;
+
+	assert_int_equal(r->n_decisions, w->s.n_jobs);
+	for (i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+
+		assert_false(seen[d->job]);
+		seen[d->job] = true;
+		if (d->wait != SCHED_PLACED)
+			assert_true(d->text && strlen(d->text) > 0);
+		for (k = 0; k < i; k++) {
+			const struct sched_decision *before = &r->decisions[k];
+
+			assert_true(comes_before(&w->jobs[before->job], &w->jobs[d->job]));
+			if (same_needs(&w->jobs[before->job], &w->jobs[d->job]))
+				assert_false(before->wait != SCHED_PLACED &&
+					     d->wait == SCHED_PLACED);
+		}
+	}
+}
+
+/* Deciding again with what was placed gone in finds nothing more: no place was overlooked. */
+static void check_nothing_left(struct world *w, const struct sched_result *r)
+{
+	struct sched_result *again = NULL;
+	struct sched_job rest[JOBS_MAX];
+	size_t n = 0, i;
+
+	for (i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+		const struct sched_job *job = &w->jobs[d->job];
+		struct sched_vm *vm = &w->vms[d->vm == SCHED_NONE ? 0 : d->vm];
+
+		if (d->wait != SCHED_PLACED) {
+			rest[n++] = *job;
+			continue;
+		}
+		vm->used++;
+		w->queues[job->queue].running++;
+		w->usages[job->queue * USERS + job->uid].running++;
+		if (d->vf == SCHED_NONE)
+			continue;
+		if (vm->mode != VM_VF_ASSIGNED && vm->free_ports > 0)
+			vm->free_ports--;
+		w->vfs[d->vf].state = VF_ATTACHED;
+		w->vfs[d->vf].vm = d->vm;
+		w->vfs[d->vf].has_job = true;
+	}
+	w->s.jobs = rest;
+	w->s.n_jobs = n;
+	assert_int_equal(sched_decide(&w->s, &again), 0);
+	assert_int_equal(again->n_placed, 0);
+	sched_result_free(again);
+}
+
+static void test_properties(void **state)
+{
+	const char *given = getenv("GPUVF_TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 10) : now_realtime();
+	struct sched_result *r = NULL;
+	size_t placed = 0;
+	struct world w;
+	int i;
+
+	seed_state = seed | 1;
+	print_message("# seed %llu: GPUVF_TEST_SEED=%llu repeats this run\n", (unsigned long long)seed,
+		      (unsigned long long)seed);
+	for (i = 0; i < ROUNDS; i++) {
+		make_world(&w);
+		assert_int_equal(sched_decide(&w.s, &r), 0);
+		check_order(&w, r);
+		check_totals(&w, r);
+		check_nothing_left(&w, r);
+		placed += r->n_placed;
+		r = sched_result_free(r);
+	}
+	/* The worlds are such that something happens in them. */
+	assert_true(placed > ROUNDS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_properties),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
