@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# For scenarios, which run as root inside the testbed's outer machine: `. "$TESTBED_SRC/lib.sh"`.
+# Checks are told as TAP; a scenario ends with `done_testing`, which sets its exit status.
+#
+# From outside come: SOURCE (the source tree), TESTBED_SRC (tests/testbed), TESTBED_BUILD (the build
+# tree), TESTBED_CACHE (the testbed's folder in it).
+
+export LIBVIRT_DEFAULT_URI=qemu:///system
+testbed_count=0
+testbed_failed=0
+
+# ---- telling
+
+# Seconds since the machine's start.
+now() {
+	cut -d' ' -f1 /proc/uptime
+}
+
+note() {
+	local line
+	while IFS= read -r line; do
+		echo "# $line"
+	done <<<"$*"
+}
+
+pass() {
+	testbed_count=$((testbed_count + 1))
+	echo "ok $testbed_count - $* # at $(now) s"
+}
+
+miss() {
+	testbed_count=$((testbed_count + 1))
+	testbed_failed=$((testbed_failed + 1))
+	echo "not ok $testbed_count - $*"
+}
+
+# check NAME COMMAND...: the command succeeds. Its output is shown when it does not.
+check() {
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		pass "$name"
+	else
+		miss "$name"
+		note "command: $*"
+		note "output: $output"
+		return 1
+	fi
+}
+
+# check_fails NAME COMMAND...: the command fails.
+check_fails() {
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		miss "$name"
+		note "command succeeded: $*"
+		note "output: $output"
+		return 1
+	fi
+	pass "$name"
+}
+
+# is NAME GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then
+		pass "$1"
+	else
+		miss "$1"
+		note "got:    $2"
+		note "wanted: $3"
+		return 1
+	fi
+}
+
+# like NAME GOT REGEX
+like() {
+	if [[ $2 =~ $3 ]]; then
+		pass "$1"
+	else
+		miss "$1"
+		note "got:     $2"
+		note "pattern: $3"
+		return 1
+	fi
+}
+
+bail_out() {
+	echo "Bail out! $*"
+	exit 1
+}
+
+done_testing() {
+	echo "1..$testbed_count"
+	[ $testbed_failed -eq 0 ] || note "$testbed_failed of $testbed_count checks failed"
+	[ $testbed_failed -eq 0 ]
+	exit
+}
+
+# ---- waiting for a condition, never for a time
+
+# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
+wait_for() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $deadline ] || return 1
+		sleep 0.2
+	done
+}
+
+# ---- the GPUs of the machine
+
+# pf_address N: PCI address of the Nth GPU of --gpus, from 0.
+pf_address() {
+	local entry
+	for entry in "/sys/bus/pci/devices/0000:00:1$(printf %x "$1").0"/0000:*:00.0; do
+		[ -e "$entry" ] && echo "${entry##*/}" && return
+	done
+	return 1
+}
+
+# pf_folder N: its folder in sysfs.
+pf_folder() {
+	local address
+	address=$(pf_address "$1") && echo "/sys/bus/pci/devices/$address"
+}
+
+# vf_address N K: PCI address of VF K, counted from 0, of GPU N.
+vf_address() {
+	local link
+	link=$(readlink "$(pf_folder "$1")/virtfn$2") && echo "${link##*/}"
+}
+
+# fault N ATTRIBUTE:NTH:ERRNO|hang|fewer: sets a fault on GPU N (see module/faults.c).
+fault() {
+	echo "$2" >"/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")/faults"
+}
+
+# release_hang N: lets go all writes that hang, and forgets all faults of GPU N.
+release_hang() {
+	local folder
+	folder=/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")
+	echo clear >"$folder/faults"
+	echo 1 >"$folder/release"
+}
+
+# vf_resets N K: how often VF K (from 0) of GPU N was reset.
+vf_resets() {
+	awk -v vf="vf$(($2 + 1))" '$1 == vf { n = $2 } END { print n + 0 }' \
+		"/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")/resets"
+}
+
+# ---- gpuvfd as it was installed
+
+# start_gpuvfd: socket activation, as the README tells a user.
+start_gpuvfd() {
+	systemctl enable --quiet --now gpuvfd.socket
+}
+
+# add_user NAME [GROUP...]: an ordinary user of the outer machine.
+add_user() {
+	useradd --create-home --shell /bin/bash "$1" &&
+		for group in "${@:2}"; do usermod -aG "$group" "$1" || return; done
+}
+
+# as NAME COMMAND...: runs it as that user, with all groups.
+as() {
+	local user=$1
+	shift
+	setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups env HOME="/home/$user" "$@"
+}
+
+# ---- nested guests
+
+# start_guest NAME [agent|noexec|noagent] [noport]: defines and starts a guest; see nested/domain.
+start_guest() {
+	local name=$1
+	"$TESTBED_SRC/nested/domain" "$@" >"/run/guest-$name.xml" &&
+		virsh --quiet define "/run/guest-$name.xml" && virsh --quiet start "$name"
+}
+
+# define_guest NAME [OPTIONS]: the same, but leaves it off.
+define_guest() {
+	"$TESTBED_SRC/nested/domain" "$@" >"/run/guest-$1.xml" &&
+		virsh --quiet define "/run/guest-$1.xml"
+}
+
+guest_ping() {
+	virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}'
+}
+
+# wait_agent NAME [SECONDS]: until the guest's agent answers.
+wait_agent() {
+	wait_for "${2:-240}" guest_ping "$1" && return
+	note "the agent of '$1' does not answer; the end of its console:"
+	note "$(tail -n 30 "/var/log/guest-$1.log")"
+	return 1
+}
+
+json_string() {
+	local text=$1
+	text=${text//\\/\\\\}
+	text=${text//\"/\\\"}
+	text=${text//$'\n'/\\n}
+	printf '"%s"' "${text//$'\t'/\\t}"
+}
+
+# guest_exec NAME PROGRAM [ARGUMENT...]: runs it in the guest as root through the agent, waits for
+# its end; prints its output, returns its exit status (255: the agent or the program failed).
+guest_exec() {
+	local name=$1 words="" word answer pid status
+	local call='{"execute":"guest-exec","arguments":{"path":%s,"arg":[%s],"capture-output":true}}'
+	shift
+	for word in "${@:2}"; do
+		words+="${words:+,}$(json_string "$word")"
+	done
+	# shellcheck disable=SC2059
+	answer=$(virsh --quiet qemu-agent-command "$name" --timeout 10 \
+		"$(printf "$call" "$(json_string "$1")" "$words")") || return 255
+	pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' <<<"$answer")
+	call="{\"execute\":\"guest-exec-status\",\"arguments\":{\"pid\":$pid}}"
+	for ((status = 0; status < 300; status++)); do
+		answer=$(virsh --quiet qemu-agent-command "$name" --timeout 10 "$call") || return 255
+		[[ $answer == *'"exited":true'* ]] && break
+		sleep 0.2
+	done
+	sed -n 's/.*"out-data":"\([^"]*\)".*/\1/p' <<<"$answer" | base64 -d
+	sed -n 's/.*"err-data":"\([^"]*\)".*/\1/p' <<<"$answer" | base64 -d >&2
+	status=$(sed -n 's/.*"exitcode":\([0-9]*\).*/\1/p' <<<"$answer")
+	return "${status:-255}"
+}
+
+# ---- VFs by hand, for what gpuvfd is checked against
+
+# take_vf ADDRESS: binds the VF to vfio-pci.
+take_vf() {
+	echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override" &&
+		echo "$1" >/sys/bus/pci/drivers_probe &&
+		[ "$(basename "$(readlink "/sys/bus/pci/devices/$1/driver")")" = vfio-pci ]
+}
+
+# hostdev_xml ADDRESS ALIAS: what virsh attach-device takes.
+hostdev_xml() {
+	local domain bus slot function
+	IFS=:. read -r domain bus slot function <<<"$1"
+	cat <<-XML
+	<hostdev mode='subsystem' type='pci' managed='no'>
+	  <source><address domain='0x$domain' bus='0x$bus' slot='0x$slot' function='0x$function'/></source>
+	  <alias name='$2'/>
+	</hostdev>
+	XML
+}

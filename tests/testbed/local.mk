@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The testbed is scripts, and a kernel module that `setup` builds against the kernel's headers.
+TESTBED_FILES = \
+	tests/testbed/README.md \
+	tests/testbed/lib.sh \
+	tests/testbed/module/Kbuild \
+	tests/testbed/module/admin.c \
+	tests/testbed/module/disguise.c \
+	tests/testbed/module/driver.c \
+	tests/testbed/module/drm.c \
+	tests/testbed/module/faults.c \
+	tests/testbed/module/main.c \
+	tests/testbed/module/rules.c \
+	tests/testbed/module/testgpu.h \
+	tests/testbed/inside/enabled-units \
+	tests/testbed/inside/masked-units \
+	tests/testbed/inside/root \
+	tests/testbed/nested/root \
+	tests/testbed/outside/__init__.py \
+	tests/testbed/outside/common.py \
+	tests/testbed/outside/cpio.py \
+	tests/testbed/outside/gpumodule.py \
+	tests/testbed/outside/gpus.py \
+	tests/testbed/outside/initramfs.py \
+	tests/testbed/outside/install.py \
+	tests/testbed/outside/kernel.py \
+	tests/testbed/outside/machine.py
+
+TESTBED_SCRIPTS = \
+	tests/testbed/inside/init \
+	tests/testbed/inside/start \
+	tests/testbed/nested/domain \
+	tests/testbed/nested/init \
+	tests/testbed/run \
+	tests/testbed/setup \
+	tests/testbed/scenarios/rules.sh \
+	tests/testbed/scenarios/smoke.sh
+
+EXTRA_DIST += $(TESTBED_FILES)
+dist_noinst_SCRIPTS += $(TESTBED_SCRIPTS)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Installs the build into a folder of the testbed; the machine inside copies it to its root."""
+
+import os
+import shutil
+
+from .common import TestbedError, command, fingerprint, file_state, mark_up_to_date, up_to_date
+
+
+def stage(paths):
+    makefile = paths.build / "Makefile"
+    if not makefile.exists():
+        raise TestbedError(f"{paths.build} is no configured build tree: name one with --build, "
+                           "or use --no-install")
+    command(["make", "-s", "-C", paths.build, f"-j{os.cpu_count() or 1}", "all"])
+    root = paths.cache / "root"
+    inputs = fingerprint(*_products(paths))
+    if up_to_date(root, inputs):
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    command(["make", "-s", "-C", paths.build, "install", f"DESTDIR={root}"])
+    mark_up_to_date(root, inputs)
+
+
+def _products(paths):
+    """All that an installation takes from the build tree or the source tree, by size and time."""
+    for folder in (paths.build, paths.source):
+        for top, names, files in os.walk(folder):
+            names[:] = [n for n in names
+                        if n not in ("testbed", ".git", ".deps") and not n.startswith("build")]
+            for name in files:
+                if not name.endswith((".o", ".lo", ".log", ".trs")):
+                    yield file_state(os.path.join(top, name))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The outer machine: its QEMU command line, its start, its end."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from .common import TestbedError, say
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+# Time that the machine gets beyond the scenario's limit, to start and to print its journal.
+START_AND_END = 120
+# What a terminal would act on in the console's text.
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bM|[\x00-\x08\x0b-\x1f]")
+
+
+class Machine:
+    """One run: a folder for parameters and results, one QEMU process."""
+
+    def __init__(self, paths, options, gpus):
+        self.paths = paths
+        self.options = options
+        self.gpus = gpus
+        paths.cache.mkdir(parents=True, exist_ok=True)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=paths.cache))
+        (self.folder / "keep").mkdir()
+        self.process = None
+
+    def _parameters(self, accel):
+        words = [gpu.module_word(i) for i, gpu in enumerate(self.gpus)]
+        values = {
+            "SOURCE": self.paths.source,
+            "TESTBED_SRC": self.paths.testbed_src,
+            "TESTBED_BUILD": self.paths.build,
+            "TESTBED_CACHE": self.paths.cache,
+            "TESTBED_MODULES": self.paths.modules,
+            "TESTBED_SCENARIO": self.options.scenario or "",
+            "TESTBED_ARGUMENTS": " ".join(shlex.quote(a) for a in self.options.arguments),
+            "TESTBED_LIMIT": self.options.limit,
+            "TESTBED_SHELL": "yes" if self.options.shell else "",
+            "TESTBED_GPUS": ",".join(words),
+            "TESTBED_FAULTS": self.options.faults,
+            "TESTBED_INSTALL": "" if self.options.no_install else "yes",
+            "TESTBED_GUESTS": self.options.guests,
+        }
+        text = "".join(f"{k}={shlex.quote(str(v))}\n" for k, v in values.items())
+        (self.folder / "params").write_text(text)
+
+    def _command(self, accel):
+        share = "local,security_model=none,multidevs=remap"
+        machine = "q35,kernel-irqchip=split" if accel == "kvm" else "q35"
+        words = "console=ttyS0 quiet loglevel=4 panic=-1 intel_iommu=on mitigations=off"
+        words += " apparmor=0 selinux=0 audit=0 nokaslr systemd.unit=multi-user.target"
+        words += " systemd.show_status=no rd.udev.log_level=3 systemd.gpt_auto=0"
+        argv = [
+            QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-name", "gpuvf-testbed",
+            "-M", machine, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi,tb-size=512",
+            "-cpu", "host" if accel == "kvm" else "max", "-smp", str(self.options.cpus),
+            "-m", str(self.options.memory),
+            "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
+            "-kernel", str(self.paths.vmlinux), "-initrd", str(self.paths.outer_initramfs),
+            "-append", words,
+            "-fsdev", f"{share},id=host,path=/,readonly=on",
+            "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
+            "-fsdev", f"{share},id=run,path={self.folder}",
+            "-device", "virtio-9p-pci,fsdev=run,mount_tag=run",
+            "-chardev", f"file,id=console,path={self.folder}/console.log",
+            "-serial", "chardev:console",
+            "-device", "virtio-serial-pci",
+            "-chardev", "stdio,id=report,signal=off",
+        ]
+        if self.options.shell:
+            argv += ["-device", "virtconsole,chardev=report"]
+        else:
+            argv += ["-device", "virtserialport,chardev=report,name=gpuvf.report"]
+        for index, gpu in enumerate(self.gpus):
+            argv += gpu.qemu_arguments(index)
+        return argv
+
+    def run(self, accel):
+        """Runs the machine to its end; returns the scenario's exit status."""
+        self._parameters(accel)
+        argv = self._command(accel)
+        if self.options.verbose:
+            say(shlex.join(argv))
+        # An open pipe: at the end of its input QEMU would close the report port.
+        stdin = None if self.options.shell else subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=stdin)
+        limit = None if self.options.shell else self.options.limit + START_AND_END
+        try:
+            self.process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            say(f"the machine did not end within {limit} s: ending it")
+            self.stop()
+            self.show_console()
+            return 124
+        return self._status()
+
+    def _status(self):
+        if self.options.shell:
+            return 0
+        try:
+            return int((self.folder / "status").read_text())
+        except (OSError, ValueError):
+            say(f"the machine ended without a result (QEMU: {self.process.returncode})")
+            self.show_console()
+            return 125
+
+    def show_console(self):
+        try:
+            text = (self.folder / "console.log").read_text(errors="replace")
+        except OSError:
+            return
+        say("the last lines of the machine's console:")
+        lines = [line for line in CONTROL.sub("", text).splitlines() if line.strip()]
+        for line in lines[-60:]:
+            print("  " + line, flush=True)
+
+    def stop(self):
+        """Ends this run's own QEMU, and nothing else."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _keep_capabilities(self):
+        """What libvirt found out about QEMU inside, which took it seconds, is kept for the next
+        run; libvirt itself finds out when it is no longer true."""
+        found = self.folder / "capabilities"
+        if found.is_dir() and any(found.iterdir()):
+            shutil.rmtree(self.paths.capabilities, ignore_errors=True)
+            shutil.copytree(found, self.paths.capabilities)
+
+    def _keep_results(self):
+        """Files that the scenario wants to have outside."""
+        found = self.folder / "keep"
+        if any(found.iterdir()):
+            shutil.rmtree(self.paths.kept, ignore_errors=True)
+            shutil.copytree(found, self.paths.kept)
+
+    def clean_up(self, keep):
+        self.stop()
+        self._keep_capabilities()
+        self._keep_results()
+        if keep:
+            say(f"kept {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def kvm_works(paths, deadline=8):
+    """Boots the kernel under KVM until it complains that it has no root: a /dev/kvm that opens
+    is no proof that a guest runs."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+             "-M", "q35", "-accel", "kvm", "-cpu", "host", "-m", "512",
+             "-kernel", str(paths.vmlinux), "-append", "console=ttyS0 panic=-1",
+             "-serial", "stdio"],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=deadline)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return False
+        output.seek(0)
+        return b"Kernel panic" in output.read()
+
+
+def choose_accel(paths, wanted):
+    """What '--accel' means on this machine; the answer of a probe is kept for an hour."""
+    if wanted == "tcg":
+        return "tcg"
+    stamp = paths.cache / "kvm-probe"
+    if wanted == "auto" and stamp.exists() and time.time() - stamp.stat().st_mtime < 3600:
+        return stamp.read_text()
+    works = kvm_works(paths)
+    if wanted == "kvm" and not works:
+        raise TestbedError("--accel kvm: no guest runs with KVM on this machine")
+    stamp.write_text("kvm" if works else "tcg")
+    return "kvm" if works else "tcg"
