@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* GPUs as the kernel shows them now, under names that we gave once; the layout that is wanted of them; and
+ * what the host's events mean.  Truth comes from the kernel: every event ends in reading again. */
+#include "manager-state.h"
+
+struct gpu *gpu_find_address(struct manager *m, const struct pci_address *address)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		if (pci_address_equal(&gpu->address, address))
+			return gpu;
+	return NULL;
+}
+
+struct gpu *gpu_find(struct manager *m, const char *name)
+{
+	struct pci_address address;
+	struct gpu *gpu = NULL;
+
+	if (!name)
+		return NULL;
+	HASH_FIND_STR(m->gpus, name, gpu);
+	if (!gpu && pci_address_parse(name, &address) == 0)
+		gpu = gpu_find_address(m, &address);
+	return gpu;
+}
+
+void gpu_store(struct manager *m, struct gpu *gpu)
+{
+	json_t *doc = json_pack("{s:I,s:s,s:s?}", "number", (json_int_t)gpu->number, "address",
+				PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial);
+
+	json_put(doc, "manual", gpu->manual ? layout_to_json(gpu->manual) : json_null());
+	json_put_uint(doc, "manual_uid", gpu->manual_uid);
+	json_put_uint(doc, "manual_usec", gpu->manual_at);
+	outbox_put(m, STORE_GPU, gpu->name, doc);
+}
+
+static struct gpu *gpu_new(struct manager *m, unsigned number, const struct pci_address *address)
+{
+	struct gpu *gpu = calloc(1, sizeof(*gpu));
+
+	if (!gpu)
+		return NULL;
+	gpu->number = number;
+	gpu->name = xasprintf("gpu%u", number);
+	gpu->address = *address;
+	gpu->state = GPU_ABSENT;
+	HASH_ADD_KEYPTR(hh, m->gpus, gpu->name, strlen(gpu->name), gpu);
+	return gpu;
+}
+
+int gpu_load(void *manager, const char *id, const json_t *doc)
+{
+	struct manager *m = manager;
+	struct pci_address address;
+	struct gpu *gpu;
+	json_t *manual = json_object_get(doc, "manual");
+
+	if (pci_address_parse(strempty(json_get_string(doc, "address")), &address) < 0)
+		return 0;
+	gpu = gpu_new(m, (unsigned)json_get_uint(doc, "number", 0), &address);
+	if (!gpu)
+		return -ENOMEM;
+	(void)free_and_strdup(&gpu->serial, json_get_string(doc, "serial"));
+	if (json_is_object(manual) && layout_load(manual, &gpu->manual) < 0)
+		log_gpu(gpu->name, LOG_WARNING, 0, "The stored manual layout cannot be read: dropped");
+	gpu->manual_uid = (uid_t)json_get_uint(doc, "manual_uid", 0);
+	gpu->manual_at = json_get_uint(doc, "manual_usec", 0);
+	if (gpu->number >= m->next_gpu)
+		m->next_gpu = gpu->number + 1;
+	return 0;
+}
+
+void gpu_free(struct manager *m, struct gpu *gpu)
+{
+	HASH_DEL(m->gpus, gpu);
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		vf_free(gpu->vfs[i]);
+	free(gpu->vfs);
+	free(gpu->name);
+	free(gpu->serial);
+	free(gpu->reason);
+	free(gpu->stuck);
+	free(gpu->drift);
+	gpu_facts_free(gpu->facts);
+	layout_free(gpu->manual);
+	free(gpu);
+}
+
+void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, const char *reason)
+{
+	if (gpu->state == state) {
+		(void)free_and_strdup(&gpu->reason, reason);
+		return;
+	}
+	if (!state_edge_cause(gpu_edges, (int)gpu->state, (int)state))
+		log_gpu(gpu->name, LOG_WARNING, 0, "No edge %s → %s in the table of states",
+			gpu_state_to_string(gpu->state), gpu_state_to_string(state));
+	log_gpu(gpu->name, LOG_INFO, 0, "%s: %s → %s%s%s", gpu->name, gpu_state_to_string(gpu->state),
+		gpu_state_to_string(state), reason ? ": " : "", strempty(reason));
+	gpu->state = state;
+	(void)free_and_strdup(&gpu->reason, reason);
+	manager_emit(m, "gpu.changed", gpu->name,
+		     json_pack("{s:s,s:s?}", "state", gpu_state_to_string(state), "reason", reason));
+}
+
+/* ---- what is wanted ---- */
+
+struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu)
+{
+	const struct policy_gpu_rule *rule;
+	struct layout *layout = NULL;
+
+	if (gpu->manual) {
+		_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
+
+		return layout_load(copy, &layout) < 0 ? NULL : layout;
+	}
+	rule = gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
+	if (!rule || !rule->layout || layout_from_policy(m->policy, rule->layout, &layout) < 0)
+		return NULL;
+	return layout;
+}
+
+const char *gpu_layout_source(struct manager *m, const struct gpu *gpu)
+{
+	const struct policy_gpu_rule *rule;
+
+	if (gpu->manual)
+		return "manual";
+	rule = gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
+	return rule && rule->layout ? "policy" : NULL;
+}
+
+static enum gpu_state calm_state(struct manager *m, const struct gpu *gpu)
+{
+	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
+}
+
+void gpu_check_drift(struct manager *m, struct gpu *gpu)
+{
+	_cleanup_(layout_freep) struct layout *wanted = gpu_wanted(m, gpu);
+	_cleanup_free_ char *why = NULL;
+
+	if (gpu->apply || !gpu->facts)
+		return;
+	if (wanted && partition_matches(gpu->facts, wanted, &why))
+		wanted = layout_free(wanted);
+	if (!wanted) {
+		if (gpu->drift)
+			manager_emit(m, "drift.healed", gpu->name, NULL);
+		free(gpu->drift);
+		gpu->drift = NULL;
+		return;
+	}
+	if (streq_ptr(gpu->drift, why))
+		return;
+	if (!gpu->drift)
+		gpu->drift_since = now_realtime();
+	(void)free_and_strdup(&gpu->drift, why ? why : "the kernel shows another layout");
+	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: drift: %s", gpu->name, gpu->drift);
+	manager_emit(m, "drift.found", gpu->name, json_pack("{s:s}", "what", gpu->drift));
+}
+
+/* ---- facts in ---- */
+
+static struct vf *vf_new(struct gpu *gpu, unsigned index, const struct pci_address *address)
+{
+	struct vf *vf = calloc(1, sizeof(*vf));
+
+	if (!vf)
+		return NULL;
+	vf->gpu = gpu;
+	vf->index = index;
+	vf->address = *address;
+	vf->name = xasprintf("%s/vf%u", gpu->name, index);
+	vf->state = VF_FREE;
+	return vf;
+}
+
+/* A lease row of the daemon before us, for the VF that the kernel shows now. */
+static void adopt_row(struct manager *m, struct vf *vf)
+{
+	_cleanup_free_ char *id =
+		xasprintf("%s/%u", PCI_ADDRESS_STR(&vf->gpu->address), vf->index);
+	json_t *row = m->lease_rows && id ? json_object_get(m->lease_rows, id) : NULL;
+
+	if (!row)
+		return;
+	if (vf_lease_from_row(m, vf, row) < 0)
+		log_vf(vf->name, LOG_WARNING, 0, "The stored lease cannot be read: dropped");
+	json_object_del(m->lease_rows, id);
+}
+
+static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *facts)
+{
+	struct vf **vfs = realloc(gpu->vfs, MAX_OF(facts->n_vfs, (size_t)1) * sizeof(*vfs));
+
+	if (!vfs)
+		return;
+	gpu->vfs = vfs;
+	while (gpu->n_vfs < facts->n_vfs) {
+		const struct vf_facts *f = &facts->vfs[gpu->n_vfs];
+		struct vf *vf = vf_new(gpu, f->index, &f->address);
+
+		if (!vf)
+			return;
+		gpu->vfs[gpu->n_vfs++] = vf;
+		adopt_row(m, vf);
+		manager_emit(m, "vf.changed", vf->name,
+			     json_pack("{s:s}", "state", vf_state_to_string(vf->state)));
+	}
+}
+
+static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
+{
+	while (gpu->n_vfs > keep) {
+		struct vf *vf = gpu->vfs[--gpu->n_vfs];
+
+		if (vf->lease.owner != LEASE_NONE)
+			log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
+			       strempty(vf->lease.vm_name));
+		vf_set_state(m, vf, VF_GONE, "the kernel no longer shows it");
+		vf_lease_end(m, vf);
+		if (vf->handover) {
+			/* Its step in flight still points here: the gate frees it at its end. */
+			vf->gpu = NULL;
+			continue;
+		}
+		vf_free(vf);
+	}
+}
+
+void gpu_update(struct manager *m, struct gpu_facts *facts)
+{
+	struct gpu *gpu = gpu_find_address(m, &facts->address);
+	bool fresh = !gpu;
+
+	if (gpu && gpu->serial && facts->serial && !streq(gpu->serial, facts->serial)) {
+		/* Another card in the same slot: the old name is never reused. */
+		gpu_absent(m, gpu);
+		gpu->address = (struct pci_address){ .domain = UINT32_MAX, .bus = 0, .function = 0 };
+		fresh = true;
+	}
+	if (fresh)
+		gpu = gpu_new(m, (unsigned)m->next_gpu++, &facts->address);
+	if (!gpu) {
+		gpu_facts_free(facts);
+		return;
+	}
+
+	gpu_facts_free(gpu->facts);
+	gpu->facts = facts;
+	if (fresh || (facts->serial && !gpu->serial)) {
+		(void)free_and_strdup(&gpu->serial, facts->serial);
+		gpu_store(m, gpu);
+	}
+
+	/* Addresses may move when the count changes (offset and stride): a VF is its index. */
+	remove_vfs(m, gpu, facts->n_vfs);
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		gpu->vfs[i]->address = facts->vfs[i].address;
+	add_vfs(m, gpu, facts);
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		gpu->vfs[i]->bound = facts->vfs[i].driver && streq(facts->vfs[i].driver, "vfio-pci");
+
+	if (gpu->state == GPU_ABSENT || (gpu->state == GPU_WEDGED && !gpu->stuck && !gpu->apply))
+		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+	else if ((gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED) && !gpu->stuck)
+		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+	gpu_check_drift(m, gpu);
+}
+
+void gpu_absent(struct manager *m, struct gpu *gpu)
+{
+	remove_vfs(m, gpu, 0);
+	gpu->facts = gpu_facts_free(gpu->facts);
+	gpu_set_state(m, gpu, GPU_ABSENT, "the card is gone");
+}
+
+static void set_stuck(struct manager *m, const struct pci_address *address, const char *attribute)
+{
+	struct gpu *gpu = gpu_find_address(m, address);
+	_cleanup_free_ char *reason = NULL;
+
+	if (!gpu) {
+		gpu = gpu_new(m, (unsigned)m->next_gpu++, address);
+		if (!gpu)
+			return;
+		gpu_store(m, gpu);
+	}
+	(void)free_and_strdup(&gpu->stuck, attribute ? attribute : "sysfs");
+	reason = xasprintf("an access to %s does not return", gpu->stuck);
+	gpu_set_state(m, gpu, GPU_WEDGED, reason);
+}
+
+static void clear_stuck(struct manager *m, const struct pci_address *address)
+{
+	struct gpu *gpu = gpu_find_address(m, address);
+
+	if (!gpu || !gpu->stuck)
+		return;
+	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: the access to %s has returned", gpu->name, gpu->stuck);
+	free(gpu->stuck);
+	gpu->stuck = NULL;
+	gpu_read(m, gpu);
+}
+
+/* ---- asking the host ---- */
+
+static void on_read(void *userdata, const struct host_reply *reply)
+{
+	struct manager *m = userdata;
+
+	for (size_t i = 0; i < reply->n_facts; i++) {
+		struct gpu_facts *copy = gpu_facts_copy(reply->facts[i]);
+
+		if (copy)
+			gpu_update(m, copy);
+	}
+	manager_pump(m);
+}
+
+void gpu_read(struct manager *m, struct gpu *gpu)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = gpu->address };
+
+	(void)m->host->ops->request(m->host, &request, on_read, m);
+}
+
+static void on_scan(void *userdata, const struct host_reply *reply)
+{
+	struct manager *m = userdata;
+	struct gpu *gpu, *tmp;
+
+	m->scan_pending = false;
+	if (reply->r < 0)
+		log_error(reply->r, "Scan of the host failed (%s)", strempty(reply->attribute));
+	on_read(m, reply);
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		bool found = gpu->stuck != NULL;
+
+		for (size_t i = 0; i < reply->n_facts && !found; i++)
+			found = pci_address_equal(&reply->facts[i]->address, &gpu->address);
+		if (!found && reply->r == 0 && gpu->state != GPU_ABSENT)
+			gpu_absent(m, gpu);
+	}
+	if (!m->ready) {
+		m->ready = true;
+		m->on_ready(m->ready_userdata);
+	}
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		apply_at_boot(m, gpu);
+}
+
+void manager_scan(struct manager *m)
+{
+	struct host_request request = { .op = HOST_SCAN };
+
+	if (m->scan_pending)
+		return;
+	m->scan_pending = m->host->ops->request(m->host, &request, on_scan, m) == 0;
+}
+
+void manager_on_host_event(void *manager, const struct host_event *event)
+{
+	struct manager *m = manager;
+	struct gpu *gpu = gpu_find_address(m, &event->gpu);
+
+	switch (event->type) {
+	case HOST_EVENT_CHANGED:
+		if (!gpu)
+			manager_scan(m);
+		else if (!gpu->stuck && !gpu->apply)
+			gpu_read(m, gpu);
+		break;
+	case HOST_EVENT_REMOVED:
+		if (gpu)
+			gpu_absent(m, gpu);
+		break;
+	case HOST_EVENT_RESCAN:
+		manager_scan(m);
+		break;
+	case HOST_EVENT_STUCK:
+		set_stuck(m, &event->gpu, event->attribute);
+		break;
+	case HOST_EVENT_UNSTUCK:
+		clear_stuck(m, &event->gpu);
+		break;
+	case HOST_EVENT_MAX:
+		break;
+	}
+	manager_pump(m);
+}
+
+/* ---- methods ---- */
+
+void manager_gpu_list(struct manager *m, const struct caller *caller,
+		      const struct gpu_list_params *p, struct reply *reply)
+{
+	json_t *items = json_array();
+	struct gpu *gpu, *tmp;
+
+	if (p->gpu && !gpu_find(m, p->gpu)) {
+		json_decref(items);
+		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->gpu);
+		return;
+	}
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		if (p->gpu && gpu != gpu_find(m, p->gpu))
+			continue;
+		if (p->state < 0 ? gpu->state == GPU_ABSENT : p->state != (int)gpu->state)
+			continue;
+		json_array_append_new(items, gpu_view(m, gpu));
+	}
+	view_reply(m, reply, page_view(items, &p->page));
+}
+
+void manager_gpu_get(struct manager *m, const struct caller *caller, const struct name_params *p,
+		     struct reply *reply)
+{
+	struct gpu *gpu = gpu_find(m, p->name);
+
+	if (!gpu)
+		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->name);
+	else
+		view_reply(m, reply, gpu_view(m, gpu));
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Durable first, then seen, then done: rows of the loop's changes gather in one open batch; replies, events
+ * and actions wait until its COMMIT returned.  One batch is at the store at a time, so a batch that fails
+ * takes with it only what was built on it: the batch in flight and the open one. */
+#include "manager-state.h"
+
+#define BATCH_ITEMS_MAX 512 /* closes a batch early, so that a flood does not starve its first caller */
+#define RETRY_USEC (5 * USEC_PER_SEC) /* a full disk is looked at again this often */
+
+struct outbox_item {
+	void (*on_commit)(struct manager *m, void *userdata);
+	void (*on_fail)(struct manager *m, void *userdata);
+	void *userdata;
+	struct outbox_item *next;
+};
+
+struct item_list {
+	struct outbox_item *first, **end;
+	size_t n;
+};
+
+struct outbox {
+	struct store_batch *batch; /* the open one; NULL = nothing to write yet */
+	struct item_list open;
+	struct item_list flight;
+	bool in_flight;
+	sd_event_source *close_source;
+	sd_event_source *retry_source;
+	json_t *unsaved; /* "kind/id" → {kind, id, doc}: observations of failed batches, written again */
+};
+
+static void list_init(struct item_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+	list->n = 0;
+}
+
+static void list_append(struct item_list *list, struct outbox_item *item)
+{
+	*list->end = item;
+	list->end = &item->next;
+	list->n++;
+}
+
+/* Runs and frees the items; an item may add new ones to the open list. */
+static void list_run(struct manager *m, struct item_list *list, bool committed)
+{
+	struct outbox_item *item = list->first;
+
+	list_init(list);
+	while (item) {
+		struct outbox_item *next = item->next;
+		void (*fn)(struct manager *, void *) = committed ? item->on_commit : item->on_fail;
+
+		if (fn)
+			fn(m, item->userdata);
+		free(item);
+		item = next;
+	}
+}
+
+static void list_reverse(struct item_list *list)
+{
+	struct outbox_item *item = list->first;
+
+	list->first = NULL;
+	while (item) {
+		struct outbox_item *next = item->next;
+
+		item->next = list->first;
+		list->first = item;
+		item = next;
+	}
+}
+
+static void batch_written(void *userdata, int r, const char *message);
+static int on_close(sd_event_source *source, void *userdata);
+
+static void close_later(struct manager *m)
+{
+	(void)sd_event_source_set_enabled(m->outbox->close_source, SD_EVENT_ONESHOT);
+}
+
+static void batch_close(struct manager *m)
+{
+	struct outbox *box = m->outbox;
+	int r;
+
+	if (box->in_flight)
+		return; /* batch_written() comes here again */
+
+	if (!box->batch) {
+		list_run(m, &box->open, true);
+		return;
+	}
+
+	box->flight = box->open;
+	if (!box->open.first)
+		list_init(&box->flight);
+	list_init(&box->open);
+	box->in_flight = true;
+	r = store_submit(m->store, TAKE_PTR(box->batch), batch_written, m);
+	if (r < 0)
+		batch_written(m, r, "the store takes nothing");
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	struct outbox *box = m->outbox;
+	const char *key;
+	json_t *row;
+
+	box->retry_source = sd_event_source_unref(box->retry_source);
+	json_object_foreach(box->unsaved, key, row) {
+		json_t *doc = json_object_get(row, "doc");
+
+		if (doc)
+			outbox_put(m, (enum store_kind)json_get_uint(row, "kind", 0),
+				   json_get_string(row, "id"), json_incref(doc));
+	}
+	/* Something must be written to learn whether the store takes rows again. */
+	outbox_put(m, STORE_META, "probe", json_pack("{s:I}", "at", (json_int_t)now_realtime()));
+	return 0;
+}
+
+static void degrade(struct manager *m, int r, const char *message)
+{
+	struct outbox *box = m->outbox;
+	uint64_t at = now_boottime() + RETRY_USEC;
+
+	if (!m->degraded) {
+		m->degraded = xasprintf("the state cannot be written: %s", message ? message : strerror(-r));
+		log_error(r, "State cannot be written (%s): no changes are taken until it can",
+			  strempty(message));
+	}
+	if (!box->retry_source)
+		(void)sd_event_add_time(m->event, &box->retry_source, CLOCK_BOOTTIME, at, 0, on_retry, m);
+}
+
+static void batch_written(void *userdata, int r, const char *message)
+{
+	struct manager *m = userdata;
+	struct outbox *box = m->outbox;
+	struct item_list done = box->flight;
+
+	if (!done.first)
+		list_init(&done);
+	list_init(&box->flight);
+	box->in_flight = false;
+
+	if (r < 0) {
+		struct item_list open = box->open;
+
+		degrade(m, r, message);
+		if (!open.first)
+			list_init(&open);
+		list_init(&box->open);
+		box->batch = store_batch_free(box->batch);
+		/* Undone in reverse: the latest change first. */
+		list_reverse(&open);
+		list_reverse(&done);
+		list_run(m, &open, false);
+		list_run(m, &done, false);
+		close_later(m);
+		return;
+	}
+
+	if (m->degraded) {
+		log_notice("State can be written again");
+		free(m->degraded);
+		m->degraded = NULL;
+		json_object_clear(box->unsaved);
+	}
+	list_run(m, &done, true);
+	if (box->open.first || box->batch)
+		close_later(m);
+	manager_pump(m);
+}
+
+static int on_close(sd_event_source *source, void *userdata)
+{
+	batch_close(userdata);
+	return 0;
+}
+
+int outbox_new(struct manager *m)
+{
+	struct outbox *box = calloc(1, sizeof(*box));
+	int r;
+
+	if (!box)
+		return -ENOMEM;
+	list_init(&box->open);
+	list_init(&box->flight);
+	box->unsaved = json_object();
+	m->outbox = box;
+
+	r = sd_event_add_defer(m->event, &box->close_source, on_close, m);
+	if (r < 0)
+		return r;
+	/* Idle: the batch closes when the loop has nothing more to read. */
+	r = sd_event_source_set_priority(box->close_source, SD_EVENT_PRIORITY_IDLE);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(box->close_source, SD_EVENT_OFF);
+}
+
+void outbox_free(struct manager *m)
+{
+	struct outbox *box = m->outbox;
+
+	if (!box)
+		return;
+	list_run(m, &box->open, false);
+	list_run(m, &box->flight, false);
+	sd_event_source_unref(box->close_source);
+	sd_event_source_unref(box->retry_source);
+	store_batch_free(box->batch);
+	json_decref(box->unsaved);
+	free(box);
+	m->outbox = NULL;
+}
+
+static struct store_batch *open_batch(struct manager *m)
+{
+	struct outbox *box = m->outbox;
+
+	if (!box->batch) {
+		box->batch = store_batch_new();
+		close_later(m);
+	}
+	return box->batch;
+}
+
+/* While the store fails, what we saw is kept to be written again; what callers asked was refused. */
+static void remember_unsaved(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
+{
+	char *key;
+
+	if (kind == STORE_EVENT || kind == STORE_AUDIT)
+		return;
+	key = xasprintf("%d/%s", (int)kind, id);
+	if (key)
+		json_object_set_new(m->outbox->unsaved, key,
+				    json_pack("{s:i,s:s,s:O}", "kind", (int)kind, "id", id, "doc", doc));
+	free(key);
+}
+
+void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
+{
+	struct store_batch *batch = open_batch(m);
+
+	if (!batch || !doc) {
+		json_decref(doc);
+		log_error(-ENOMEM, "A row could not be put into the batch");
+		return;
+	}
+	if (m->degraded && !streq(id, "probe"))
+		remember_unsaved(m, kind, id, doc);
+	if (store_batch_put(batch, kind, id, doc) < 0)
+		log_error(-ENOMEM, "A row could not be put into the batch");
+}
+
+void outbox_delete(struct manager *m, enum store_kind kind, const char *id)
+{
+	struct store_batch *batch = open_batch(m);
+
+	if (batch)
+		(void)store_batch_delete(batch, kind, id);
+}
+
+void outbox_delete_before(struct manager *m, enum store_kind kind, const char *id)
+{
+	struct store_batch *batch = open_batch(m);
+
+	if (batch)
+		(void)store_batch_delete_before(batch, kind, id);
+}
+
+void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *userdata),
+		void (*on_fail)(struct manager *m, void *userdata), void *userdata)
+{
+	struct outbox *box = m->outbox;
+	struct outbox_item *item = calloc(1, sizeof(*item));
+
+	if (!item) {
+		if (on_fail)
+			on_fail(m, userdata);
+		return;
+	}
+	item->on_commit = on_commit;
+	item->on_fail = on_fail;
+	item->userdata = userdata;
+	list_append(&box->open, item);
+	if (box->open.n >= BATCH_ITEMS_MAX)
+		batch_close(m);
+	else
+		close_later(m);
+}
+
+/* ---- replies ---- */
+
+struct pending_reply {
+	struct reply *reply;
+	json_t *result;
+	struct rpc_error error;
+	bool failed;
+};
+
+static void reply_now(struct manager *m, void *userdata)
+{
+	struct pending_reply *pending = userdata;
+
+	if (pending->failed)
+		reply_error(pending->reply, &pending->error);
+	else
+		reply_result(pending->reply, TAKE_PTR(pending->result));
+	rpc_error_done(&pending->error);
+	json_decref(pending->result);
+	free(pending);
+}
+
+static void reply_degraded(struct manager *m, void *userdata)
+{
+	struct pending_reply *pending = userdata;
+
+	reply_refuse(pending->reply, RPC_DEGRADED, "nothing was changed: %s",
+		     m->degraded ? m->degraded : "the daemon is ending");
+	rpc_error_done(&pending->error);
+	json_decref(pending->result);
+	free(pending);
+}
+
+void outbox_reply(struct manager *m, struct reply *reply, json_t *result)
+{
+	struct pending_reply *pending = calloc(1, sizeof(*pending));
+
+	if (!pending) {
+		json_decref(result);
+		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	pending->reply = reply;
+	pending->result = result;
+	if (reply->request_key && result)
+		outbox_put(m, STORE_REQUEST, reply->request_key,
+			   json_pack("{s:s,s:O,s:I}", "body", reply->request_body, "result", result, "at",
+				     (json_int_t)now_realtime()));
+	outbox_add(m, reply_now, reply_degraded, pending);
+}
+
+void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc_error *error)
+{
+	struct pending_reply *pending = calloc(1, sizeof(*pending));
+
+	if (!pending) {
+		reply_error(reply, error);
+		return;
+	}
+	pending->reply = reply;
+	pending->failed = true;
+	rpc_error_set(&pending->error, error->code, "%s", strempty(error->message));
+	rpc_error_detail(&pending->error, error->reason, error->field, error->hint);
+	pending->error.errnum = error->errnum;
+	pending->error.holders = json_incref(error->holders);
+	outbox_add(m, reply_now, reply_now, pending);
+}
+
+void view_reply(struct manager *m, struct reply *reply, json_t *result)
+{
+	struct outbox *box = m->outbox;
+
+	/* What is not yet durable must not be seen: a read waits for the batch that it may have seen. */
+	if (box->in_flight || box->batch || box->open.first)
+		outbox_reply(m, reply, result);
+	else
+		reply_result(reply, result);
+}
+
+void outbox_flush(struct manager *m)
+{
+	/* Twice: what the first commit's items add is written as well. */
+	for (int i = 0; i < 2; i++) {
+		batch_close(m);
+		store_flush(m->store);
+	}
+}
+
+bool manager_refuses_changes(struct manager *m, struct reply *reply)
+{
+	if (!m->degraded)
+		return false;
+	reply_refuse(reply, RPC_DEGRADED, "%s", m->degraded);
+	return true;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the manager's own files share: the objects of the core as they are now, and who may change them.
+ * Nobody outside manager*.c includes this. */
+#pragma once
+
+#include <systemd/sd-event.h>
+#include <uthash.h>
+
+#include "host/host-ops.h"
+#include "hypervisor/hypervisor-ops.h"
+#include "lib/clock.h"
+#include "log/log.h"
+#include "manager.h"
+#include "partition/partition.h"
+#include "policy/job-document.h"
+#include "policy/layout.h"
+#include "store/store.h"
+
+#define EVENTS_KEPT 10000	/* interface §3: the last 10,000 can be resumed */
+#define ALIAS_PREFIX "ua-gpuvf-" /* libvirt keeps aliases that begin with ua- */
+
+enum lease_owner {
+	LEASE_NONE,
+	LEASE_VM,      /* assigned by hand to a VM */
+	LEASE_JOB,     /* for one attempt of a job */
+	LEASE_FOREIGN, /* somebody else attached it; we only watch */
+	LEASE_OWNER_MAX,
+};
+DECLARE_ENUM_TABLE(lease_owner, enum lease_owner);
+
+struct lease {
+	enum lease_owner owner;
+	uint64_t epoch;	      /* counts every lease of this VF; stands in the hostdev's alias */
+	uint64_t job;	      /* of LEASE_JOB */
+	char vm_uuid[37];
+	char *vm_name;
+	bool live, config;    /* where the hostdev is, or shall be */
+	uid_t uid;	      /* who asked */
+	uint64_t since;	      /* wall clock */
+};
+
+struct vf {
+	struct gpu *gpu;
+	unsigned index; /* from 1 */
+	char *name;	/* "gpu0/vf1" */
+	struct pci_address address;
+	enum vf_state state;
+	char *reason;
+	char *profile;
+	struct lease lease;
+	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
+	bool bound;		   /* on vfio-pci, by the last facts */
+};
+
+struct gpu {
+	char *name; /* "gpu0" */
+	unsigned number;
+	struct pci_address address;
+	char *serial;
+	enum gpu_state state;
+	char *reason;
+	struct gpu_facts *facts; /* NULL: never read since start */
+	struct layout *manual;	 /* last manual layout, NULL = none: the policy's rule decides */
+	uid_t manual_uid;
+	uint64_t manual_at;
+	struct apply *apply; /* re-cut in progress */
+	char *stuck;	     /* attribute whose access does not return; NULL = none */
+	char *drift;	     /* what differs from what is wanted; NULL = nothing */
+	uint64_t drift_since;
+	bool boot_checked; /* the wanted layout was looked at once since start */
+	struct vf **vfs;
+	size_t n_vfs;
+	UT_hash_handle hh; /* by name */
+};
+
+struct vm {
+	char uuid[37];
+	struct domain_facts *facts;
+	bool device_busy;	/* one attach or detach at a time */
+	unsigned failed_starts; /* jobs in a row whose guest never became ready */
+	char *quarantine;	/* why no job is placed here; NULL = fine */
+	UT_hash_handle hh;	/* by uuid */
+};
+
+struct operation {
+	uint64_t id;
+	char *name; /* "op/7" */
+	char *method;
+	char *subject;
+	uid_t uid;
+	enum operation_state state;
+	json_t *result;		/* what the method's answer adds; NULL = nothing yet */
+	struct rpc_error error; /* of a failed one */
+	json_t *input;		/* what it needs to go on after a restart */
+	uint64_t created_at, ended_at;
+	struct waiter *waiters;
+	bool cancel;
+	UT_hash_handle hh; /* by name */
+};
+
+struct job {
+	uint64_t id;
+	char *name; /* the id as text: key and log subject */
+	struct job_document *document;
+	uid_t uid;
+	gid_t *gids; /* of the submitter when it submitted: VM rules look at them */
+	size_t n_gids;
+	char *user;
+	char *queue;
+	enum job_state state;
+	enum job_result result;
+	char *reason;
+	int64_t priority;
+	uint64_t submitted_at, started_at, ended_at;
+	bool cancel;	     /* asked for: ends as soon as it can */
+	unsigned attempt;    /* from 1; 0 = none yet */
+	json_t *attempts;    /* array of objects, the last is the present one */
+	char vm_uuid[37];    /* of the present attempt */
+	char *vm_name;
+	char *vf_name;	     /* of the present attempt */
+	bool has_exit_code;
+	int exit_code;
+	char *signal;
+	json_t *progress;    /* {step,total,loss,vram_peak_bytes}, or NULL */
+	struct runner *runner;
+	bool vf_assigned;    /* runs on a VF that the VM holds anyway: not ours to detach */
+	UT_hash_handle hh;   /* by name */
+};
+
+struct manager {
+	/* set-up */
+	sd_event *event;
+	struct host *host;
+	struct hypervisor *hypervisor;
+	struct store *store;
+	char *state_dir;
+	char *policy_dir;
+	char *policy_fallback;
+	const json_t *config;
+	bool simulated;
+	uid_t own_uid;
+	gid_t socket_gid;
+	int jobs_fd; /* STATE_DIR/jobs */
+	void (*on_ready)(void *userdata);
+	void *ready_userdata;
+	bool ready;
+	uint64_t started_at;
+	sd_event_source *store_source;
+
+	/* state */
+	struct policy *policy;
+	json_t *policy_errors; /* of the last load that was refused; NULL = none */
+	bool policy_loading;
+	struct gpu *gpus;
+	struct vm *vms;
+	struct operation *operations;
+	struct job *jobs;
+	uint64_t next_gpu, next_operation, next_job, next_epoch;
+	bool hypervisor_connected; /* and listed: what we know of domains is true */
+	char *hypervisor_reason;
+	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
+	bool scan_pending;
+
+	/* outbox */
+	struct outbox *outbox;
+	char *degraded; /* why nothing can be stored; NULL = fine */
+
+	/* pump */
+	sd_event_source *pump_source;
+
+	/* events */
+	struct event_log *events;
+};
+
+/* ---- manager.c ---- */
+void manager_pump(struct manager *m); /* asks for a look at what can be done now */
+
+/* ---- manager-outbox.c: durable first, then seen, then done ---- */
+int outbox_new(struct manager *m);
+void outbox_free(struct manager *m);
+/* Rows of the open batch. */
+void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc); /* takes */
+void outbox_delete(struct manager *m, enum store_kind kind, const char *id);
+void outbox_delete_before(struct manager *m, enum store_kind kind, const char *id);
+/* After COMMIT: on_commit; when nothing was written: on_fail.  Each may be NULL; exactly one runs. */
+void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *userdata),
+		void (*on_fail)(struct manager *m, void *userdata), void *userdata);
+/* Answers after COMMIT; when it fails, with `degraded`.  Takes result. */
+void outbox_reply(struct manager *m, struct reply *reply, json_t *result);
+void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc_error *error);
+void outbox_flush(struct manager *m); /* at the end of the daemon */
+/* True, and the reply was given, when no change can be taken now. */
+bool manager_refuses_changes(struct manager *m, struct reply *reply);
+
+/* ---- manager-event.c ---- */
+int events_new(struct manager *m);
+void events_free(struct manager *m);
+int events_load(struct manager *m);
+/* Emits after COMMIT.  more (may be NULL) is taken: its members are added. */
+void manager_emit(struct manager *m, const char *type, const char *subject, json_t *more);
+void manager_emit_owned(struct manager *m, const char *type, const char *subject, uid_t owner,
+			json_t *more);
+
+/* ---- manager-gpu.c ---- */
+struct gpu *gpu_find(struct manager *m, const char *name_or_address);
+struct gpu *gpu_find_address(struct manager *m, const struct pci_address *address);
+void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, const char *reason);
+void gpu_store(struct manager *m, struct gpu *gpu);
+int gpu_load(void *manager, const char *id, const json_t *doc);
+void gpu_free(struct manager *m, struct gpu *gpu);
+/* Takes facts: the kernel's word replaces ours. */
+void gpu_update(struct manager *m, struct gpu_facts *facts);
+void gpu_absent(struct manager *m, struct gpu *gpu);
+void gpu_read(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
+void gpu_check_drift(struct manager *m, struct gpu *gpu);
+/* The wanted layout: manual, else the policy's; NULL = nobody wants anything.  Returns new. */
+struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu);
+/* "manual", "policy", or NULL. */
+const char *gpu_layout_source(struct manager *m, const struct gpu *gpu);
+void manager_scan(struct manager *m);
+void manager_on_host_event(void *manager, const struct host_event *event);
+
+/* ---- manager-apply.c ---- */
+/* Starts the re-cut of an operation whose row is committed. */
+void apply_start(struct manager *m, struct operation *op);
+void apply_at_boot(struct manager *m, struct gpu *gpu);
+/* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
+json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
+
+/* ---- manager-vf.c ---- */
+struct vf *vf_find(struct manager *m, const char *name_or_address);
+struct vf *vf_find_address(struct manager *m, const struct pci_address *address);
+void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
+void vf_store(struct manager *m, struct vf *vf);
+void vf_free(struct vf *vf);
+/* Leases a free VF; the caller has checked that it is free. */
+void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
+	      uint64_t job, uid_t uid, bool live, bool config);
+void vf_lease_end(struct manager *m, struct vf *vf);
+char *vf_alias(const struct vf *vf); /* returns new */
+const struct vf_facts *vf_facts_of(const struct vf *vf);
+bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
+int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
+
+/* ---- manager-handover.c: attach, and the gate detach → closed → reset → probe → free ---- */
+/* error is NULL on success; borrowed. */
+typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
+			    const struct rpc_error *error);
+void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_bind(struct manager *m, struct vf *vf); /* puts a fresh VF on vfio-pci */
+void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
+void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
+
+/* ---- manager-assign.c ---- */
+void assign_resume(struct manager *m, struct operation *op);
+
+/* ---- manager-vm.c ---- */
+struct vm *vm_find(struct manager *m, const char *name_or_uuid);
+struct vm *vm_find_uuid(struct manager *m, const char *uuid);
+void vm_free(struct manager *m, struct vm *vm);
+void manager_on_hv_event(void *manager, const struct hv_event *event);
+
+/* ---- manager-operation.c ---- */
+struct operation *operation_new(struct manager *m, const char *method, const char *subject,
+				uid_t uid, json_t *input);
+struct operation *operation_find(struct manager *m, const char *name);
+void operation_store(struct manager *m, struct operation *op);
+int operation_load(void *manager, const char *id, const json_t *doc);
+void operation_begin(struct manager *m, struct operation *op);
+void operation_done(struct manager *m, struct operation *op, json_t *result); /* takes result */
+void operation_failed(struct manager *m, struct operation *op, const struct rpc_error *error);
+void operation_drop(struct manager *m, struct operation *op); /* undo of one that was not committed */
+void operation_free(struct manager *m, struct operation *op);
+/* Answers when the operation ends, at the latest after wait_usec (0 = as soon as it is committed). */
+void operation_reply(struct manager *m, struct operation *op, uint64_t wait_usec,
+		     struct reply *reply);
+json_t *operation_to_json(const struct operation *op);
+
+/* ---- manager-job.c, manager-run.c, manager-place.c ---- */
+struct job *job_find(struct manager *m, const char *id);
+void job_set_state(struct manager *m, struct job *job, enum job_state state, const char *reason);
+void job_store(struct manager *m, struct job *job);
+int job_load(void *manager, const char *id, const json_t *doc);
+void job_free(struct manager *m, struct job *job);
+json_t *job_to_json(const struct job *job, bool all);
+json_t *job_attempt(const struct job *job); /* the present one, borrowed, or NULL */
+int job_attempt_dir(struct manager *m, const struct job *job, unsigned attempt, bool create);
+void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
+void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
+void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
+void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
+bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
+void job_explain_waiting(struct manager *m);
+
+/* ---- manager-recover.c ---- */
+int manager_load(struct manager *m);
+void manager_recover(struct manager *m); /* libvirt has answered: compare store, kernel and libvirt */
+
+/* ---- manager-policy.c ---- */
+int manager_load_policy(struct manager *m);
+
+/* ---- manager-view.c: JSON of objects as the API shows them; all return new ---- */
+json_t *gpu_view(struct manager *m, const struct gpu *gpu);
+json_t *vf_view(struct manager *m, const struct vf *vf);
+json_t *vm_view(struct manager *m, const struct vm *vm);
+/* One page of an array that holds everything: takes items. */
+json_t *page_view(json_t *items, const struct page_params *page);
+void view_reply(struct manager *m, struct reply *reply, json_t *result); /* takes result */
+char *user_name(uid_t uid); /* digits: names are resolved off the loop; returns new */

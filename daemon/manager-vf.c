@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* VFs and their leases: one holder each, a row in the store, one setter of the state. */
+#include "manager-state.h"
+
+const char *const lease_owner_names[LEASE_OWNER_MAX] = {
+	[LEASE_NONE] = "none",
+	[LEASE_VM] = "vm",
+	[LEASE_JOB] = "job",
+	[LEASE_FOREIGN] = "foreign",
+};
+DEFINE_ENUM_TABLE(lease_owner, enum lease_owner, LEASE_OWNER_MAX);
+
+struct vf *vf_find_address(struct manager *m, const struct pci_address *address)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (pci_address_equal(&gpu->vfs[i]->address, address))
+				return gpu->vfs[i];
+	return NULL;
+}
+
+struct vf *vf_find(struct manager *m, const char *name)
+{
+	struct pci_address address;
+	struct gpu *gpu, *tmp;
+
+	if (!name)
+		return NULL;
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (streq(gpu->vfs[i]->name, name))
+				return gpu->vfs[i];
+	return pci_address_parse(name, &address) == 0 ? vf_find_address(m, &address) : NULL;
+}
+
+const struct vf_facts *vf_facts_of(const struct vf *vf)
+{
+	const struct gpu_facts *facts = vf->gpu ? vf->gpu->facts : NULL;
+
+	return facts && vf->index <= facts->n_vfs ? &facts->vfs[vf->index - 1] : NULL;
+}
+
+bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes)
+{
+	const struct vf_facts *facts = vf_facts_of(vf);
+
+	if (profile && !streq_ptr(vf->profile, profile))
+		return false;
+	return vram_bytes == 0 ||
+	       (facts && facts->vram_bytes.known && facts->vram_bytes.value >= vram_bytes);
+}
+
+/* ---- rows ---- */
+
+static char *row_id(const struct vf *vf)
+{
+	return xasprintf("%s/%u", PCI_ADDRESS_STR(&vf->gpu->address), vf->index);
+}
+
+void vf_store(struct manager *m, struct vf *vf)
+{
+	_cleanup_free_ char *id = vf->gpu ? row_id(vf) : NULL;
+	json_t *doc;
+
+	if (!id)
+		return;
+	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile) {
+		outbox_delete(m, STORE_LEASE, id);
+		return;
+	}
+	doc = json_pack("{s:s,s:s,s:I,s:I,s:s,s:s?,s:b,s:b,s:I,s:I,s:s?,s:s?}", "state",
+			vf_state_to_string(vf->state), "owner", lease_owner_to_string(vf->lease.owner),
+			"epoch", (json_int_t)vf->lease.epoch, "job", (json_int_t)vf->lease.job, "vm_uuid",
+			vf->lease.vm_uuid, "vm_name", vf->lease.vm_name, "live", (int)vf->lease.live,
+			"config", (int)vf->lease.config, "uid", (json_int_t)vf->lease.uid, "since",
+			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
+	outbox_put(m, STORE_LEASE, id, doc);
+}
+
+int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
+{
+	int state = vf_state_from_string(strempty(json_get_string(row, "state")));
+	int owner = lease_owner_from_string(strempty(json_get_string(row, "owner")));
+
+	if (state < 0 || owner < 0)
+		return -EINVAL;
+	vf->state = (enum vf_state)state;
+	vf->lease.owner = (enum lease_owner)owner;
+	vf->lease.epoch = json_get_uint(row, "epoch", 0);
+	vf->lease.job = json_get_uint(row, "job", 0);
+	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s",
+		 strempty(json_get_string(row, "vm_uuid")));
+	vf->lease.live = json_get_bool(row, "live", false);
+	vf->lease.config = json_get_bool(row, "config", false);
+	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
+	vf->lease.since = json_get_uint(row, "since", 0);
+	if (vf->state == VF_GONE)
+		vf->state = VF_FREE;
+	return MIN_OF(free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")),
+		      MIN_OF(free_and_strdup(&vf->reason, json_get_string(row, "reason")),
+			     free_and_strdup(&vf->profile, json_get_string(row, "profile"))));
+}
+
+void vf_free(struct vf *vf)
+{
+	if (!vf)
+		return;
+	free(vf->name);
+	free(vf->reason);
+	free(vf->profile);
+	free(vf->lease.vm_name);
+	free(vf);
+}
+
+/* ---- changes ---- */
+
+void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
+{
+	enum vf_state old = vf->state;
+
+	(void)free_and_strdup(&vf->reason, reason);
+	if (old == state)
+		return;
+	if (!state_edge_cause(vf_edges, (int)old, (int)state)) {
+		log_vf(vf->name, LOG_ERR, 0, "%s: no edge %s → %s in the table of states: quarantined",
+		       vf->name, vf_state_to_string(old), vf_state_to_string(state));
+		(void)free_and_strdup(&vf->reason, "an unexpected change of state");
+		state = VF_QUARANTINED;
+	}
+	vf->state = state;
+	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s: %s → %s%s%s", vf->name,
+	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
+	       strempty(vf->reason));
+	vf_store(m, vf);
+	manager_emit(m, "vf.changed", vf->name,
+		     json_pack("{s:s,s:s?,s:s?}", "state", vf_state_to_string(state), "vm",
+			       vf->lease.vm_name, "reason", vf->reason));
+}
+
+void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
+	      uint64_t job, uid_t uid, bool live, bool config)
+{
+	vf->lease.owner = owner;
+	vf->lease.epoch = m->next_epoch++;
+	vf->lease.job = job;
+	vf->lease.uid = uid;
+	vf->lease.live = live;
+	vf->lease.config = config;
+	vf->lease.since = now_realtime();
+	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s", vm->uuid);
+	(void)free_and_strdup(&vf->lease.vm_name, vm->facts->name);
+	vf_store(m, vf);
+	manager_emit(m, "lease.changed", vf->name,
+		     json_pack("{s:s,s:I,s:s}", "owner", lease_owner_to_string(owner), "epoch",
+			       (json_int_t)vf->lease.epoch, "vm", vm->facts->name));
+}
+
+void vf_lease_end(struct manager *m, struct vf *vf)
+{
+	if (vf->lease.owner == LEASE_NONE)
+		return;
+	vf->lease.owner = LEASE_NONE;
+	vf->lease.job = 0;
+	vf->lease.live = vf->lease.config = false;
+	vf->lease.vm_uuid[0] = '\0';
+	free(vf->lease.vm_name);
+	vf->lease.vm_name = NULL;
+	vf_store(m, vf);
+	manager_emit(m, "lease.changed", vf->name, json_pack("{s:s}", "owner", "none"));
+}
+
+char *vf_alias(const struct vf *vf)
+{
+	/* libvirt takes letters, digits, '-' and '_' only. */
+	return xasprintf(ALIAS_PREFIX "%u-%u-e%llu", vf->gpu->number, vf->index,
+			 (unsigned long long)vf->lease.epoch);
+}
+
+/* ---- methods ---- */
+
+void manager_vf_list(struct manager *m, const struct caller *caller,
+		     const struct vf_list_params *p, struct reply *reply)
+{
+	json_t *items = json_array();
+	struct gpu *only = p->gpu ? gpu_find(m, p->gpu) : NULL, *gpu, *tmp;
+
+	if (p->gpu && !only) {
+		json_decref(items);
+		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->gpu);
+		return;
+	}
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs && (!only || only == gpu); i++) {
+			struct vf *vf = gpu->vfs[i];
+
+			if ((p->state >= 0 && p->state != (int)vf->state) ||
+			    (p->profile && !streq_ptr(p->profile, vf->profile)) ||
+			    (p->vm && !streq_ptr(p->vm, vf->lease.vm_name) &&
+			     !streq(p->vm, vf->lease.vm_uuid)))
+				continue;
+			json_array_append_new(items, vf_view(m, vf));
+		}
+	view_reply(m, reply, page_view(items, &p->page));
+}
+
+void manager_vf_get(struct manager *m, const struct caller *caller, const struct name_params *p,
+		    struct reply *reply)
+{
+	struct vf *vf = vf_find(m, p->name);
+
+	if (!vf)
+		reply_refuse(reply, RPC_NOT_FOUND, "no VF \"%s\" (see vf.list)", p->name);
+	else
+		view_reply(m, reply, vf_view(m, vf));
+}

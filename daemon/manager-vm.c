@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* VMs as libvirt shows them, and what their changes mean for the VFs that they hold. */
+#include "manager-state.h"
+
+struct vm *vm_find_uuid(struct manager *m, const char *uuid)
+{
+	struct vm *vm = NULL;
+
+	if (uuid)
+		HASH_FIND_STR(m->vms, uuid, vm);
+	return vm;
+}
+
+struct vm *vm_find(struct manager *m, const char *name)
+{
+	struct vm *vm, *tmp;
+
+	if (!name)
+		return NULL;
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (streq(vm->facts->name, name))
+			return vm;
+	return vm_find_uuid(m, name);
+}
+
+void vm_free(struct manager *m, struct vm *vm)
+{
+	HASH_DEL(m->vms, vm);
+	domain_facts_free(vm->facts);
+	free(vm->quarantine);
+	free(vm);
+}
+
+static const struct domain_hostdev *find_hostdev(const struct domain_facts *facts,
+						 const struct pci_address *address)
+{
+	for (size_t i = 0; i < facts->n_hostdevs; i++)
+		if (pci_address_equal(&facts->hostdevs[i].address, address))
+			return &facts->hostdevs[i];
+	return NULL;
+}
+
+/* A hostdev that we did not put there: its VF is held all the same. */
+static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
+{
+	if (vf->state != VF_FREE)
+		return;
+	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
+	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,
+		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
+}
+
+static void after_loss(struct manager *m, struct vf *vf, void *userdata,
+		       const struct rpc_error *error)
+{
+	manager_pump(m);
+}
+
+/* The VF's VM no longer shows it, and nobody of us is taking it away. */
+static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf, bool off)
+{
+	struct job *job = NULL;
+
+	if (vf->lease.config && off) {
+		vf_set_state(m, vf, VF_RESERVED, "its VM is off");
+		return;
+	}
+	if (vf->lease.owner == LEASE_JOB) {
+		char id[24];
+
+		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
+		job = job_find(m, id);
+	}
+	log_vf(vf->name, LOG_NOTICE, 0, "%s left %s: %s", vf->name, vm->facts->name,
+	       off ? "the VM is off" : "it was taken out by somebody else or by the guest");
+	if (job && off)
+		job_vm_off(m, job);
+	if (vf->state == VF_ATTACHED && !vf->handover)
+		handover_reset(m, vf, after_loss, NULL);
+}
+
+static void compare_hostdevs(struct manager *m, struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	for (size_t i = 0; i < vm->facts->n_hostdevs; i++) {
+		struct vf *vf = vf_find_address(m, &vm->facts->hostdevs[i].address);
+
+		if (!vf)
+			continue;
+		adopt(m, vm, vf, &vm->facts->hostdevs[i]);
+		if (vf->state == VF_RESERVED && vm->facts->hostdevs[i].live &&
+		    streq(vf->lease.vm_uuid, vm->uuid))
+			vf_set_state(m, vf, VF_ATTACHED, NULL);
+	}
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			struct vf *vf = gpu->vfs[i];
+			const struct domain_hostdev *dev;
+
+			if (!streq(vf->lease.vm_uuid, vm->uuid) || vf->handover)
+				continue;
+			dev = find_hostdev(vm->facts, &vf->address);
+			if (vf->state == VF_ATTACHED && (!dev || !dev->live))
+				hostdev_lost(m, vm, vf, vm->facts->state == VM_OFF);
+			else if (vf->state == VF_RESERVED && !dev) {
+				vf_set_state(m, vf, VF_FREE, NULL);
+				vf_lease_end(m, vf);
+			}
+		}
+}
+
+static void jobs_of_stopped_vm(struct manager *m, struct vm *vm)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (streq(job->vm_uuid, vm->uuid) && job->state >= JOB_STARTING &&
+		    job->state <= JOB_UNREACHABLE)
+			job_vm_off(m, job);
+}
+
+static void vm_update(struct manager *m, const struct domain_facts *facts)
+{
+	struct domain_facts *copy = domain_facts_copy(facts);
+	struct vm *vm = vm_find_uuid(m, facts->uuid);
+	enum vm_state before;
+
+	if (!copy)
+		return;
+	if (!vm) {
+		vm = calloc(1, sizeof(*vm));
+		if (!vm) {
+			domain_facts_free(copy);
+			return;
+		}
+		snprintf(vm->uuid, sizeof(vm->uuid), "%s", facts->uuid);
+		vm->facts = copy;
+		HASH_ADD_STR(m->vms, uuid, vm);
+		before = VM_GONE;
+	} else {
+		before = vm->facts->state;
+		domain_facts_free(vm->facts);
+		vm->facts = copy;
+	}
+	if (before != copy->state)
+		manager_emit(m, "vm.changed", copy->name,
+			     json_pack("{s:s,s:s}", "state", vm_state_to_string(copy->state), "agent",
+				       vm_agent_to_string(copy->agent)));
+	if (copy->state == VM_RUNNING && before == VM_OFF) {
+		/* A fresh boot: what kept jobs away may be mended. */
+		free(vm->quarantine);
+		vm->quarantine = NULL;
+		vm->failed_starts = 0;
+	}
+	if (!m->hypervisor_connected)
+		return; /* manager_recover() compares once everything is known */
+	compare_hostdevs(m, vm);
+	if (copy->state == VM_OFF && before != VM_OFF)
+		jobs_of_stopped_vm(m, vm);
+}
+
+static void vm_gone(struct manager *m, const char *uuid)
+{
+	struct vm *vm = vm_find_uuid(m, uuid);
+
+	if (!vm)
+		return;
+	vm->facts->state = VM_OFF;
+	vm->facts->n_hostdevs = 0;
+	compare_hostdevs(m, vm);
+	jobs_of_stopped_vm(m, vm);
+	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));
+	vm_free(m, vm);
+}
+
+static void on_list(void *userdata, const struct hv_reply *reply)
+{
+	struct manager *m = userdata;
+	struct vm *vm, *tmp;
+
+	if (reply->failure != HV_OK) {
+		log_warning(0, "The list of domains could not be had: %s", strempty(reply->message));
+		return;
+	}
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		bool found = false;
+
+		for (size_t i = 0; i < reply->n_domains && !found; i++)
+			found = streq(reply->domains[i]->uuid, vm->uuid);
+		if (!found)
+			vm_gone(m, vm->uuid);
+	}
+	for (size_t i = 0; i < reply->n_domains; i++)
+		vm_update(m, reply->domains[i]);
+	if (!m->hypervisor_connected) {
+		m->hypervisor_connected = true;
+		free(m->hypervisor_reason);
+		m->hypervisor_reason = NULL;
+		HASH_ITER(hh, m->vms, vm, tmp)
+			compare_hostdevs(m, vm);
+		manager_recover(m);
+	}
+	manager_pump(m);
+}
+
+void manager_on_hv_event(void *manager, const struct hv_event *event)
+{
+	struct manager *m = manager;
+	struct hv_request list = { .op = HV_LIST };
+
+	switch (event->type) {
+	case HV_EVENT_CONNECTED:
+		(void)m->hypervisor->ops->request(m->hypervisor, &list, on_list, m);
+		break;
+	case HV_EVENT_LOST_CONNECTION:
+		if (m->hypervisor_connected || !m->hypervisor_reason)
+			log_warning(0, "libvirt is away: %s", strempty(event->reason));
+		m->hypervisor_connected = false;
+		(void)free_and_strdup(&m->hypervisor_reason,
+				      event->reason ? event->reason : "not connected");
+		break;
+	case HV_EVENT_DOMAIN:
+		vm_update(m, event->domain);
+		break;
+	case HV_EVENT_DOMAIN_GONE:
+		vm_gone(m, event->uuid);
+		break;
+	case HV_EVENT_DEVICE_REMOVED:
+	case HV_EVENT_DEVICE_ADDED:
+		break; /* the fresh facts of HV_EVENT_DOMAIN follow */
+	case HV_EVENT_MAX:
+		break;
+	}
+	manager_pump(m);
+}
+
+/* ---- methods ---- */
+
+void manager_vm_list(struct manager *m, const struct caller *caller,
+		     const struct vm_list_params *p, struct reply *reply)
+{
+	json_t *items = json_array();
+	struct vm *vm, *tmp;
+
+	if (!m->hypervisor_connected && !m->vms) {
+		json_decref(items);
+		reply_refuse(reply, RPC_HOST_ERROR, "libvirt is away: %s",
+			     m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+		return;
+	}
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (p->state < 0 || p->state == (int)vm->facts->state)
+			json_array_append_new(items, vm_view(m, vm));
+	view_reply(m, reply, page_view(items, &p->page));
+}
+
+void manager_vm_get(struct manager *m, const struct caller *caller, const struct name_params *p,
+		    struct reply *reply)
+{
+	struct vm *vm = vm_find(m, p->name);
+
+	if (!vm)
+		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->name);
+	else
+		view_reply(m, reply, vm_view(m, vm));
+}
+
+void manager_vm_heal(struct manager *m, const struct caller *caller, const struct name_params *p,
+		     struct reply *reply)
+{
+	struct vm *vm = vm_find(m, p->name);
+	bool changed;
+
+	if (!vm) {
+		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->name);
+		return;
+	}
+	changed = vm->quarantine != NULL;
+	free(vm->quarantine);
+	vm->quarantine = NULL;
+	vm->failed_starts = 0;
+	manager_pump(m);
+	outbox_reply(m, reply, json_pack("{s:s,s:b}", "vm", vm->facts->name, "changed", (int)changed));
+}
