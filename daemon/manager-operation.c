@@ -235,7 +235,7 @@ void operation_reply(struct manager *m, struct operation *op, uint64_t wait_usec
 	struct waiter *w;
 
 	if (reply->request_key)
-		outbox_put(m, STORE_REQUEST, reply->request_key,
+		manager_remember_request(m, reply->request_key,
 			   json_pack("{s:s,s:s,s:I}", "body", reply->request_body, "operation", op->name,
 				     "at", (json_int_t)now_realtime()));
 	w = calloc(1, sizeof(*w));

@@ -345,7 +345,7 @@ void outbox_reply(struct manager *m, struct reply *reply, json_t *result)
 	pending->reply = reply;
 	pending->result = result;
 	if (reply->request_key && result)
-		outbox_put(m, STORE_REQUEST, reply->request_key,
+		manager_remember_request(m, reply->request_key,
 			   json_pack("{s:s,s:O,s:I}", "body", reply->request_body, "result", result, "at",
 				     (json_int_t)now_realtime()));
 	outbox_add(m, reply_now, reply_degraded, pending);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <systemd/sd-event.h>
+#include <systemd/sd-id128.h>
 #include <uthash.h>
 
 #include "host/host-ops.h"
@@ -76,7 +77,8 @@ struct gpu {
 struct vm {
 	char uuid[37];
 	struct domain_facts *facts;
-	bool device_busy;	/* one attach or detach at a time */
+	bool device_busy;	/* one attach or detach at a time … */
+	struct handover *waiting; /* … the others wait for their turn, in order */
 	unsigned failed_starts; /* jobs in a row whose guest never became ready */
 	char *quarantine;	/* why no job is placed here; NULL = fine */
 	UT_hash_handle hh;	/* by uuid */
@@ -99,6 +101,7 @@ struct operation {
 };
 
 struct job {
+	struct manager *manager; /* its runner's callbacks come with the job only */
 	uint64_t id;
 	char *name; /* the id as text: key and log subject */
 	struct job_document *document;
@@ -141,6 +144,7 @@ struct manager {
 	uid_t own_uid;
 	gid_t socket_gid;
 	int jobs_fd; /* STATE_DIR/jobs */
+	char *instance; /* random, made once per store: names attempts in guests */
 	void (*on_ready)(void *userdata);
 	void *ready_userdata;
 	bool ready;
@@ -160,6 +164,10 @@ struct manager {
 	char *hypervisor_reason;
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
 	bool scan_pending;
+	bool recovering;
+	unsigned barriers; /* of recovery, not yet answered */
+	char *stored_boot_id;
+	json_t *requests; /* "uid/request_id" → row: first answers of mutating calls */
 
 	/* outbox */
 	struct outbox *outbox;
@@ -173,6 +181,7 @@ struct manager {
 };
 
 /* ---- manager.c ---- */
+void manager_remember_request(struct manager *m, const char *key, json_t *row); /* takes row */
 void manager_pump(struct manager *m); /* asks for a look at what can be done now */
 
 /* ---- manager-outbox.c: durable first, then seen, then done ---- */
@@ -250,6 +259,7 @@ void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *use
 void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_bind(struct manager *m, struct vf *vf); /* puts a fresh VF on vfio-pci */
+void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
 void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
 
@@ -260,6 +270,9 @@ void assign_resume(struct manager *m, struct operation *op);
 struct vm *vm_find(struct manager *m, const char *name_or_uuid);
 struct vm *vm_find_uuid(struct manager *m, const char *uuid);
 void vm_free(struct manager *m, struct vm *vm);
+void vm_update(struct manager *m, const struct domain_facts *facts);
+/* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
+void vm_compare_hostdevs(struct manager *m, struct vm *vm);
 void manager_on_hv_event(void *manager, const struct hv_event *event);
 
 /* ---- manager-operation.c ---- */
@@ -285,6 +298,8 @@ void job_store(struct manager *m, struct job *job);
 int job_load(void *manager, const char *id, const json_t *doc);
 void job_free(struct manager *m, struct job *job);
 json_t *job_to_json(const struct job *job, bool all);
+/* The job that a caller may act on; refuses by itself (NULL). */
+struct job *job_for(struct manager *m, const struct caller *caller, const char *id, struct reply *reply);
 json_t *job_attempt(const struct job *job); /* the present one, borrowed, or NULL */
 int job_attempt_dir(struct manager *m, const struct job *job, unsigned attempt, bool create);
 void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
@@ -292,11 +307,12 @@ void job_resume(struct manager *m, struct job *job); /* after a restart, once it
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
 void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
-void job_explain_waiting(struct manager *m);
 
 /* ---- manager-recover.c ---- */
 int manager_load(struct manager *m);
-void manager_recover(struct manager *m); /* libvirt has answered: compare store, kernel and libvirt */
+/* libvirt has listed its domains: compares store, kernel and libvirt, and goes on with what was
+ * accepted. */
+void manager_recover(struct manager *m);
 
 /* ---- manager-policy.c ---- */
 int manager_load_policy(struct manager *m);

@@ -26,6 +26,7 @@ struct vm *vm_find(struct manager *m, const char *name)
 void vm_free(struct manager *m, struct vm *vm)
 {
 	HASH_DEL(m->vms, vm);
+	handover_vm_gone(vm);
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
 	free(vm);
@@ -79,7 +80,7 @@ static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf, bool o
 		handover_reset(m, vf, after_loss, NULL);
 }
 
-static void compare_hostdevs(struct manager *m, struct vm *vm)
+void vm_compare_hostdevs(struct manager *m, struct vm *vm)
 {
 	struct gpu *gpu, *tmp;
 
@@ -121,7 +122,7 @@ static void jobs_of_stopped_vm(struct manager *m, struct vm *vm)
 			job_vm_off(m, job);
 }
 
-static void vm_update(struct manager *m, const struct domain_facts *facts)
+void vm_update(struct manager *m, const struct domain_facts *facts)
 {
 	struct domain_facts *copy = domain_facts_copy(facts);
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
@@ -155,8 +156,8 @@ static void vm_update(struct manager *m, const struct domain_facts *facts)
 		vm->failed_starts = 0;
 	}
 	if (!m->hypervisor_connected)
-		return; /* manager_recover() compares once everything is known */
-	compare_hostdevs(m, vm);
+		return; /* manager-recover.c compares once everything is known */
+	vm_compare_hostdevs(m, vm);
 	if (copy->state == VM_OFF && before != VM_OFF)
 		jobs_of_stopped_vm(m, vm);
 }
@@ -169,7 +170,7 @@ static void vm_gone(struct manager *m, const char *uuid)
 		return;
 	vm->facts->state = VM_OFF;
 	vm->facts->n_hostdevs = 0;
-	compare_hostdevs(m, vm);
+	vm_compare_hostdevs(m, vm);
 	jobs_of_stopped_vm(m, vm);
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));
 	vm_free(m, vm);
@@ -194,14 +195,8 @@ static void on_list(void *userdata, const struct hv_reply *reply)
 	}
 	for (size_t i = 0; i < reply->n_domains; i++)
 		vm_update(m, reply->domains[i]);
-	if (!m->hypervisor_connected) {
-		m->hypervisor_connected = true;
-		free(m->hypervisor_reason);
-		m->hypervisor_reason = NULL;
-		HASH_ITER(hh, m->vms, vm, tmp)
-			compare_hostdevs(m, vm);
+	if (!m->hypervisor_connected)
 		manager_recover(m);
-	}
 	manager_pump(m);
 }
 

@@ -80,6 +80,8 @@ const struct state_edge vf_edges[] = {
 	{ VF_ATTACHING, VF_DETACHING, "released while it was being attached" },
 	{ VF_ATTACHING, VF_RESETTING, "attach failed after the guest may have seen it" },
 	{ VF_ATTACHING, VF_FREE, "attach failed before the guest saw it" },
+	{ VF_ATTACHING, VF_LEASED, "the daemon was restarted and libvirt does not show it attached" },
+	{ VF_LEASED, VF_ATTACHED, "the daemon was restarted and libvirt shows it attached" },
 	{ VF_ATTACHED, VF_DETACHING, "detach asked of libvirt" },
 	{ VF_ATTACHED, VF_RESETTING, "the VM died" },
 	{ VF_ATTACHED, VF_RESERVED, "the VM was shut off; its persistent XML keeps the VF" },

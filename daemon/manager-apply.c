@@ -1,0 +1,722 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Cutting a GPU: gpu.plan and gpu.apply.  An apply runs the plan's steps one by one through the host, reads the
+ * result back, and undoes what it did when a step fails; after a failed undo the GPU is wedged with the
+ * reason.  VFs are never taken away while anybody holds one: the kernel does not refuse, it hangs. */
+#include "manager-state.h"
+
+enum apply_phase { APPLY_LISTING, APPLY_FORWARD, APPLY_CHECKING, APPLY_UNDO_READ, APPLY_UNDO, APPLY_UNDO_CHECK };
+
+struct apply {
+	struct manager *m;
+	struct gpu *gpu;
+	struct operation *op; /* NULL: at boot, nobody waits */
+	enum apply_phase phase;
+	struct layout *target;
+	struct layout *before; /* what the kernel showed when it began */
+	struct partition_plan *plan;
+	size_t step;
+	size_t written; /* steps of the forward plan that were done */
+	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
+	bool drain;
+};
+
+static void next_step(struct apply *a);
+static void undo_start(struct apply *a);
+
+/* ---- what is there now, as a layout ---- */
+
+static struct layout *layout_of_facts(const struct gpu_facts *facts)
+{
+	struct layout *layout = calloc(1, sizeof(*layout));
+
+	if (!layout)
+		return NULL;
+	layout->vfs = calloc(facts->n_vfs + 1, sizeof(*layout->vfs));
+	if (!layout->vfs)
+		return layout_free(layout);
+	layout->n_vfs = facts->n_vfs;
+	for (size_t i = 0; i < facts->n_vfs; i++) {
+		if (facts->can_vram && facts->vfs[i].vram_bytes.known && facts->vfs[i].vram_bytes.value)
+			layout->vfs[i].vram = (struct amount){ AMOUNT_BYTES,
+							       facts->vfs[i].vram_bytes.value };
+		if (facts->can_schedule) {
+			layout->vfs[i].exec_quantum_ms = facts->vfs[i].exec_quantum_ms;
+			layout->vfs[i].preempt_timeout_us = facts->vfs[i].preempt_timeout_us;
+		}
+	}
+	return layout;
+}
+
+json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
+{
+	json_t *holders = NULL;
+
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		const struct vf *vf = gpu->vfs[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (vf->lease.owner == LEASE_NONE)
+			continue;
+		if (vf->lease.owner == LEASE_JOB)
+			text = xasprintf("%s: job %llu in VM %s", vf->name,
+					 (unsigned long long)vf->lease.job, strempty(vf->lease.vm_name));
+		else
+			text = xasprintf("%s: VM %s (%s)", vf->name, strempty(vf->lease.vm_name),
+					 vf_state_to_string(vf->state));
+		if (!holders)
+			holders = json_array();
+		json_array_append_new(holders, json_string(strempty(text)));
+	}
+	return holders;
+}
+
+/* ---- the end of an apply ---- */
+
+static enum gpu_state calm_state(struct manager *m, struct gpu *gpu)
+{
+	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
+}
+
+static struct apply *apply_free(struct apply *a)
+{
+	if (!a)
+		return NULL;
+	if (a->gpu)
+		a->gpu->apply = NULL;
+	layout_free(a->target);
+	layout_free(a->before);
+	partition_plan_free(a->plan);
+	rpc_error_done(&a->error);
+	free(a);
+	return NULL;
+}
+
+static void name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout)
+{
+	for (size_t i = 0; i < gpu->n_vfs && i < layout->n_vfs; i++) {
+		if (streq_ptr(gpu->vfs[i]->profile, layout->vfs[i].profile))
+			continue;
+		(void)free_and_strdup(&gpu->vfs[i]->profile, layout->vfs[i].profile);
+		vf_store(m, gpu->vfs[i]);
+	}
+}
+
+static void apply_succeeded(struct apply *a)
+{
+	struct manager *m = a->m;
+	struct gpu *gpu = a->gpu;
+	struct operation *op = a->op;
+
+	name_profiles(m, gpu, a->target);
+	apply_free(a);
+	gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+	gpu_check_drift(m, gpu);
+	log_gpu(gpu->name, LOG_NOTICE, 0, "%s now has %zu VFs", gpu->name, gpu->n_vfs);
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		handover_bind(m, gpu->vfs[i]);
+	if (op)
+		operation_done(m, op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, gpu)));
+	manager_pump(m);
+}
+
+static void apply_failed(struct apply *a, const char *wedged)
+{
+	struct manager *m = a->m;
+	struct gpu *gpu = a->gpu;
+	struct operation *op = a->op;
+	struct rpc_error error = { 0 };
+
+	rpc_error_move(&error, &a->error);
+	if (!op)
+		log_gpu(gpu->name, LOG_ERR, 0, "%s could not be cut: %s", gpu->name, strempty(error.message));
+	apply_free(a);
+	if (wedged && !gpu->stuck)
+		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
+	else if (!gpu->stuck && gpu->state != GPU_ABSENT)
+		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+	gpu_check_drift(m, gpu);
+	if (op)
+		operation_failed(m, op, &error);
+	rpc_error_done(&error);
+	manager_pump(m);
+}
+
+/* ---- steps ---- */
+
+static int ask(struct apply *a, const struct host_request *request, host_reply_fn fn)
+{
+	int r = a->m->host->ops->request(a->m->host, request, fn, a);
+
+	if (r < 0) {
+		struct host_reply reply = { .r = r };
+
+		fn(a, &reply);
+	}
+	return r;
+}
+
+static void update_facts(struct apply *a, const struct host_reply *reply)
+{
+	struct gpu_facts *copy = reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
+
+	if (copy)
+		gpu_update(a->m, copy);
+}
+
+static void on_checked(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+	_cleanup_free_ char *why = NULL;
+
+	if (reply->r < 0) {
+		rpc_error_from_host(&a->error, reply, "the result could not be read back");
+		undo_start(a);
+		return;
+	}
+	update_facts(a, reply);
+	if (!partition_matches(a->gpu->facts, a->target, &why)) {
+		rpc_error_set(&a->error, RPC_HOST_ERROR, "the kernel took every value, but shows another result: %s",
+			      strempty(why));
+		undo_start(a);
+		return;
+	}
+	apply_succeeded(a);
+}
+
+static void check(struct apply *a)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+
+	a->phase = APPLY_CHECKING;
+	ask(a, &request, on_checked);
+}
+
+/* NULL when the answer is what the step expects, else why not (new). */
+static char *step_mismatch(const struct partition_step *step, const struct host_reply *reply)
+{
+	if (!step->expect)
+		return NULL;
+	if (!reply->value.known)
+		return xasprintf("%s: nothing could be read back", step->text);
+	if (step->at_least ? reply->value.value >= step->at_least : reply->value.value == step->exactly)
+		return NULL;
+	return xasprintf("%s: the kernel shows %llu instead of %llu", step->text,
+			 (unsigned long long)reply->value.value,
+			 (unsigned long long)(step->at_least ? step->at_least : step->exactly));
+}
+
+static void on_step(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+	const struct partition_step *step = &a->plan->steps[a->step];
+	_cleanup_free_ char *mismatch = NULL;
+	bool failed = reply->r < 0;
+
+	if (failed && !step->optional)
+		rpc_error_from_host(&a->error, reply, step->text);
+	if (!failed) {
+		mismatch = step_mismatch(step, reply);
+		if (mismatch && !step->optional) {
+			rpc_error_set(&a->error, RPC_HOST_ERROR, "%s", mismatch);
+			failed = true;
+		}
+		a->written = a->step + 1;
+	}
+	if (failed && step->optional)
+		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "%s", step->text);
+	if (failed && !step->optional) {
+		if (reply->r == -ETIMEDOUT) {
+			/* It hangs in the kernel: nothing more can be sent, so nothing can be undone now. */
+			apply_failed(a, "a write does not return");
+			return;
+		}
+		undo_start(a);
+		return;
+	}
+	a->step++;
+	next_step(a);
+}
+
+static void next_step(struct apply *a)
+{
+	if (a->op && a->op->cancel && a->step < a->plan->n_steps) {
+		rpc_error_set(&a->error, RPC_CONFLICT, "cancelled; undone to the layout before");
+		rpc_error_detail(&a->error, "cancelled", NULL, NULL);
+		undo_start(a);
+		return;
+	}
+	if (a->step >= a->plan->n_steps) {
+		check(a);
+		return;
+	}
+	log_gpu(a->gpu->name, LOG_INFO, 0, "%s: %s", a->gpu->name, a->plan->steps[a->step].text);
+	ask(a, &a->plan->steps[a->step].request, on_step);
+}
+
+/* ---- undo ---- */
+
+static void on_undo_checked(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+	_cleanup_free_ char *why = NULL, *reason = NULL;
+
+	if (reply->r == 0) {
+		update_facts(a, reply);
+		if (partition_matches(a->gpu->facts, a->before, &why)) {
+			apply_failed(a, NULL);
+			return;
+		}
+	}
+	reason = xasprintf("the layout before could not be restored: %s",
+			   why ? why : reply->message ? reply->message : strerror(-reply->r));
+	apply_failed(a, reason);
+}
+
+static void undo_step(struct apply *a);
+
+static void on_undo_step(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+
+	if (reply->r < 0 && !a->plan->steps[a->step].optional) {
+		_cleanup_free_ char *reason =
+			xasprintf("the undo failed at \"%s\": %s", a->plan->steps[a->step].text,
+				  reply->message ? reply->message : strerror(-reply->r));
+
+		apply_failed(a, reason);
+		return;
+	}
+	a->step++;
+	undo_step(a);
+}
+
+static void undo_step(struct apply *a)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+
+	if (a->step < a->plan->n_steps) {
+		log_gpu(a->gpu->name, LOG_INFO, 0, "%s: undo: %s", a->gpu->name,
+			a->plan->steps[a->step].text);
+		ask(a, &a->plan->steps[a->step].request, on_undo_step);
+		return;
+	}
+	a->phase = APPLY_UNDO_CHECK;
+	ask(a, &request, on_undo_checked);
+}
+
+static void undo_run(struct apply *a)
+{
+	struct rpc_error error = { 0 };
+
+	partition_plan_free(a->plan);
+	a->plan = NULL;
+	a->step = 0;
+	a->phase = APPLY_UNDO;
+	if (partition_plan_make(a->gpu->facts, a->before, &a->plan, &error) < 0) {
+		_cleanup_free_ char *reason =
+			xasprintf("the layout before cannot be restored: %s", strempty(error.message));
+
+		rpc_error_done(&error);
+		apply_failed(a, reason);
+		return;
+	}
+	undo_step(a);
+}
+
+
+/* Quotas that were written for VFs that did not come up are cleared one by one (trap 13). */
+static void clear_quotas(struct apply *a);
+
+static void on_quota_cleared(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+
+	if (reply->r < 0)
+		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "%s: a quota could not be cleared", a->gpu->name);
+	clear_quotas(a);
+}
+
+static void clear_quotas(struct apply *a)
+{
+	while (a->written > 0) {
+		struct host_request request = a->plan->steps[--a->written].request;
+
+		if (request.op == HOST_SET_VF_ATTR && streq_ptr(request.attribute, "vram_quota")) {
+			request.value = 0;
+			ask(a, &request, on_quota_cleared);
+			return;
+		}
+	}
+	undo_run(a);
+}
+
+static void on_undo_read(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+
+	if (reply->r < 0) {
+		apply_failed(a, reply->r == -ETIMEDOUT ? "a read does not return"
+						       : "the GPU cannot be read after a failed apply");
+		return;
+	}
+	update_facts(a, reply);
+	if (a->gpu->facts->num_vfs == 0)
+		clear_quotas(a);
+	else
+		undo_run(a);
+}
+
+static void undo_start(struct apply *a)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+
+	log_gpu(a->gpu->name, LOG_WARNING, 0, "%s: %s; undoing", a->gpu->name, strempty(a->error.message));
+	a->phase = APPLY_UNDO_READ;
+	ask(a, &request, on_undo_read);
+}
+
+/* ---- the beginning ---- */
+
+static void refuse_holders(struct apply *a, json_t *holders)
+{
+	rpc_error_set(&a->error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel",
+		      a->gpu->name);
+	rpc_error_detail(&a->error, "held", NULL, "release the holders first (gpuvf release VM)");
+	a->error.holders = holders;
+	apply_failed(a, NULL);
+}
+
+static void forward(struct apply *a)
+{
+	struct rpc_error error = { 0 };
+	json_t *holders;
+
+	/* Planned again from what is there now: between acceptance and here anything may have happened. */
+	partition_plan_free(a->plan);
+	a->plan = NULL;
+	if (partition_plan_make(a->gpu->facts, a->target, &a->plan, &error) < 0) {
+		rpc_error_move(&a->error, &error);
+		apply_failed(a, NULL);
+		return;
+	}
+	holders = a->plan->removes_vfs ? gpu_holders(a->m, a->gpu) : NULL;
+	if (holders) {
+		refuse_holders(a, holders);
+		return;
+	}
+	a->phase = APPLY_FORWARD;
+	a->step = a->written = 0;
+	next_step(a);
+}
+
+/* libvirt's present word on who has what, asked directly before VFs are taken away. */
+static void on_listed(void *userdata, const struct hv_reply *reply)
+{
+	struct apply *a = userdata;
+
+	if (reply->failure != HV_OK) {
+		rpc_error_from_hv(&a->error, reply, "libvirt cannot say which VMs hold VFs, so none is taken away");
+		apply_failed(a, NULL);
+		return;
+	}
+	for (size_t i = 0; i < reply->n_domains; i++) {
+		struct hv_event event = { .type = HV_EVENT_DOMAIN, .uuid = reply->domains[i]->uuid,
+					  .domain = reply->domains[i] };
+
+		manager_on_hv_event(a->m, &event);
+	}
+	forward(a);
+}
+
+static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op,
+			struct layout *target)
+{
+	struct apply *a = calloc(1, sizeof(*a));
+	struct hv_request list = { .op = HV_LIST };
+
+	if (!a) {
+		layout_free(target);
+		return;
+	}
+	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
+	gpu->apply = a;
+	gpu_set_state(m, gpu, GPU_RECUTTING, NULL);
+	if (op)
+		operation_begin(m, op);
+	a->before = layout_of_facts(gpu->facts);
+	if (gpu->facts->num_vfs == 0) {
+		forward(a); /* nothing to take away */
+		return;
+	}
+	a->phase = APPLY_LISTING;
+	if (m->hypervisor->ops->request(m->hypervisor, &list, on_listed, a) < 0) {
+		struct hv_reply reply = { .failure = HV_DISCONNECTED };
+
+		on_listed(a, &reply);
+	}
+}
+
+void apply_start(struct manager *m, struct operation *op)
+{
+	struct gpu *gpu = gpu_find(m, op->subject);
+	struct layout *target = NULL;
+	struct rpc_error error = { 0 };
+
+	if (!gpu || !gpu->facts || gpu->stuck)
+		rpc_error_set(&error, gpu && gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s",
+			      strempty(op->subject), gpu && gpu->stuck ? strempty(gpu->reason) : "the card is gone");
+	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
+		rpc_error_set(&error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
+	if (error.code) {
+		operation_failed(m, op, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	apply_begin(m, gpu, op, target);
+}
+
+void apply_at_boot(struct manager *m, struct gpu *gpu)
+{
+	_cleanup_(layout_freep) struct layout *wanted = NULL;
+
+	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply)
+		return;
+	gpu->boot_checked = true;
+	wanted = gpu_wanted(m, gpu);
+	/* Only an uncut card: what somebody else cut meanwhile is drift, and healed on request. */
+	if (!wanted || wanted->n_vfs == 0 || gpu->facts->num_vfs > 0) {
+		if (wanted)
+			name_profiles(m, gpu, wanted);
+		for (size_t i = 0; wanted && i < gpu->n_vfs; i++)
+			handover_bind(m, gpu->vfs[i]);
+		return;
+	}
+	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: the wanted layout (%zu VFs) is applied", gpu->name,
+		wanted->n_vfs);
+	apply_begin(m, gpu, NULL, TAKE_PTR(wanted));
+}
+
+/* ---- methods ---- */
+
+/* The GPU and layout that a call names; refuses by itself. */
+static struct gpu *resolve(struct manager *m, const char *name, const json_t *layout_json, bool policy,
+			   struct layout **ret_layout, struct reply *reply)
+{
+	struct gpu *gpu = gpu_find(m, name);
+	struct json_fault fault = { 0 };
+	struct rpc_error error = { 0 };
+	struct layout *layout = NULL;
+
+	if (!gpu) {
+		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see `gpuvf list gpus`)", name);
+		return NULL;
+	}
+	if (gpu->stuck || !gpu->facts) {
+		reply_refuse(reply, gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s", gpu->name,
+			     gpu->reason ? gpu->reason : "the card is gone");
+		return NULL;
+	}
+	if (layout_json && layout_from_json(m->policy, layout_json, &layout, &fault) < 0) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "layout%s: %s", strempty(fault.pointer),
+			      strempty(fault.what));
+		rpc_error_detail(&error, NULL, "layout", fault.hint);
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		json_fault_done(&fault);
+		return NULL;
+	}
+	if (!layout_json && policy) {
+		const struct policy_gpu_rule *rule = policy_match_gpu(m->policy, gpu->facts);
+
+		if (rule && rule->layout)
+			(void)layout_from_policy(m->policy, rule->layout, &layout);
+	} else if (!layout_json) {
+		layout = gpu_wanted(m, gpu);
+	}
+	if (!layout) {
+		rpc_error_set(&error, RPC_NOT_FOUND, "no rule of the policy says how %s (%s) shall be cut",
+			      gpu->name, gpu->facts->model);
+		rpc_error_detail(&error, "no_layout", "layout",
+				 "name a layout (--vfs N), or add a gpus rule to the policy");
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return NULL;
+	}
+	*ret_layout = layout;
+	return gpu;
+}
+
+static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const struct layout *layout,
+			    const struct partition_plan *plan)
+{
+	json_t *steps = json_array(), *disturbs = plan->removes_vfs ? gpu_holders(m, gpu) : NULL;
+
+	for (size_t i = 0; i < plan->n_steps; i++)
+		json_array_append_new(steps, json_string(plan->steps[i].text));
+	if (!disturbs)
+		disturbs = json_array();
+	if (gpu->facts->display && plan->n_steps > 0)
+		json_array_append_new(disturbs, json_string("the console or a screen is driven by this GPU"));
+	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
+			 layout_to_json(layout), "steps", steps, "disturbs", disturbs);
+}
+
+void manager_gpu_plan(struct manager *m, const struct caller *caller,
+		      const struct gpu_plan_params *p, struct reply *reply)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
+	struct gpu *gpu = resolve(m, p->gpu, p->layout, false, &layout, reply);
+	struct rpc_error error = { 0 };
+
+	if (!gpu)
+		return;
+	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0) {
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	view_reply(m, reply, plan_to_json(m, gpu, layout, plan));
+}
+
+/* Everything that refuses an apply before anything is changed. */
+static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_apply_params *p,
+		       const struct partition_plan *plan, struct rpc_error *error)
+{
+	json_t *holders;
+
+	if (p->plan && !streq(p->plan, plan->hash)) {
+		rpc_error_set(error, RPC_CONFLICT, "the plan %s no longer holds: the GPU, the policy or the layout changed",
+			      p->plan);
+		return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
+	}
+	if (gpu->apply)
+		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
+	if (plan->n_steps == 0)
+		return 0;
+	if (gpu->facts->display && !p->yes_display) {
+		rpc_error_set(error, RPC_CONFLICT, "%s drives the console or a screen", gpu->name);
+		return rpc_error_detail(error, "display", "yes_display", "say --yes-display if you mean it");
+	}
+	if (!plan->removes_vfs)
+		return 0;
+	if (!m->hypervisor_connected) {
+		rpc_error_set(error, RPC_HOST_ERROR, "libvirt has not answered, so nobody knows who holds VFs: %s",
+			      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+		return rpc_error_detail(error, "no_libvirt", NULL, "only GPUs without VFs can be cut until then");
+	}
+	holders = gpu_holders(m, gpu);
+	if (!holders)
+		return 0;
+	rpc_error_set(error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel", gpu->name);
+	rpc_error_detail(error, "held", NULL, "release the holders first (gpuvf release VM)");
+	error->holders = holders;
+	return -ECANCELED;
+}
+
+struct accepted {
+	struct operation *op;
+	struct gpu *gpu;
+	struct layout *manual_before;
+	uid_t uid_before;
+	uint64_t at_before;
+};
+
+static void apply_committed(struct manager *m, void *userdata)
+{
+	struct accepted *accepted = userdata;
+
+	layout_free(accepted->manual_before);
+	if (accepted->op)
+		apply_start(m, accepted->op);
+	free(accepted);
+}
+
+static void apply_not_committed(struct manager *m, void *userdata)
+{
+	struct accepted *accepted = userdata;
+
+	layout_free(accepted->gpu->manual);
+	accepted->gpu->manual = accepted->manual_before;
+	accepted->gpu->manual_uid = accepted->uid_before;
+	accepted->gpu->manual_at = accepted->at_before;
+	if (accepted->op)
+		operation_drop(m, accepted->op);
+	free(accepted);
+}
+
+/* Who owns the layout from now on: a layout that was given is manual, --policy drops it. */
+static void take_ownership(struct manager *m, struct gpu *gpu, const struct caller *caller,
+			   const struct gpu_apply_params *p, struct layout *layout,
+			   struct accepted *accepted)
+{
+	accepted->gpu = gpu;
+	accepted->manual_before = gpu->manual;
+	accepted->uid_before = gpu->manual_uid;
+	accepted->at_before = gpu->manual_at;
+	if (p->layout) {
+		_cleanup_json_ json_t *copy = layout_to_json(layout);
+
+		gpu->manual = NULL;
+		(void)layout_load(copy, &gpu->manual);
+		gpu->manual_uid = caller->uid;
+		gpu->manual_at = now_realtime();
+	} else if (p->policy) {
+		gpu->manual = NULL;
+	} else {
+		accepted->manual_before = NULL; /* unchanged: nothing to put back */
+		if (gpu->manual) {
+			_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
+
+			(void)layout_load(copy, &accepted->manual_before);
+		}
+	}
+	gpu_store(m, gpu);
+}
+
+void manager_gpu_apply(struct manager *m, const struct caller *caller,
+		       const struct gpu_apply_params *p, struct reply *reply)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
+	struct rpc_error error = { 0 };
+	struct accepted *accepted;
+	struct gpu *gpu;
+
+	if (manager_refuses_changes(m, reply))
+		return;
+	if (p->drain) {
+		reply_refuse(reply, RPC_UNSUPPORTED,
+			     "drain: this version does not wait for holders; release them, then apply");
+		return;
+	}
+	gpu = resolve(m, p->gpu, p->layout, p->policy, &layout, reply);
+	if (!gpu)
+		return;
+	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0 ||
+	    check_apply(m, gpu, p, plan, &error) < 0) {
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	accepted = calloc(1, sizeof(*accepted));
+	if (!accepted) {
+		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	take_ownership(m, gpu, caller, p, layout, accepted);
+	if (plan->n_steps == 0) {
+		name_profiles(m, gpu, layout);
+		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
+			gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+		gpu_check_drift(m, gpu);
+		outbox_add(m, apply_committed, apply_not_committed, accepted);
+		outbox_reply(m, reply, json_pack("{s:b,s:n,s:o}", "changed", 0, "operation", "gpu",
+						 gpu_view(m, gpu)));
+		return;
+	}
+	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
+				     json_pack("{s:o}", "layout", layout_to_json(layout)));
+	outbox_add(m, apply_committed, apply_not_committed, accepted);
+	operation_reply(m, accepted->op, p->wait_usec, reply);
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Handing a VF over: attach (bind to vfio-pci → libvirt), and the gate that every VF passes on its way back:
+ * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
+#include "manager-state.h"
+
+struct handover {
+	struct manager *m;
+	struct vf *vf;
+	char vm_uuid[37];
+	uint64_t epoch; /* a result for another lease is dropped */
+	bool vm_claimed;
+	handover_fn fn;
+	void *userdata;
+	void (*go)(struct handover *h); /* what it does when the VM's turn comes */
+	struct handover *next_waiting;	/* in vm->waiting */
+};
+
+/* ---- errors of the actors in the words of the API ---- */
+
+static const struct {
+	enum rpc_code code;
+	const char *reason;
+	const char *hint;
+} hv_errors[HV_FAILURE_MAX] = {
+	[HV_DISCONNECTED] = { RPC_HOST_ERROR, "no_libvirt", "is libvirtd (or virtqemud) running?" },
+	[HV_NO_DOMAIN] = { RPC_NOT_FOUND, "no_vm", "see `gpuvf list vms`" },
+	[HV_NOT_RUNNING] = { RPC_CONFLICT, "vm_off", "start the VM, or use --config" },
+	[HV_NO_PORT] = { RPC_NO_FIT, "no_port",
+			 "add a pcie-root-port controller to the VM's XML and restart it" },
+	[HV_ALREADY] = { RPC_CONFLICT, "already", NULL },
+	[HV_AGENT_ABSENT] = { RPC_CONFLICT, "no_agent",
+			      "add an org.qemu.guest_agent.0 channel to the VM's XML" },
+	[HV_AGENT_UNRESPONSIVE] = { RPC_HOST_ERROR, "agent_silent", "is qemu-guest-agent running in the VM?" },
+	[HV_AGENT_DISABLED] = { RPC_UNSUPPORTED, "agent_disabled",
+				"allow guest-exec and guest-file-* in the guest agent's configuration" },
+	[HV_AGENT_REFUSED] = { RPC_HOST_ERROR, "agent_refused", NULL },
+	[HV_AGENT_GARBAGE] = { RPC_HOST_ERROR, "agent_garbage", NULL },
+	[HV_GUEST_REFUSED] = { RPC_CONFLICT, "guest_refused", "stop what uses the device in the guest, and try again" },
+	[HV_TIMEOUT] = { RPC_TIMEOUT, "hypervisor_timeout", NULL },
+	[HV_FAILED] = { RPC_HOST_ERROR, "libvirt", NULL },
+};
+
+void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what)
+{
+	const char *name = hv_failure_to_string(reply->failure);
+
+	rpc_error_set(error, hv_errors[reply->failure].code ? hv_errors[reply->failure].code : RPC_HOST_ERROR,
+		      "%s: %s", what, reply->message ? reply->message : strempty(name));
+	rpc_error_detail(error, hv_errors[reply->failure].reason, NULL, hv_errors[reply->failure].hint);
+}
+
+void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what)
+{
+	enum rpc_code code = reply->r == -ETIMEDOUT ? RPC_WEDGED : RPC_HOST_ERROR;
+
+	if (reply->r == -EBUSY && reply->n_holders > 0)
+		code = RPC_CONFLICT;
+	rpc_error_set(error, code, "%s: %s%s%s", what, strempty(reply->attribute),
+		      reply->attribute ? ": " : "", reply->message ? reply->message : strerror(-reply->r));
+	error->errnum = -reply->r;
+	if (reply->n_holders > 0 && !error->holders) {
+		error->holders = json_array();
+		for (size_t i = 0; i < reply->n_holders; i++) {
+			_cleanup_free_ char *text = xasprintf(
+				"vf%u: %s (pid %d) has %s open", reply->holders[i].vf,
+				strempty(reply->holders[i].command), reply->holders[i].pid,
+				strempty(reply->holders[i].path));
+
+			json_array_append_new(error->holders, json_string(strempty(text)));
+		}
+	}
+}
+
+/* ---- shared ---- */
+
+static struct handover *handover_new(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	*h = (struct handover){ .m = m, .vf = vf, .epoch = vf->lease.epoch, .fn = fn,
+				.userdata = userdata };
+	memcpy(h->vm_uuid, vf->lease.vm_uuid, sizeof(h->vm_uuid));
+	vf->handover = h;
+	return h;
+}
+
+static bool vanished(struct handover *h);
+
+/* The next that waits for this VM has its turn. */
+static void vm_next(struct vm *vm)
+{
+	struct handover *h = vm->waiting;
+
+	while (h) {
+		vm->waiting = h->next_waiting;
+		h->next_waiting = NULL;
+		if (!vanished(h)) {
+			vm->device_busy = h->vm_claimed = true;
+			h->go(h);
+			return;
+		}
+		h = vm->waiting;
+	}
+}
+
+static void vm_release(struct handover *h)
+{
+	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	bool claimed = h->vm_claimed;
+
+	h->vm_claimed = false;
+	if (!claimed || !vm)
+		return;
+	vm->device_busy = false;
+	vm_next(vm);
+}
+
+void handover_vm_gone(struct vm *vm)
+{
+	struct handover *h = TAKE_PTR(vm->waiting);
+
+	while (h) {
+		struct handover *next = h->next_waiting;
+
+		h->next_waiting = NULL;
+		if (!vanished(h))
+			h->go(h); /* libvirt will say that the VM is gone */
+		h = next;
+	}
+}
+
+/* One attach or detach per VM: QEMU does them one after the other, and a stubborn guest blocks itself only. */
+static bool vm_claim(struct handover *h)
+{
+	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+
+	if (!vm)
+		return true; /* libvirt will say that it is gone */
+	if (vm->device_busy)
+		return false;
+	vm->device_busy = h->vm_claimed = true;
+	return true;
+}
+
+static void finish(struct handover *h, const struct rpc_error *error)
+{
+	struct manager *m = h->m;
+	struct vf *vf = h->vf;
+
+	vm_release(h);
+	vf->handover = NULL;
+	h->fn(m, vf, h->userdata, error);
+	free(h);
+	if (!vf->gpu) /* it vanished from the kernel meanwhile */
+		vf_free(vf);
+	manager_pump(m);
+}
+
+static void finish_host(struct handover *h, const struct host_reply *reply, const char *what)
+{
+	struct rpc_error error = { 0 };
+
+	rpc_error_from_host(&error, reply, what);
+	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+static bool vanished(struct handover *h)
+{
+	struct rpc_error error = { 0 };
+
+	if (h->vf->gpu)
+		return false;
+	rpc_error_set(&error, RPC_NOT_FOUND, "%s is gone from the host", h->vf->name);
+	finish(h, &error);
+	rpc_error_done(&error);
+	return true;
+}
+
+/* Asks the host; when even the question fails, the answer says so. */
+static void ask_host(struct handover *h, enum host_op op, host_reply_fn fn)
+{
+	struct host_request request = { .op = op, .gpu = h->vf->gpu->address, .vf = h->vf->index };
+	struct host_reply reply = { 0 };
+
+	reply.r = h->m->host->ops->request(h->m->host, &request, fn, h);
+	if (reply.r < 0)
+		fn(h, &reply);
+}
+
+static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
+{
+	_cleanup_free_ char *alias = vf_alias(h->vf);
+	struct hv_request request = {
+		.op = op,
+		.uuid = h->vm_uuid,
+		.address = h->vf->address,
+		.alias = h->vf->lease.owner == LEASE_FOREIGN ? NULL : alias,
+		.live = h->vf->lease.live,
+		.config = h->vf->lease.config,
+	};
+
+	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {
+		struct hv_reply reply = { .failure = HV_FAILED };
+
+		fn(h, &reply);
+	}
+}
+
+/* ---- the gate ---- */
+
+static void quarantine(struct handover *h, const struct host_reply *reply, const char *what)
+{
+	_cleanup_free_ char *reason = xasprintf("%s: %s%s%s", what, strempty(reply->attribute),
+						reply->attribute ? ": " : "",
+						reply->message ? reply->message : strerror(-reply->r));
+
+	vf_set_state(h->m, h->vf, VF_QUARANTINED, reason);
+	vf_lease_end(h->m, h->vf);
+	vf_store(h->m, h->vf);
+	finish_host(h, reply, what);
+}
+
+static void on_probed(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0) {
+		quarantine(h, reply, "the VF does not answer after its reset");
+		return;
+	}
+	vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	vf_lease_end(h->m, h->vf);
+	finish(h, NULL);
+}
+
+static void on_reset(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0)
+		quarantine(h, reply, "the VF could not be reset");
+	else
+		ask_host(h, HOST_PROBE_VF, on_probed);
+}
+
+static void on_closed(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0)
+		quarantine(h, reply, "the VF is still open after it was detached");
+	else
+		ask_host(h, HOST_RESET_VF, on_reset);
+}
+
+static void gate(struct handover *h)
+{
+	vm_release(h);
+	vf_set_state(h->m, h->vf, VF_RESETTING, NULL);
+	ask_host(h, HOST_WAIT_CLOSED, on_closed);
+}
+
+void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (h)
+		gate(h);
+}
+
+/* ---- detach ---- */
+
+static void on_detached(void *userdata, const struct hv_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (vanished(h))
+		return;
+	switch (reply->failure) {
+	case HV_OK:
+	case HV_ALREADY:
+	case HV_NO_DOMAIN:
+	case HV_NOT_RUNNING:
+		gate(h); /* a VM that is off or gone holds nothing: the gate looks for itself */
+		return;
+	default:
+		break;
+	}
+	rpc_error_from_hv(&error, reply, "the VF could not be detached");
+	/* Still in the guest, as far as anybody knows: it stays with its holder. */
+	if (h->vf->state == VF_DETACHING)
+		vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+static void detach_now(struct handover *h)
+{
+	if (h->vf->state == VF_RESERVED && !h->vf->lease.live) {
+		ask_hv(h, HV_DETACH, on_detached);
+		return;
+	}
+	vf_set_state(h->m, h->vf, VF_DETACHING, NULL);
+	ask_hv(h, HV_DETACH, on_detached);
+}
+
+/* Runs go when no other attach or detach of the VM is under way. */
+static void on_turn(struct handover *h, void (*go)(struct handover *h))
+{
+	struct handover **at;
+
+	h->go = go;
+	if (vm_claim(h)) {
+		go(h);
+		return;
+	}
+	at = &vm_find_uuid(h->m, h->vm_uuid)->waiting;
+	while (*at)
+		at = &(*at)->next_waiting;
+	*at = h;
+}
+
+void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (h)
+		on_turn(h, detach_now);
+}
+
+/* ---- attach ---- */
+
+static void on_attached(void *userdata, const struct hv_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (vanished(h))
+		return;
+	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
+		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);
+		finish(h, NULL);
+		return;
+	}
+	rpc_error_from_hv(&error, reply, "the VF could not be attached");
+	if (reply->failure == HV_TIMEOUT) {
+		/* Nobody knows whether the guest has it: take it back the long way. */
+		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
+		rpc_error_done(&error);
+		ask_hv(h, HV_DETACH, on_detached);
+		return;
+	}
+	if (h->vf->state == VF_ATTACHING || h->vf->state == VF_LEASED)
+		vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	vf_lease_end(h->m, h->vf);
+	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+static void attach_now(struct handover *h)
+{
+	if (h->vf->lease.live)
+		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
+	ask_hv(h, HV_ATTACH, on_attached);
+}
+
+static void on_bound(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0) {
+		vf_set_state(h->m, h->vf, VF_FREE, NULL);
+		vf_lease_end(h->m, h->vf);
+		finish_host(h, reply, "the VF could not be bound to vfio-pci");
+		return;
+	}
+	h->vf->bound = true;
+	on_turn(h, attach_now);
+}
+
+void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (!h)
+		return;
+	if (vf->bound)
+		on_turn(h, attach_now);
+	else
+		ask_host(h, HOST_BIND_VFIO, on_bound);
+}
+
+/* ---- a fresh VF ---- */
+
+static void on_fresh_bound(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0) {
+		quarantine(h, reply, "the VF could not be bound to vfio-pci");
+		return;
+	}
+	h->vf->bound = true;
+	finish(h, NULL);
+}
+
+static void bound_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	if (error)
+		log_vf(vf->name, LOG_WARNING, 0, "%s: %s", vf->name, strempty(error->message));
+	else if (vf->gpu)
+		gpu_read(m, vf->gpu);
+}
+
+void handover_bind(struct manager *m, struct vf *vf)
+{
+	struct handover *h;
+
+	if (vf->bound || vf->handover || vf->state != VF_FREE)
+		return;
+	h = handover_new(m, vf, bound_done, NULL);
+	if (h)
+		ask_host(h, HOST_BIND_VFIO, on_fresh_bound);
+}

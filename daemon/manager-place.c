@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pump's round of the scheduler: a snapshot of what waits and what is free, its decisions carried out as
+ * leases, and for every job that waits the reason. */
+#include "manager-state.h"
+#include "scheduler/scheduler.h"
+
+struct round {
+	struct job **jobs;
+	struct vm **vms;
+	const struct policy_vm_rule **rules; /* per VM; NULL = closed to jobs */
+	struct vf **vfs;
+	struct sched_snapshot s;
+	struct sched_job *sched_jobs;
+	struct sched_vm *sched_vms;
+	struct sched_vf *sched_vfs;
+	struct sched_queue *sched_queues;
+	struct sched_usage *usages;
+	size_t **open_vms; /* per job */
+};
+
+static void round_free(struct round *r)
+{
+	for (size_t i = 0; r->open_vms && i < r->s.n_jobs; i++)
+		free(r->open_vms[i]);
+	free(r->open_vms);
+	free(r->jobs);
+	free(r->vms);
+	free(r->rules);
+	free(r->vfs);
+	free(r->sched_jobs);
+	free(r->sched_vms);
+	free(r->sched_vfs);
+	free(r->sched_queues);
+	free(r->usages);
+}
+
+static bool is_active(const struct job *job)
+{
+	return job->state >= JOB_STARTING && job->state < JOB_ENDED;
+}
+
+static size_t queue_index(const struct manager *m, const char *name)
+{
+	for (size_t i = 0; i < m->policy->n_queues; i++)
+		if (streq(m->policy->queues[i].name, name))
+			return i;
+	return SCHED_NONE;
+}
+
+static size_t vm_index(const struct round *r, const char *uuid)
+{
+	for (size_t i = 0; i < r->s.n_vms; i++)
+		if (streq(r->vms[i]->uuid, uuid))
+			return i;
+	return SCHED_NONE;
+}
+
+static unsigned jobs_in_vm(struct manager *m, const struct vm *vm)
+{
+	struct job *job, *tmp;
+	unsigned n = 0;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		n += is_active(job) && streq(job->vm_uuid, vm->uuid);
+	return n;
+}
+
+static void fill_vms(struct manager *m, struct round *r)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		size_t i = r->s.n_vms++;
+
+		r->vms[i] = vm;
+		r->rules[i] = policy_match_vm(m->policy, vm->facts->name);
+		r->sched_vms[i] = (struct sched_vm){
+			.name = vm->facts->name,
+			.running = vm->facts->state == VM_RUNNING,
+			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
+			.quarantined = vm->quarantine != NULL,
+			.slots = r->rules[i] ? r->rules[i]->slots : 0,
+			.used = jobs_in_vm(m, vm),
+			.free_ports = vm->facts->free_ports,
+			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
+		};
+	}
+}
+
+static bool vf_has_job(struct manager *m, const struct vf *vf)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (is_active(job) && streq_ptr(job->vf_name, vf->name))
+			return true;
+	return false;
+}
+
+static void fill_vfs(struct manager *m, struct round *r)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			struct vf *vf = gpu->vfs[i];
+			const struct vf_facts *facts = vf_facts_of(vf);
+
+			r->vfs[r->s.n_vfs] = vf;
+			r->sched_vfs[r->s.n_vfs++] = (struct sched_vf){
+				.name = vf->name,
+				.gpu = gpu->address,
+				.index = vf->index,
+				/* One that is being bound or reset is not yet free. */
+				.state = vf->state == VF_FREE && vf->handover ? VF_RESETTING : vf->state,
+				.gpu_ready = gpu->state == GPU_READY,
+				.vram_bytes = facts ? facts->vram_bytes : (struct known){ 0 },
+				.profile = vf->profile,
+				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
+				.has_job = vf_has_job(m, vf),
+			};
+		}
+}
+
+static void fill_queues(struct manager *m, struct round *r)
+{
+	struct job *job, *tmp;
+
+	for (size_t i = 0; i < m->policy->n_queues; i++)
+		r->sched_queues[i] = (struct sched_queue){
+			.name = m->policy->queues[i].name,
+			.limit_running = m->policy->queues[i].limit_running,
+			.limit_running_per_user = m->policy->queues[i].limit_running_per_user,
+		};
+	r->s.n_queues = m->policy->n_queues;
+	HASH_ITER(hh, m->jobs, job, tmp) {
+		size_t queue = queue_index(m, job->queue), i = 0;
+
+		if (!is_active(job) || queue == SCHED_NONE)
+			continue;
+		r->sched_queues[queue].running++;
+		while (i < r->s.n_usages && (r->usages[i].queue != queue || r->usages[i].uid != job->uid))
+			i++;
+		if (i == r->s.n_usages)
+			r->usages[r->s.n_usages++] = (struct sched_usage){ .queue = queue, .uid = job->uid };
+		r->usages[i].running++;
+	}
+}
+
+static bool vm_open_to(struct manager *m, const struct round *r, size_t i, const struct job *job,
+		       const struct policy_queue *queue)
+{
+	const struct policy_vm_rule *rule = r->rules[i];
+	const char *name = r->vms[i]->facts->name;
+	enum role role = policy_role(m->policy, job->uid, job->gids, job->n_gids, m->socket_gid, m->own_uid);
+	bool named = json_array_size(queue->vms) == 0;
+
+	if (!rule || !rule->run_as ||
+	    (role < ROLE_OPERATOR &&
+	     !principals_allow(rule->allow, rule->n_allow, job->uid, job->gids, job->n_gids)))
+		return false;
+	if (job->document->vm && !streq(job->document->vm, name) &&
+	    !streq(job->document->vm, r->vms[i]->uuid))
+		return false;
+	if (job->document->vms && !glob_match(job->document->vms, name))
+		return false;
+	for (size_t j = 0; !named && j < json_array_size(queue->vms); j++)
+		named = glob_match(strempty(json_string_value(json_array_get(queue->vms, j))), name);
+	return named;
+}
+
+static void fill_job(struct manager *m, struct round *r, struct job *job, size_t queue)
+{
+	const struct policy_queue *q = &m->policy->queues[queue];
+	size_t i = r->s.n_jobs++, n = 0;
+	size_t *open = calloc(r->s.n_vms + 1, sizeof(*open));
+
+	for (size_t v = 0; open && v < r->s.n_vms; v++)
+		if (vm_open_to(m, r, v, job, q))
+			open[n++] = v;
+	r->jobs[i] = job;
+	r->open_vms[i] = open;
+	r->sched_jobs[i] = (struct sched_job){
+		.id = job->id,
+		.queue = queue,
+		.uid = job->uid,
+		.queue_priority = q->priority,
+		.priority = job->priority,
+		.submitted_at = job->submitted_at,
+		.vfs = job->document->vfs,
+		.vram_bytes = job->document->vram.kind == AMOUNT_BYTES ? job->document->vram.value : 0,
+		.profile = job->document->profile,
+		.vms = open,
+		.n_vms = n,
+	};
+}
+
+static int round_fill(struct manager *m, struct round *r)
+{
+	size_t n_jobs = HASH_COUNT(m->jobs) + 1, n_vms = HASH_COUNT(m->vms) + 1, n_vfs = 1;
+	struct gpu *gpu, *tmp_gpu;
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
+		n_vfs += gpu->n_vfs;
+	r->jobs = calloc(n_jobs, sizeof(*r->jobs));
+	r->open_vms = calloc(n_jobs, sizeof(*r->open_vms));
+	r->sched_jobs = calloc(n_jobs, sizeof(*r->sched_jobs));
+	r->usages = calloc(n_jobs, sizeof(*r->usages));
+	r->vms = calloc(n_vms, sizeof(*r->vms));
+	r->rules = calloc(n_vms, sizeof(*r->rules));
+	r->sched_vms = calloc(n_vms, sizeof(*r->sched_vms));
+	r->vfs = calloc(n_vfs, sizeof(*r->vfs));
+	r->sched_vfs = calloc(n_vfs, sizeof(*r->sched_vfs));
+	r->sched_queues = calloc(m->policy->n_queues + 1, sizeof(*r->sched_queues));
+	if (!r->jobs || !r->open_vms || !r->sched_jobs || !r->usages || !r->vms || !r->rules ||
+	    !r->sched_vms || !r->vfs || !r->sched_vfs || !r->sched_queues)
+		return -ENOMEM;
+
+	fill_vms(m, r);
+	fill_vfs(m, r);
+	fill_queues(m, r);
+	HASH_ITER(hh, m->jobs, job, tmp) {
+		size_t queue = queue_index(m, job->queue);
+
+		if (job->state != JOB_QUEUED || job->cancel)
+			continue;
+		if (queue == SCHED_NONE) {
+			if (!streq_ptr(job->reason, "its queue is no longer in the policy"))
+				job_set_state(m, job, JOB_QUEUED, "its queue is no longer in the policy");
+			continue;
+		}
+		fill_job(m, r, job, queue);
+	}
+	r->s.jobs = r->sched_jobs;
+	r->s.vms = r->sched_vms;
+	r->s.vfs = r->sched_vfs;
+	r->s.queues = r->sched_queues;
+	r->s.usages = r->usages;
+	return 0;
+}
+
+/* ---- carrying it out ---- */
+
+static void placed_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	if (job && job->state == JOB_STARTING)
+		job_run(m, job);
+	free(userdata);
+}
+
+static void placed_not_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+	struct vf *vf = job ? vf_find(m, job->vf_name) : NULL;
+
+	if (vf && vf->lease.owner == LEASE_JOB && vf->lease.job == job->id) {
+		vf->state = VF_FREE;
+		vf_lease_end(m, vf);
+	}
+	if (job && job->state == JOB_STARTING) {
+		job->state = JOB_QUEUED;
+		json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
+		job->attempt--;
+	}
+	free(userdata);
+}
+
+static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *vf, bool assigned)
+{
+	json_t *attempt = json_pack("{s:I,s:s,s:s,s:s?,s:n,s:n,s:n}", "attempt", (json_int_t)job->attempt + 1,
+				    "vm", vm->facts->name, "vm_uuid", vm->uuid, "vf", vf ? vf->name : NULL,
+				    "result", "reason", "exit_code");
+
+	json_put_time(attempt, "placed_at", now_realtime());
+	json_array_append_new(job->attempts, attempt);
+	job->attempt++;
+	snprintf(job->vm_uuid, sizeof(job->vm_uuid), "%s", vm->uuid);
+	(void)free_and_strdup(&job->vm_name, vm->facts->name);
+	(void)free_and_strdup(&job->vf_name, vf ? vf->name : NULL);
+	job->vf_assigned = assigned;
+	if (vf && !assigned) {
+		vf_lease(m, vf, LEASE_JOB, vm, job->id, job->uid, true, false);
+		vf_set_state(m, vf, VF_LEASED, NULL);
+		json_object_set_new(attempt, "epoch", json_integer((json_int_t)vf->lease.epoch));
+	}
+	job_set_state(m, job, JOB_STARTING, NULL);
+	outbox_add(m, placed_committed, placed_not_committed, strdup(job->name));
+}
+
+bool job_place(struct manager *m)
+{
+	_cleanup_(sched_result_freep) struct sched_result *result = NULL;
+	struct round r = { 0 };
+	bool placed = false;
+
+	if (m->degraded || !m->hypervisor_connected || !m->jobs)
+		return false;
+	if (round_fill(m, &r) < 0 || r.s.n_jobs == 0 || sched_decide(&r.s, &result) < 0) {
+		round_free(&r);
+		return false;
+	}
+	for (size_t i = 0; i < result->n_decisions; i++) {
+		const struct sched_decision *d = &result->decisions[i];
+		struct job *job = r.jobs[d->job];
+
+		if (d->wait != SCHED_PLACED) {
+			if (!streq_ptr(job->reason, d->text))
+				job_set_state(m, job, JOB_QUEUED, d->text);
+			continue;
+		}
+		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],
+		      r.sched_vms[d->vm].mode == VM_VF_ASSIGNED);
+		placed = true;
+	}
+	round_free(&r);
+	return placed;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One attempt from its lease to the VF's return: attach → the runner (ready, start, follow, collect) → detach
+ * and reset → ended, or back into the queue.  Every step finds its job by id: jobs may be gone. */
+#include <signal.h>
+
+#include "manager-state.h"
+#include "runner/runner.h"
+
+#define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
+
+static json_t *attempt_put_time(struct job *job, const char *name)
+{
+	json_t *attempt = job_attempt(job);
+
+	if (attempt)
+		json_put_time(attempt, name, now_realtime());
+	return attempt;
+}
+
+/* ---- the end of an attempt ---- */
+
+static void end_job(struct manager *m, struct job *job, enum job_result result, const char *reason)
+{
+	job->result = result;
+	job->ended_at = now_realtime();
+	job_set_state(m, job, JOB_ENDED, reason);
+	manager_pump(m);
+}
+
+/* The outcome was noted in the attempt; the VF is back: end, or try again. */
+static void attempt_over(struct manager *m, struct job *job)
+{
+	json_t *attempt = attempt_put_time(job, "ended_at");
+	int result = job_result_from_string(strempty(json_get_string(attempt, "result")));
+	_cleanup_free_ char *reason = NULL;
+
+	if (result < 0)
+		result = JOB_LOST;
+	if (json_get_string(attempt, "reason"))
+		reason = strdup(json_get_string(attempt, "reason"));
+	job->vm_uuid[0] = '\0';
+	if (job->cancel && result != JOB_SUCCEEDED)
+		result = JOB_CANCELLED;
+	if ((json_get_bool(attempt, "retry", false) ||
+	     (result == JOB_LOST && job->attempt <= job->document->retries)) &&
+	    !job->cancel) {
+		if (job->state == JOB_STOPPING || job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST)
+			job_set_state(m, job, JOB_QUEUED, reason);
+		manager_pump(m);
+		return;
+	}
+	end_job(m, job, (enum job_result)result, reason);
+}
+
+static void note_result(struct job *job, enum job_result result, const char *reason, bool retry)
+{
+	json_t *attempt = job_attempt(job);
+
+	if (!attempt)
+		return;
+	json_put_string(attempt, "result", job_result_to_string(result));
+	json_put_string(attempt, "reason", reason);
+	json_put_bool(attempt, "retry", retry);
+}
+
+static void given_back(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job)
+		return;
+	if (error)
+		log_job(job->name, LOG_WARNING, 0, "Job %s: its VF did not come back: %s", job->name,
+			strempty(error->message));
+	if (error && vf->state == VF_ATTACHED) {
+		/* The guest keeps it.  The job is over all the same; the lease stays until somebody helps. */
+		vf->lease.owner = LEASE_VM;
+		vf_store(m, vf);
+	}
+	attempt_over(m, job);
+}
+
+/* Gives the VF back, then ends the attempt. */
+static void give_back(struct manager *m, struct job *job)
+{
+	struct vf *vf = vf_find(m, job->vf_name);
+
+	if (!vf || job->vf_assigned || vf->lease.owner != LEASE_JOB || vf->lease.job != job->id) {
+		attempt_over(m, job);
+		return;
+	}
+	if (vf->handover)
+		return; /* its end comes back here through attached() or given_back() */
+	if (vf->state == VF_LEASED) {
+		vf_set_state(m, vf, VF_FREE, NULL);
+		vf_lease_end(m, vf);
+		attempt_over(m, job);
+		return;
+	}
+	if (vf->state == VF_RESETTING || vf->state == VF_QUARANTINED) {
+		/* Out of the guest already: an earlier daemon ended here. */
+		handover_reset(m, vf, given_back, strdup(job->name));
+		return;
+	}
+	handover_detach(m, vf, given_back, strdup(job->name));
+}
+
+/* ---- the runner's word ---- */
+
+static void on_step(void *userdata, enum runner_step step, const char *reason)
+{
+	struct job *job = userdata;
+	struct manager *m = job->manager;
+	_cleanup_free_ char *text = NULL;
+
+	if (step < RUNNER_STEP_RUNNING && job->state == JOB_WAITING_GUEST) {
+		text = xasprintf("%s%s%s", strempty(runner_step_to_string(step)), reason ? ": " : "",
+				 strempty(reason));
+		if (!streq_ptr(text, job->reason))
+			job_set_state(m, job, JOB_WAITING_GUEST, text);
+	} else if ((step == RUNNER_STEP_STOPPING || step == RUNNER_STEP_OUTPUTS) &&
+		   (job->state == JOB_RUNNING || job->state == JOB_UNREACHABLE)) {
+		job_set_state(m, job, JOB_STOPPING, reason);
+	}
+}
+
+static void on_device(void *userdata, const char *address, const char *driver, const char *render)
+{
+	struct job *job = userdata;
+	json_t *attempt = job_attempt(job);
+
+	if (!attempt)
+		return;
+	json_put_string(attempt, "guest_address", address);
+	json_put_string(attempt, "guest_driver", driver);
+	json_put_string(attempt, "guest_render", render);
+}
+
+static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time)
+{
+	struct job *job = userdata;
+	struct manager *m = job->manager;
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	json_t *attempt = job_attempt(job);
+
+	if (vm)
+		vm->failed_starts = 0;
+	if (attempt && !json_get_string(attempt, "boot_id")) {
+		json_put_string(attempt, "boot_id", boot_id);
+		json_put_uint(attempt, "pid", pid);
+		json_put_uint(attempt, "start_time", start_time);
+		json_put_uint(attempt, "started_usec", now_realtime());
+		attempt_put_time(job, "started_at");
+	}
+	if (job->started_at == 0)
+		job->started_at = now_realtime();
+	if (job->state == JOB_WAITING_GUEST || job->state == JOB_UNREACHABLE)
+		job_set_state(m, job, JOB_RUNNING, NULL);
+	else
+		job_store(m, job);
+}
+
+static void on_output(void *userdata, enum runner_stream stream, uint64_t size)
+{
+	struct job *job = userdata;
+
+	manager_emit_owned(job->manager, "job.output", job->name, job->uid,
+			   json_pack("{s:s,s:I,s:I}", "stream", runner_stream_to_string(stream), "size",
+				     (json_int_t)size, "attempt", (json_int_t)job->attempt));
+}
+
+static void on_progress(void *userdata, const struct runner_progress *progress)
+{
+	struct job *job = userdata;
+	json_t *json = json_object();
+
+	json_put_uint_known(json, "step", progress->step.known, progress->step.value);
+	json_put_uint_known(json, "total", progress->total.known, progress->total.value);
+	json_put(json, "loss", progress->has_loss ? json_real(progress->loss) : json_null());
+	json_put_uint_known(json, "vram_peak_bytes", progress->vram_peak_bytes.known,
+			    progress->vram_peak_bytes.value);
+	json_decref(job->progress);
+	job->progress = json;
+	manager_emit_owned(job->manager, "job.progress", job->name, job->uid, json_deep_copy(json));
+}
+
+static void on_unreachable(void *userdata, const char *reason)
+{
+	struct job *job = userdata;
+
+	if (job->state == JOB_RUNNING)
+		job_set_state(job->manager, job, JOB_UNREACHABLE, reason);
+}
+
+static void on_reachable(void *userdata)
+{
+	struct job *job = userdata;
+
+	if (job->state == JOB_UNREACHABLE)
+		job_set_state(job->manager, job, JOB_RUNNING, NULL);
+}
+
+static enum job_result result_of(const struct runner_result *r)
+{
+	switch (r->outcome) {
+	case RUNNER_EXITED:
+		return r->exit_code == 0 ? JOB_SUCCEEDED : JOB_FAILED;
+	case RUNNER_LOST:
+		return JOB_LOST;
+	case RUNNER_TIMEOUT:
+		return JOB_TIMEOUT;
+	case RUNNER_CANCELLED:
+		return JOB_CANCELLED;
+	case RUNNER_PREEMPTED:
+		return JOB_PREEMPTED;
+	case RUNNER_SIGNALED:
+	case RUNNER_NEVER_READY:
+	case RUNNER_START_REFUSED:
+	case RUNNER_OUTCOME_MAX:
+		break;
+	}
+	return JOB_FAILED;
+}
+
+/* A VM whose guest does not become ready is tried three times, then left out until it is mended. */
+static void count_failed_start(struct manager *m, struct job *job, const char *reason)
+{
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+
+	if (!vm || ++vm->failed_starts < FAILED_STARTS_MAX || vm->quarantine)
+		return;
+	vm->quarantine = xasprintf("%u jobs in a row could not start here; the last: %s", vm->failed_starts,
+				   strempty(reason));
+	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s takes no more jobs: %s", vm->facts->name,
+	       vm->quarantine);
+	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "quarantine", vm->quarantine));
+}
+
+static void on_ended(void *userdata, const struct runner_result *r)
+{
+	struct job *job = userdata;
+	struct manager *m = job->manager;
+	json_t *attempt = job_attempt(job);
+	enum job_result result = result_of(r);
+	_cleanup_free_ char *reason = NULL;
+	bool never = r->outcome == RUNNER_NEVER_READY;
+
+	if (r->reason)
+		reason = strdup(r->reason);
+	else if (r->outcome == RUNNER_SIGNALED)
+		reason = xasprintf("ended by signal %d (%s)", r->signal, strsignal(r->signal));
+	if (never) {
+		_cleanup_free_ char *text = xasprintf("the guest was not ready: %s%s%s",
+						      strempty(runner_step_to_string(r->step)),
+						      reason ? ": " : "", strempty(reason));
+
+		(void)free_and_strdup(&reason, text);
+		count_failed_start(m, job, reason);
+	}
+	job->has_exit_code = r->exit_code >= 0;
+	job->exit_code = r->exit_code;
+	if (r->signal && sigabbrev_np(r->signal)) {
+		free(job->signal);
+		job->signal = xasprintf("SIG%s", sigabbrev_np(r->signal));
+	}
+	note_result(job, result, reason, never);
+	if (attempt) {
+		json_put_uint_known(attempt, "exit_code", job->has_exit_code, (uint64_t)r->exit_code);
+		json_put_bool(attempt, "stdout_truncated", r->stdout_truncated);
+		json_put_bool(attempt, "stderr_truncated", r->stderr_truncated);
+		json_put_bool(attempt, "outputs_truncated", r->outputs_truncated);
+		json_put_uint(attempt, "outputs", r->n_outputs);
+	}
+	if (job->state != JOB_STOPPING)
+		job_set_state(m, job, JOB_STOPPING, reason);
+	else
+		job_store(m, job);
+	runner_clean(job->runner);
+	job->runner = runner_free(job->runner);
+	give_back(m, job);
+}
+
+/* ---- the beginning ---- */
+
+static json_t *gpuvf_env(struct manager *m, const struct job *job)
+{
+	struct vf *vf = vf_find(m, job->vf_name);
+	const struct vf_facts *facts = vf ? vf_facts_of(vf) : NULL;
+	json_t *env = json_object();
+
+	if (vf)
+		json_put_string(env, "GPUVF_VF", vf->name);
+	if (facts && facts->vram_bytes.known) {
+		char buf[24];
+
+		snprintf(buf, sizeof(buf), "%llu", (unsigned long long)facts->vram_bytes.value);
+		json_put_string(env, "GPUVF_VRAM_BYTES", buf);
+	}
+	return env;
+}
+
+static unsigned vfs_in_vm(struct manager *m, const char *uuid)
+{
+	struct gpu *gpu, *tmp;
+	unsigned n = 0;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			n += gpu->vfs[i]->state == VF_ATTACHED && streq(gpu->vfs[i]->lease.vm_uuid, uuid);
+	return n;
+}
+
+static int signal_number(const char *name)
+{
+	if (!name)
+		return 0;
+	for (int n = 1; n < 32; n++)
+		if (sigabbrev_np(n) && streq(sigabbrev_np(n), strncmp(name, "SIG", 3) == 0 ? name + 3 : name))
+			return n;
+	return 0;
+}
+
+static struct runner_file *runner_files(struct manager *m, const struct job *job)
+{
+	const struct job_document *d = job->document;
+	struct runner_file *files = calloc(d->n_files + 1, sizeof(*files));
+
+	for (size_t i = 0; files && i < d->n_files; i++)
+		files[i] = (struct runner_file){
+			.source = xasprintf("%s/jobs/%s/in/%zu", m->state_dir, job->name, i),
+			.target = d->files[i].to,
+			.mode = d->files[i].mode,
+		};
+	return files;
+}
+
+static void runner_files_free(struct runner_file *files, size_t n)
+{
+	for (size_t i = 0; files && i < n; i++)
+		free((char *)files[i].source);
+	free(files);
+}
+
+static uint64_t config_bytes(struct manager *m, const char *section, const char *name)
+{
+	return json_get_uint(json_object_get(m->config, section), name, 0);
+}
+
+static int runner_start(struct manager *m, struct job *job, bool was_started, char **ret_message)
+{
+	const struct job_document *d = job->document;
+	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+	_cleanup_free_ char *key = xasprintf("%s.%u-%s", job->name, job->attempt, m->instance);
+	_cleanup_free_ char *job_key = xasprintf("%s-%s", job->name, m->instance);
+	_cleanup_close_ int dir = job_attempt_dir(m, job, job->attempt, true);
+	_cleanup_json_ json_t *env = gpuvf_env(m, job);
+	struct runner_file *files = runner_files(m, job);
+	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0);
+	struct runner_options o = {
+		.event = m->event, .hypervisor = m->hypervisor, .vm_uuid = job->vm_uuid,
+		.guest_root = vm ? strempty(vm->facts->guest_root) : "",
+		.attempt_key = key, .job_key = job_key, .job_id = job->name, .attempt = job->attempt,
+		.run_as = rule ? rule->run_as : NULL, .command = d->command, .shell = d->shell,
+		.setup = d->setup, .env = d->env, .gpuvf_env = env, .workdir = d->workdir,
+		.files = files, .n_files = d->n_files, .outputs = d->outputs,
+		.ready = rule ? rule->ready : NULL, .vendor_id = 0x8086,
+		.devices = d->vfs ? vfs_in_vm(m, job->vm_uuid) : 0,
+		.time_limit_usec = d->time_limit_usec,
+		.elapsed_usec = began && now_realtime() > began ? now_realtime() - began : 0,
+		.checkpoint_signal = signal_number(d->checkpoint_signal),
+		.grace_usec = d->checkpoint_grace_usec,
+		.ready_timeout_usec = config_bytes(m, "deadlines", "guest_ready_usec"),
+		.silence_usec = config_bytes(m, "deadlines", "agent_silence_usec"),
+		.directory = dir, .output_max = config_bytes(m, "retention", "output_per_attempt"),
+		.was_started = was_started, .boot_id = json_get_string(job_attempt(job), "boot_id"),
+		.callbacks = { on_step, on_device, on_started, on_output, on_progress, on_unreachable,
+			       on_reachable, on_ended },
+		.userdata = job,
+	};
+	int r = dir < 0 ? dir : files ? runner_new(&o, &job->runner, ret_message) : -ENOMEM;
+
+	runner_files_free(files, d->n_files);
+	return r;
+}
+
+static void follow(struct manager *m, struct job *job, bool was_started)
+{
+	_cleanup_free_ char *message = NULL, *reason = NULL;
+	int r = runner_start(m, job, was_started, &message);
+
+	if (r == 0) {
+		if (job->cancel)
+			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
+		return;
+	}
+	reason = xasprintf("the attempt cannot be run: %s", message ? message : strerror(-r));
+	note_result(job, JOB_FAILED, reason, false);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	give_back(m, job);
+}
+
+static void attach_failed(struct manager *m, struct job *job, const struct rpc_error *error)
+{
+	log_job(job->name, LOG_WARNING, 0, "Job %s: %s", job->name, strempty(error->message));
+	count_failed_start(m, job, error->message);
+	note_result(job, JOB_FAILED, error->message, true);
+	attempt_over(m, job);
+}
+
+static void attached(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job || job->state != JOB_STARTING)
+		return;
+	if (error) {
+		attach_failed(m, job, error);
+		return;
+	}
+	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
+	if (!job->cancel) {
+		follow(m, job, false);
+		return;
+	}
+	note_result(job, JOB_CANCELLED, NULL, false);
+	job_set_state(m, job, JOB_STOPPING, NULL);
+	give_back(m, job);
+}
+
+void job_run(struct manager *m, struct job *job)
+{
+	struct vf *vf = vf_find(m, job->vf_name);
+
+	if (job->vf_name && !vf) {
+		struct rpc_error error = { 0 };
+
+		rpc_error_set(&error, RPC_NOT_FOUND, "%s is gone from the host", job->vf_name);
+		attach_failed(m, job, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	if (vf && !job->vf_assigned) {
+		handover_attach(m, vf, attached, strdup(job->name));
+		return;
+	}
+	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
+	follow(m, job, false);
+}
+
+/* ---- what comes from outside ---- */
+
+void job_stop(struct manager *m, struct job *job)
+{
+	switch (job->state) {
+	case JOB_HELD:
+	case JOB_QUEUED:
+		end_job(m, job, JOB_CANCELLED, NULL);
+		break;
+	case JOB_STARTING:
+		break; /* attached() looks at job->cancel */
+	case JOB_WAITING_GUEST:
+	case JOB_RUNNING:
+	case JOB_UNREACHABLE:
+	case JOB_STOPPING:
+		if (job->runner)
+			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
+		break;
+	case JOB_ENDED:
+	case JOB_STATE_MAX:
+		break;
+	}
+}
+
+void job_vm_off(struct manager *m, struct job *job)
+{
+	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL;
+
+	if (job->state < JOB_WAITING_GUEST || job->state > JOB_UNREACHABLE)
+		return;
+	job->runner = runner_free(job->runner);
+	/* A command that never began is simply tried again; one that ran is lost. */
+	note_result(job, JOB_LOST, "its VM went off", !ran);
+	job_set_state(m, job, JOB_STOPPING, "its VM went off");
+	attempt_over(m, job);
+}
+
+void job_resume(struct manager *m, struct job *job)
+{
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	struct vf *vf = vf_find(m, job->vf_name);
+	bool attached_now = vf && vf->state == VF_ATTACHED && vf->lease.job == job->id;
+	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL;
+
+	if (job->runner || job->state < JOB_STARTING || job->state == JOB_ENDED)
+		return;
+	if (job->state == JOB_STOPPING && json_get_string(job_attempt(job), "result")) {
+		give_back(m, job);
+		return;
+	}
+	if (!vm || vm->facts->state != VM_RUNNING) {
+		if (job->state == JOB_STARTING) {
+			struct rpc_error error = { 0 };
+
+			rpc_error_set(&error, RPC_CONFLICT, "its VM is off");
+			note_result(job, JOB_LOST, error.message, true);
+			rpc_error_done(&error);
+			give_back(m, job);
+			return;
+		}
+		if (job->state == JOB_STOPPING)
+			attempt_over(m, job);
+		else
+			job_vm_off(m, job);
+		return;
+	}
+	log_job(job->name, LOG_NOTICE, 0, "Job %s: found %s after a restart", job->name,
+		job_state_to_string(job->state));
+	if (job->state == JOB_STARTING && !job->vf_assigned && vf && !attached_now) {
+		if (vf->state == VF_LEASED && !vf->handover)
+			handover_attach(m, vf, attached, strdup(job->name));
+		else if (!vf->handover) {
+			note_result(job, JOB_LOST, "the daemon was restarted before its VF was attached", true);
+			attempt_over(m, job);
+		}
+		return;
+	}
+	if (job->state == JOB_STARTING)
+		job_set_state(m, job, JOB_WAITING_GUEST, NULL);
+	follow(m, job, ran);
+}

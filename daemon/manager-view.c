@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Objects as the API shows them (interface §3).  Unknown is null, never 0. */
+#include "manager-state.h"
+
+#define PAGE_DEFAULT 500
+#define PAGE_MAX 1000
+
+char *user_name(uid_t uid)
+{
+	return xasprintf("%u", (unsigned)uid);
+}
+
+json_t *page_view(json_t *items, const struct page_params *page)
+{
+	_cleanup_json_ json_t *all = items;
+	uint64_t limit = page->limit ? MIN_OF(page->limit, (uint64_t)PAGE_MAX) : PAGE_DEFAULT;
+	uint64_t after = page->after ? strtoull(page->after, NULL, 10) : 0;
+	json_t *slice = json_array(), *next = json_null();
+
+	for (uint64_t i = after; i < json_array_size(all) && i - after < limit; i++)
+		json_array_append(slice, json_array_get(all, i));
+	if (after + limit < json_array_size(all)) {
+		char cursor[24];
+
+		snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)(after + limit));
+		next = json_string(cursor);
+	}
+	return json_pack("{s:o,s:o}", "items", slice, "next", next);
+}
+
+static void put_known(json_t *json, const char *name, const struct known *value)
+{
+	json_put_uint_known(json, name, value->known, value->value);
+}
+
+json_t *vf_view(struct manager *m, const struct vf *vf)
+{
+	const struct vf_facts *facts = vf_facts_of(vf);
+	const struct known unknown = { 0 };
+	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
+				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
+				 (json_int_t)vf->index, "state", vf_state_to_string(vf->state), "profile",
+				 vf->profile, "reason", vf->reason);
+
+	put_known(json, "vram_bytes", facts ? &facts->vram_bytes : &unknown);
+	put_known(json, "exec_quantum_ms", facts ? &facts->exec_quantum_ms : &unknown);
+	put_known(json, "preempt_timeout_us", facts ? &facts->preempt_timeout_us : &unknown);
+	json_put_string(json, "priority", facts ? facts->priority : NULL);
+	json_put_uint_known(json, "iommu_group", facts && facts->iommu_group >= 0,
+			    facts ? (uint64_t)facts->iommu_group : 0);
+	json_put_string(json, "driver", facts ? facts->driver : NULL);
+	json_put_string(json, "vm", vf->lease.vm_name);
+	if (vf->lease.owner == LEASE_NONE) {
+		json_put(json, "lease", json_null());
+	} else {
+		json_t *lease = json_pack("{s:s,s:I,s:I,s:n}", "owner", lease_owner_to_string(vf->lease.owner),
+					  "epoch", (json_int_t)vf->lease.epoch, "uid",
+					  (json_int_t)vf->lease.uid, "expires");
+
+		json_put_time(lease, "since", vf->lease.since);
+		json_put(json, "lease", lease);
+	}
+	json_put_uint_known(json, "job", vf->lease.owner == LEASE_JOB, vf->lease.job);
+	if (vf->lease.owner == LEASE_JOB) {
+		char id[24];
+		struct job *job;
+
+		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
+		job = job_find(m, id);
+		json_put_string(json, "user", job ? job->user : NULL);
+	} else {
+		json_put_string(json, "user", NULL);
+	}
+	json_put(json, "busy_percent", json_null());
+	json_put_string(json, "busy_reason", "not measured by this version");
+	return json;
+}
+
+/* How many more VFs of each profile are free now, and how many there would be if the card were cut for it. */
+static json_t *fits_view(struct manager *m, const struct gpu *gpu)
+{
+	json_t *fits = json_object();
+
+	for (size_t i = 0; i < m->policy->n_profiles; i++) {
+		const struct policy_profile *profile = &m->policy->profiles[i];
+		struct layout_vf wanted = { .vram = profile->vram };
+		uint64_t free_now = 0, vram = partition_vram(gpu->facts, &wanted);
+		json_t *entry;
+
+		for (size_t j = 0; j < gpu->n_vfs; j++)
+			free_now += gpu->vfs[j]->state == VF_FREE && gpu->state == GPU_READY &&
+				    streq_ptr(gpu->vfs[j]->profile, profile->name);
+		entry = json_pack("{s:I}", "free_now", (json_int_t)free_now);
+		json_put_uint_known(entry, "after_recut",
+				    vram == 0 || gpu->facts->vram_free_bytes.known,
+				    vram == 0 ? gpu->facts->total_vfs
+					      : MIN_OF((uint64_t)gpu->facts->total_vfs,
+						       gpu->facts->vram_free_bytes.value / vram));
+		json_object_set_new(fits, profile->name, entry);
+	}
+	return fits;
+}
+
+static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
+{
+	const struct gpu_facts *f = gpu->facts;
+	char id[8];
+
+	snprintf(id, sizeof(id), "%04x", f->device_id);
+	json_put_string(json, "model", f->model);
+	json_put_string(json, "device_id", id);
+	json_put_string(json, "driver", f->driver);
+	json_put_string(json, "vf_control", vf_control_to_string(f->vf_control));
+	json_put_uint_known(json, "numa_node", f->numa_node >= 0, (uint64_t)f->numa_node);
+	json_put_bool(json, "display", f->display);
+	json_put_uint_known(json, "total_vfs", f->sriov_capable, f->total_vfs);
+	json_put_uint_known(json, "num_vfs", f->sriov_capable, f->num_vfs);
+	put_known(json, "vram_bytes", &f->vram_bytes);
+	put_known(json, "vram_free_bytes", &f->vram_free_bytes);
+	json_put(json, "can", json_pack("{s:b,s:b}", "vram", (int)f->can_vram, "schedule",
+					(int)f->can_schedule));
+	json_put_string(json, "cannot_be_cut", f->reason);
+	json_put(json, "fits", fits_view(m, gpu));
+}
+
+static void layout_view(struct manager *m, const struct gpu *gpu, json_t *json)
+{
+	_cleanup_(layout_freep) struct layout *wanted = gpu_wanted(m, gpu);
+	const struct policy_gpu_rule *rule = gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
+
+	json_put(json, "layout", wanted ? layout_to_json(wanted) : json_null());
+	json_put_string(json, "layout_source", gpu_layout_source(m, gpu));
+	json_put_bool(json, "pinned", gpu->manual && rule && rule->layout);
+	json_put_string(json, "rule", rule ? rule->label : NULL);
+	if (gpu->drift) {
+		json_t *drift = json_pack("{s:s}", "what", gpu->drift);
+
+		json_put_time(drift, "since", gpu->drift_since);
+		json_put(json, "drift", drift);
+	} else {
+		json_put(json, "drift", json_null());
+	}
+}
+
+json_t *gpu_view(struct manager *m, const struct gpu *gpu)
+{
+	json_t *json = json_pack("{s:s,s:s,s:s?,s:s,s:s?}", "name", gpu->name, "address",
+				 PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial, "state",
+				 gpu_state_to_string(gpu->state), "reason", gpu->reason);
+	json_t *vfs = json_array();
+	static const char *const unknown[] = { "model",	      "device_id", "driver",	"vf_control",
+					       "numa_node",   "display",   "total_vfs", "num_vfs",
+					       "vram_bytes", "vram_free_bytes", "fits" };
+
+	if (gpu->facts)
+		facts_view(m, gpu, json);
+	for (size_t i = 0; !gpu->facts && i < ARRAY_SIZE(unknown); i++)
+		json_put(json, unknown[i], json_null());
+	layout_view(m, gpu, json);
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		json_array_append_new(vfs, vf_view(m, gpu->vfs[i]));
+	json_put(json, "vfs", vfs);
+	return json;
+}
+
+json_t *vm_view(struct manager *m, const struct vm *vm)
+{
+	const struct domain_facts *f = vm->facts;
+	const struct policy_vm_rule *rule = policy_match_vm(m->policy, f->name);
+	json_t *vfs = json_array(), *json;
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE &&
+			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				json_array_append_new(vfs, json_string(gpu->vfs[i]->name));
+	json = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o,s:s?,s:s?}", "name", f->name, "uuid", vm->uuid, "state",
+			 vm_state_to_string(f->state), "agent", vm_agent_to_string(f->agent), "persistent",
+			 (int)f->persistent, "vfs", vfs, "rule", rule ? rule->label : NULL, "reason",
+			 vm->quarantine);
+	json_put_uint_known(json, "slots", rule != NULL, rule ? rule->slots : 0);
+	json_put_uint_known(json, "free_ports", f->free_ports >= 0, (uint64_t)f->free_ports);
+	return json;
+}

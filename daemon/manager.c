@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager: the only place that sees both the store and the actors.  Set-up, tear-down, the pump, and what is
+ * common to all answers. */
+#include "manager.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "manager-state.h"
+
+/* ---- answers ---- */
+
+void reply_result(struct reply *reply, json_t *result)
+{
+	struct rpc_error error = { 0 };
+
+	if (result) {
+		reply->done(reply, result, NULL);
+		return;
+	}
+	rpc_error_set(&error, RPC_INTERNAL_ERROR, "out of memory");
+	reply->done(reply, NULL, &error);
+	rpc_error_done(&error);
+}
+
+void reply_error(struct reply *reply, const struct rpc_error *error)
+{
+	struct rpc_error internal = { .code = RPC_INTERNAL_ERROR };
+
+	reply->done(reply, NULL, error->code ? error : &internal);
+}
+
+void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, ...)
+{
+	struct rpc_error error = { 0 };
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&text, format, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	rpc_error_set(&error, code, "%s", strempty(text));
+	reply->done(reply, NULL, &error);
+	rpc_error_done(&error);
+}
+
+/* ---- request ids ---- */
+
+#define REQUEST_KEPT_USEC (7 * 24 * 3600 * USEC_PER_SEC) /* interface §3 */
+
+static int request_row(void *userdata, const char *id, const json_t *doc)
+{
+	struct manager *m = userdata;
+
+	if (now_realtime() > json_get_uint(doc, "at", 0) + REQUEST_KEPT_USEC) {
+		outbox_delete(m, STORE_REQUEST, id);
+		return 0;
+	}
+	return json_object_set(m->requests, id, (json_t *)doc);
+}
+
+/* Method and parameters as one word: the same words mean the same request. */
+static char *request_body(const char *method, const json_t *params)
+{
+	_cleanup_free_ char *text = params ? json_dumps(params, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a: tells mistakes apart, not attackers */
+
+	for (const char *c = method; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+	for (const char *c = strempty(text); *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+	return xasprintf("%s:%016llx", method, (unsigned long long)hash);
+}
+
+static void replay(struct manager *m, const json_t *row, struct reply *reply)
+{
+	struct operation *op = operation_find(m, json_get_string(row, "operation"));
+	json_t *result = json_object_get(row, "result");
+
+	free(reply->request_key);
+	free(reply->request_body);
+	reply->request_key = reply->request_body = NULL;
+	if (result)
+		view_reply(m, reply, json_deep_copy(result));
+	else if (op)
+		operation_reply(m, op, op->state > OPERATION_RUNNING ? 0 : USEC_INFINITY, reply);
+	else
+		reply_refuse(reply, RPC_CONFLICT, "request_id: the same request is still being answered");
+}
+
+bool manager_request_seen(struct manager *m, const struct caller *caller, const char *request_id,
+			  const char *method, const json_t *params, struct reply *reply)
+{
+	const json_t *row;
+
+	reply->request_key = xasprintf("%u/%s", (unsigned)caller->uid, request_id);
+	reply->request_body = request_body(method, params);
+	if (!reply->request_key || !reply->request_body) {
+		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
+		return true;
+	}
+	row = json_object_get(m->requests, reply->request_key);
+	if (!row)
+		return false;
+	if (!streq_ptr(json_get_string(row, "body"), reply->request_body)) {
+		reply_refuse(reply, RPC_CONFLICT,
+			     "request_id: \"%s\" was used for another request; take a new one", request_id);
+		return true;
+	}
+	replay(m, row, reply);
+	return true;
+}
+
+void manager_remember_request(struct manager *m, const char *key, json_t *row)
+{
+	json_object_set(m->requests, key, row);
+	outbox_put(m, STORE_REQUEST, key, row);
+}
+
+/* ---- the pump ---- */
+
+static int on_pump(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+
+	/* What is queued → what can be placed → act; what that changes pumps again. */
+	(void)job_place(m);
+	return 0;
+}
+
+void manager_pump(struct manager *m)
+{
+	if (m->pump_source && m->ready)
+		(void)sd_event_source_set_enabled(m->pump_source, SD_EVENT_ONESHOT);
+}
+
+static int on_store(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct manager *m = userdata;
+
+	store_dispatch(m->store);
+	return 0;
+}
+
+/* ---- set-up ---- */
+
+static int open_jobs(struct manager *m)
+{
+	_cleanup_free_ char *path = xasprintf("%s/jobs", m->state_dir);
+
+	if (!path)
+		return -ENOMEM;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	m->jobs_fd = open(path, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_RDONLY);
+	return m->jobs_fd < 0 ? -errno : 0;
+}
+
+static int set_up_sources(struct manager *m)
+{
+	int r;
+
+	r = sd_event_add_io(m->event, &m->store_source, store_fd(m->store), EPOLLIN, on_store, m);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(m->event, &m->pump_source, on_pump, m);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(m->pump_source, SD_EVENT_OFF);
+}
+
+int manager_new(const struct manager_options *options, struct manager **ret)
+{
+	_cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->event = sd_event_ref(options->event);
+	m->host = options->host;
+	m->hypervisor = options->hypervisor;
+	m->store = options->store;
+	m->config = options->config;
+	m->simulated = options->simulated;
+	m->own_uid = options->own_uid;
+	m->socket_gid = options->socket_gid;
+	m->jobs_fd = -1;
+	m->started_at = now_realtime();
+	m->state_dir = strdup(options->state_dir);
+	m->policy_dir = strdup(options->policy_dir);
+	m->policy_fallback = strdup(options->policy_fallback);
+	m->requests = json_object();
+	if (!m->state_dir || !m->policy_dir || !m->policy_fallback || !m->requests)
+		return -ENOMEM;
+
+	r = open_jobs(m);
+	if (r == 0)
+		r = outbox_new(m);
+	if (r >= 0)
+		r = events_new(m);
+	if (r == 0)
+		r = set_up_sources(m);
+	if (r >= 0)
+		r = manager_load_policy(m);
+	if (r == 0)
+		r = manager_load(m);
+	if (r == 0)
+		r = store_load(m->store, STORE_REQUEST, request_row, m);
+	if (r < 0)
+		return r;
+
+	m->host->on_event = manager_on_host_event;
+	m->host->userdata = m;
+	m->hypervisor->on_event = manager_on_hv_event;
+	m->hypervisor->userdata = m;
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+int manager_start(struct manager *m, void (*on_ready)(void *userdata), void *userdata)
+{
+	int r;
+
+	m->on_ready = on_ready;
+	m->ready_userdata = userdata;
+	r = m->host->ops->start(m->host);
+	if (r < 0)
+		return r;
+	manager_scan(m);
+	return m->scan_pending ? 0 : -EIO;
+}
+
+struct manager *manager_free(struct manager *m)
+{
+	struct operation *op, *tmp_op;
+	struct job *job, *tmp_job;
+	struct gpu *gpu, *tmp_gpu;
+	struct vm *vm, *tmp_vm;
+
+	if (!m)
+		return NULL;
+	if (m->outbox)
+		outbox_flush(m);
+	HASH_ITER(hh, m->jobs, job, tmp_job)
+		job_free(m, job);
+	HASH_ITER(hh, m->operations, op, tmp_op)
+		operation_free(m, op);
+	outbox_free(m);
+	HASH_ITER(hh, m->vms, vm, tmp_vm)
+		vm_free(m, vm);
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
+		gpu_free(m, gpu);
+	events_free(m);
+	sd_event_source_unref(m->pump_source);
+	sd_event_source_unref(m->store_source);
+	policy_unref(m->policy);
+	json_decref(m->policy_errors);
+	json_decref(m->lease_rows);
+	json_decref(m->requests);
+	safe_close(m->jobs_fd);
+	free(m->state_dir);
+	free(m->policy_dir);
+	free(m->policy_fallback);
+	free(m->hypervisor_reason);
+	free(m->degraded);
+	free(m->instance);
+	free(m->stored_boot_id);
+	sd_event_unref(m->event);
+	free(m);
+	return NULL;
+}
+
+/* ---- daemon.status ---- */
+
+static json_t *troubles(struct manager *m)
+{
+	json_t *list = json_array();
+	struct gpu *gpu, *tmp;
+	struct vm *vm, *tmp_vm;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		if (gpu->state == GPU_WEDGED)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
+							      "wedged", "reason", gpu->reason));
+		if (gpu->drift)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
+							      "drift", "reason", gpu->drift));
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->state == VF_QUARANTINED)
+				json_array_append_new(list,
+						      json_pack("{s:s,s:s,s:s?}", "subject", gpu->vfs[i]->name,
+								"what", "quarantined", "reason",
+								gpu->vfs[i]->reason));
+	}
+	HASH_ITER(hh, m->vms, vm, tmp_vm)
+		if (vm->quarantine)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", vm->facts->name, "what",
+							      "quarantined", "reason", vm->quarantine));
+	return list;
+}
+
+void manager_daemon_status(struct manager *m, const struct caller *caller,
+			   const struct none_params *p, struct reply *reply)
+{
+	size_t vfs = 0, free_vfs = 0, queued = 0, running = 0;
+	struct gpu *gpu, *tmp;
+	struct job *job, *tmp_job;
+	json_t *json;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			vfs++;
+			free_vfs += gpu->vfs[i]->state == VF_FREE;
+		}
+	HASH_ITER(hh, m->jobs, job, tmp_job) {
+		queued += job->state == JOB_QUEUED || job->state == JOB_HELD;
+		running += job->state >= JOB_STARTING && job->state < JOB_ENDED;
+	}
+	json = json_pack("{s:s,s:s,s:I,s:b,s:s,s:s?,s:b,s:s?,s:o}", "version", PACKAGE_VERSION, "api_version",
+			 API_VERSION, "pid", (json_int_t)getpid(), "simulated", (int)m->simulated,
+			 "policy_revision", m->policy->revision, "degraded", m->degraded,
+			 "hypervisor_connected", (int)m->hypervisor_connected, "hypervisor_reason",
+			 m->hypervisor_reason, "troubles", troubles(m));
+	json_put_time(json, "started_at", m->started_at);
+	json_put_bool(json, "policy_refused", m->policy_errors != NULL);
+	json_put(json, "counts",
+		 json_pack("{s:I,s:I,s:I,s:I,s:I}", "gpus", (json_int_t)HASH_COUNT(m->gpus), "vfs",
+			   (json_int_t)vfs, "free_vfs", (json_int_t)free_vfs, "queued", (json_int_t)queued,
+			   "running", (json_int_t)running));
+	json_put_string(json, "role", role_to_string(caller->role));
+	view_reply(m, reply, json);
+}
