@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <fcntl.h>
+
+#include "lib/io.h"
+#include "lib/json-position.h"
+
+#define CONFIG_SIZE_MAX (1 * MIB)
+
+struct config {
+	json_t *deadlines, *limits, *retention;
+	char *libvirt_uri;
+	uint64_t guest_ready, agent_silence;
+	uint64_t output_per_attempt;
+	uint64_t connections, connections_per_uid;
+};
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct json_field top_fields[] = {
+	{ "$schema", JSON_FIELD_IGNORED },
+	{ "description", JSON_FIELD_IGNORED },
+	{ "deadlines", JSON_FIELD_OBJECT, AT(deadlines), .summary = "how long things may take" },
+	{ "limits", JSON_FIELD_OBJECT, AT(limits), .summary = "what callers may make the daemon hold" },
+	{ "retention", JSON_FIELD_OBJECT, AT(retention), .summary = "what is kept, and how much of it" },
+	{ "libvirt_uri", JSON_FIELD_STRING, AT(libvirt_uri), .nonempty = true,
+	  .summary = "the hypervisor; default qemu:///system" },
+	{ NULL },
+};
+
+static const struct json_field deadline_fields[] = {
+	{ "description", JSON_FIELD_IGNORED },
+	{ "guest_ready", JSON_FIELD_DURATION, AT(guest_ready), .min = 1000000,
+	  .summary = "until a guest shows its VF and is ready; default 5m" },
+	{ "agent_silence", JSON_FIELD_DURATION, AT(agent_silence), .min = 1000000,
+	  .summary = "until a job whose guest agent is silent is unreachable; default 60s" },
+	{ NULL },
+};
+
+static const struct json_field limit_fields[] = {
+	{ "description", JSON_FIELD_IGNORED },
+	{ "connections", JSON_FIELD_UINT, AT(connections), .min = 1, .max = 65536 },
+	{ "connections_per_uid", JSON_FIELD_UINT, AT(connections_per_uid), .min = 1, .max = 65536 },
+	{ NULL },
+};
+
+static const struct json_field retention_fields[] = {
+	{ "description", JSON_FIELD_IGNORED },
+	{ "output_per_attempt", JSON_FIELD_SIZE, AT(output_per_attempt), .min = 4096,
+	  .summary = "kept of stdout and of stderr; default 64MiB" },
+	{ NULL },
+};
+
+static char *complaint(const char *path, const char *text, size_t size, const struct json_fault *fault)
+{
+	unsigned line = 1, column = 1;
+
+	(void)json_position_find(text, size, strempty(fault->pointer), &line, &column);
+	return xasprintf("%s:%u:%u: %s: %s%s%s%s", path, line, column,
+			 fault->pointer && *fault->pointer ? fault->pointer : "/", strempty(fault->what),
+			 fault->hint ? " (" : "", strempty(fault->hint), fault->hint ? ")" : "");
+}
+
+static int decode(const json_t *document, struct config *c, struct json_fault *fault)
+{
+	const struct {
+		const char *base;
+		json_t **section;
+		const struct json_field *fields;
+	} sections[] = {
+		{ "/deadlines", &c->deadlines, deadline_fields },
+		{ "/limits", &c->limits, limit_fields },
+		{ "/retention", &c->retention, retention_fields },
+	};
+	int r = json_fields_decode(document, "", top_fields, c, fault);
+
+	for (size_t i = 0; i < ARRAY_SIZE(sections) && r == 0; i++)
+		if (*sections[i].section)
+			r = json_fields_decode(*sections[i].section, sections[i].base, sections[i].fields, c,
+					       fault);
+	return r;
+}
+
+static json_t *normalised(const struct config *c)
+{
+	return json_pack("{s:{s:I,s:I},s:{s:I},s:{s:I,s:I},s:s?}", "deadlines", "guest_ready_usec",
+			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
+			 "retention", "output_per_attempt", (json_int_t)c->output_per_attempt, "limits",
+			 "connections", (json_int_t)c->connections, "connections_per_uid",
+			 (json_int_t)c->connections_per_uid, "libvirt_uri", c->libvirt_uri);
+}
+
+int config_load(const char *path, json_t **ret, char **ret_message)
+{
+	struct config c = { .guest_ready = 300 * USEC_PER_SEC, .agent_silence = 60 * USEC_PER_SEC,
+			    .output_per_attempt = 64 * MIB, .connections = 1024,
+			    .connections_per_uid = 256 };
+	_cleanup_json_ json_t *document = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct json_fault fault = { 0 };
+	json_error_t error;
+	size_t size = 0;
+	int r;
+
+	r = read_file_at(AT_FDCWD, path, CONFIG_SIZE_MAX, &text, &size);
+	if (r < 0 && r != -ENOENT) {
+		*ret_message = xasprintf("%s: %s", path, strerror(-r));
+		return r;
+	}
+	if (r == 0 && json_parse(text, size, &document, &error) < 0) {
+		*ret_message = xasprintf("%s:%d:%d: %s", path, error.line, error.column, error.text);
+		return -EINVAL;
+	}
+	if (document && !json_is_object(document))
+		r = json_fault_set(&fault, "", NULL, NULL, "must be an object");
+	else if (document)
+		r = decode(document, &c, &fault);
+	else
+		r = 0;
+	if (r < 0)
+		*ret_message = complaint(path, text, size, &fault);
+	else
+		*ret = normalised(&c);
+	json_fault_done(&fault);
+	json_fields_done(top_fields, &c);
+	return r < 0 ? r : *ret ? 0 : -ENOMEM;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* /etc/gpuvf/gpuvfd.json: every key optional.  main.c reads it once; the rest of the daemon sees the
+ * normalised form. */
+#pragma once
+
+#include "lib/json-field.h"
+
+/* Reads the file (missing = defaults).  *ret is new and has every key:
+ * {"deadlines": {"guest_ready_usec", "agent_silence_usec"}, "retention": {"output_per_attempt"},
+ *  "limits": {"connections", "connections_per_uid"}, "libvirt_uri"}.
+ * On refusal -EINVAL and *ret_message (new) "FILE:LINE:COL: /pointer: what (what would be right)". */
+int config_load(const char *path, json_t **ret, char **ret_message);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon's command line. */
+#pragma once
+
+#include "lib/macros.h"
+
+enum daemon_action {
+	ACTION_RUN,
+	ACTION_HELPER,	     /* --helper: the child that touches sysfs */
+	ACTION_CHECK_CONFIG,
+	ACTION_CHECK_POLICY, /* files are the rest of the arguments */
+	ACTION_EXIT,	     /* --help, --version: printed already */
+};
+
+struct daemon_options {
+	enum daemon_action action;
+	const char *config;
+	const char *socket; /* NULL: the default path */
+	const char *state_dir;
+	const char *policy_dir;
+	const char *sysfs_root; /* NULL: /sys */
+	const char *libvirt_uri;
+	const char *simulate; /* the simulation document */
+	const char *machine;  /* the socket of a made-up machine that runs already */
+	bool foreground;
+	int log_level;
+	char **files;
+	int n_files;
+};
+
+/* Returns 0, or -EINVAL after saying on stderr what is wrong. */
+int daemon_options_parse(int argc, char **argv, struct daemon_options *ret);
