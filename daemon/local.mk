@@ -12,3 +12,19 @@ include daemon/inventory/local.mk
 include daemon/store/local.mk
 include daemon/runner/local.mk
 include daemon/rpc/local.mk
+
+noinst_LIBRARIES += libmanager.a
+libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+libmanager_a_SOURCES = \
+	daemon/manager.c daemon/manager.h daemon/manager-state.h \
+	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-event.c \
+	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
+	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
+	daemon/manager-place.c daemon/manager-policy.c daemon/manager-recover.c \
+	daemon/manager-run.c daemon/manager-vf.c daemon/manager-view.c daemon/manager-vm.c
+
+sbin_PROGRAMS += gpuvfd
+gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
+	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
+gpuvfd_LDADD = librpc.a $(DAEMON_LIBS) $(DAEMON_LIBADD)
