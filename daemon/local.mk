@@ -27,4 +27,4 @@ sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
-gpuvfd_LDADD = librpc.a $(DAEMON_LIBS) $(DAEMON_LIBADD)
+gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_LIBADD)
