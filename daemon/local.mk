@@ -23,8 +23,8 @@ libmanager_a_SOURCES = \
 	daemon/manager-place.c daemon/manager-policy.c daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-vf.c daemon/manager-view.c daemon/manager-vm.c
 
-sbin_PROGRAMS += gpuvfd
+EXTRA_PROGRAMS = gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
-gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_LIBADD)
+gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)

@@ -26,7 +26,7 @@ TESTBED_FILES = \
 	tests/testbed/outside/kernel.py \
 	tests/testbed/outside/machine.py
 
-TESTBED_SCRIPTS = \
+testbed_files = \
 	tests/testbed/inside/init \
 	tests/testbed/inside/start \
 	tests/testbed/nested/domain \
@@ -37,4 +37,4 @@ TESTBED_SCRIPTS = \
 	tests/testbed/scenarios/smoke.sh
 
 EXTRA_DIST += $(TESTBED_FILES)
-dist_noinst_SCRIPTS += $(TESTBED_SCRIPTS)
+dist_noinst_SCRIPTS += $(testbed_files)
