@@ -16,6 +16,9 @@
 #define RUNS_DEFAULT 100000 /* well under a second per target */
 #define SECONDS_MAX 120    /* a target that hangs is killed */
 
+/* What a target without its own costs. */
+unsigned fuzz_cost __attribute__((weak)) = 1;
+
 struct input {
 	uint8_t *data;
 	size_t size;
@@ -233,7 +236,7 @@ int main(int argc, char **argv)
 {
 	const char *seed = getenv("GPUVF_FUZZ_SEED"), *runs = getenv("GPUVF_FUZZ_RUNS");
 	const char *slash = strrchr(argv[0], '/');
-	unsigned long count = runs ? strtoul(runs, NULL, 10) : RUNS_DEFAULT;
+	unsigned long count = runs ? strtoul(runs, NULL, 10) : RUNS_DEFAULT / fuzz_cost;
 	size_t i;
 
 	fuzz.target = slash ? slash + 1 : argv[0];

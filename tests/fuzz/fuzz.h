@@ -9,6 +9,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A slow target defines how many times slower than a parser it is: it gets so many runs less. */
+extern unsigned fuzz_cost;
+
 /* Like assert(), but never compiled out. */
 #define FUZZ_CHECK(condition)                                                                      \
 	do {                                                                                       \

@@ -37,6 +37,12 @@ FUZZ_TARGETS += tests/fuzz/fuzz-pci-address
 tests_fuzz_fuzz_pci_address_SOURCES = tests/fuzz/fuzz-pci-address.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_pci_address_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-rpc-connection
+tests_fuzz_fuzz_rpc_connection_SOURCES = tests/fuzz/fuzz-rpc-connection.c $(FUZZ_MAIN) \
+	tests/support/fake-manager.c tests/support/fake-manager.h
+tests_fuzz_fuzz_rpc_connection_LDADD = librpc.a libpolicy.a libcore.a liblog.a $(FUZZ_LIBS) \
+	$(SYSTEMD_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz-units
 tests_fuzz_fuzz_units_SOURCES = tests/fuzz/fuzz-units.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_units_LDADD = $(FUZZ_LIBS)

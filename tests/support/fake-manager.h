@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A manager for tests of rpc/: answers every method with its name, gives out roles, keeps events. */
+/* A manager for tests of rpc/: answers each method with its name, gives out roles, keeps events. */
 #pragma once
 
 #include "manager.h"

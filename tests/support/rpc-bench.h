@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A server with a few made-up methods, and clients over socket pairs.  Everything runs on one thread:
- * waiting for a line runs the server's loop until the line is there or the deadline passed.
+/* A server with a few made-up methods, and clients over socket pairs.  Everything runs on one
+ * thread: waiting for a line runs the server's loop until it is there or the deadline passed.
  *
  *	test.echo {text}   viewer    answers {"text": text}
  *	test.later {}      viewer    is answered by bench_answer_later()
