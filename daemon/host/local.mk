@@ -20,11 +20,23 @@ if HAVE_CMOCKA
 HOST_TEST_LIBS = libhost.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS)
 FAKE_GPU = tests/support/fake-gpu.c tests/support/fake-gpu.h
-HOST_TESTS = tests/unit/test-host-message tests/unit/test-helper
+HOST_TESTS = tests/unit/test-gpu-read tests/unit/test-helper tests/unit/test-holders \
+	tests/unit/test-host-message tests/unit/test-sysfs tests/unit/test-vf-control \
+	tests/unit/test-vfio
 check_PROGRAMS += $(HOST_TESTS)
 TESTS += $(HOST_TESTS)
-tests_unit_test_host_message_SOURCES = tests/unit/test-host-message.c
-tests_unit_test_host_message_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_gpu_read_SOURCES = tests/unit/test-gpu-read.c $(FAKE_GPU)
+tests_unit_test_gpu_read_LDADD = $(HOST_TEST_LIBS)
 tests_unit_test_helper_SOURCES = tests/unit/test-helper.c $(FAKE_GPU)
 tests_unit_test_helper_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_holders_SOURCES = tests/unit/test-holders.c $(FAKE_GPU)
+tests_unit_test_holders_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_host_message_SOURCES = tests/unit/test-host-message.c $(FAKE_GPU)
+tests_unit_test_host_message_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_sysfs_SOURCES = tests/unit/test-sysfs.c $(FAKE_GPU)
+tests_unit_test_sysfs_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_vf_control_SOURCES = tests/unit/test-vf-control.c $(FAKE_GPU)
+tests_unit_test_vf_control_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_vfio_SOURCES = tests/unit/test-vfio.c $(FAKE_GPU)
+tests_unit_test_vfio_LDADD = $(HOST_TEST_LIBS)
 endif

@@ -86,18 +86,20 @@ static int check_numvfs(struct sysfs *s, const struct host_request *request, uin
 		return -EBUSY;
 	}
 	if (request->value > 0) {
+		bool driver = sysfs_exists(s, SYSFS_PCI "/driver", gpu);
+
 		r = sysfs_read_uint(s, &total, SYSFS_PCI "/sriov_totalvfs", gpu);
 		if (r < 0)
 			return r;
 		sysfs_announce(s, "sriov_numvfs");
+		if (!driver) {
+			reply->message = strdup("no driver is bound to the card");
+			return -ENOENT;
+		}
 		if (request->value > total) {
 			reply->message = xasprintf("the driver allows at most %llu VFs",
 						   (unsigned long long)total);
 			return -ERANGE;
-		}
-		if (!sysfs_exists(s, SYSFS_PCI "/driver", gpu)) {
-			reply->message = strdup("no driver is bound to the card");
-			return -ENOENT;
 		}
 	}
 	return 0;

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Facts from sysfs: which functions are GPUs, what they can do, and why not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/model-table.h"
+#include "host/gpu-read.h"
+#include "host/pci-scan.h"
+#include "lib/units.h"
+#include "tests/support/fake-gpu.h"
+
+#define PF "0000:03:00.0"
+#define OTHER "0000:04:00.0"
+
+struct stage {
+	struct fake_gpu fake;
+	struct sysfs s;
+	struct pci_address pf;
+};
+
+static int setup(void **state)
+{
+	static struct stage stage;
+
+	fake_gpu_init(&stage.fake);
+	fake_gpu_add_pf(&stage.fake, PF, 7);
+	fake_gpu_add_sriov_admin(&stage.fake, PF, 7);
+	assert_int_equal(sysfs_open(stage.fake.root, &stage.s), 0);
+	assert_int_equal(pci_address_parse(PF, &stage.pf), 0);
+	*state = &stage;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct stage *stage = *state;
+
+	sysfs_done(&stage->s);
+	fake_gpu_done(&stage->fake);
+	return 0;
+}
+
+static struct gpu_facts *read_pf(struct stage *stage)
+{
+	struct gpu_facts *f = NULL;
+
+	assert_int_equal(gpu_read(&stage->s, &stage->pf, &f), 0);
+	return f;
+}
+
+static void test_card(void **state)
+{
+	struct stage *stage = *state;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = read_pf(stage);
+
+	assert_string_equal(f->model, "Flex 170");
+	assert_int_equal(f->device_id, 0x56c0);
+	assert_int_equal(f->class_code, 0x038000);
+	assert_string_equal(f->driver, "xe");
+	assert_int_equal(f->vf_control, VF_CONTROL_XE);
+	assert_true(f->sriov_capable && f->autoprobe && f->can_vram && f->can_schedule && f->iommu);
+	assert_false(f->display);
+	assert_int_equal(f->total_vfs, 7);
+	assert_int_equal(f->num_vfs, 0);
+	assert_int_equal(f->numa_node, -1);
+	assert_true(f->vram_bytes.known);
+	assert_int_equal(f->vram_bytes.value, 16 * GIB);
+	assert_true(f->vram_free_bytes.known);
+	assert_true(f->vram_free_bytes.value <= 16 * GIB - 128 * MIB);
+	assert_null(f->reason);
+	assert_null(f->serial); /* 64 bytes of configuration space show none */
+}
+
+static void test_vfs(void **state)
+{
+	struct stage *stage = *state;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
+
+	fake_gpu_enable_vfs(&stage->fake, PF, 3, 10);
+	fake_gpu_set_driver(&stage->fake, "0000:03:00.2", "vfio-pci");
+	fake_gpu_write(&stage->fake, "4294967296\n",
+		       SYSFS_PCI "/sriov_admin/vf2/profile/vram_quota", PF);
+	fake_gpu_write(&stage->fake, "20\n", SYSFS_PCI "/sriov_admin/vf2/profile/exec_quantum_ms",
+		       PF);
+	fake_gpu_write(&stage->fake, "low [normal] high\n",
+		       SYSFS_PCI "/sriov_admin/vf2/profile/sched_priority", PF);
+	f = read_pf(stage);
+	assert_int_equal(f->num_vfs, 3);
+	assert_int_equal(f->n_vfs, 3);
+	assert_int_equal(f->vfs[1].index, 2);
+	assert_string_equal(PCI_ADDRESS_STR(&f->vfs[1].address), "0000:03:00.2");
+	assert_int_equal(f->vfs[1].iommu_group, 11);
+	assert_string_equal(f->vfs[1].driver, "vfio-pci");
+	assert_null(f->vfs[0].driver);
+	assert_true(f->vfs[1].vram_bytes.known);
+	assert_int_equal(f->vfs[1].vram_bytes.value, 4 * GIB);
+	assert_int_equal(f->vfs[1].exec_quantum_ms.value, 20);
+	assert_string_equal(f->vfs[1].priority, "normal");
+	assert_string_equal(f->vfs[0].priority, "low");
+}
+
+/* VFs have vendor, class and id of their card, and are none; other functions are none either. */
+static void test_scan(void **state)
+{
+	struct stage *stage = *state;
+	struct gpu_facts **facts = NULL;
+	size_t n = 0, i;
+
+	fake_gpu_enable_vfs(&stage->fake, PF, 3, 10);
+	fake_gpu_add_pf(&stage->fake, OTHER, 7);
+	fake_gpu_write(&stage->fake, "0x10de\n", SYSFS_PCI "/vendor", OTHER);
+	fake_gpu_add_pf(&stage->fake, "0000:05:00.0", 7);
+	fake_gpu_write(&stage->fake, "0x020000\n", SYSFS_PCI "/class", "0000:05:00.0");
+	fake_gpu_add_pf(&stage->fake, "10000:01:00.0", 7);
+	fake_gpu_hang(&stage->fake, SYSFS_PCI "/sriov_numvfs", PF); /* a scan must not ask it */
+
+	assert_int_equal(gpu_scan(&stage->s, &facts, &n), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(PCI_ADDRESS_STR(&facts[0]->address), PF);
+	assert_int_equal(facts[0]->num_vfs, 3);
+	assert_string_equal(PCI_ADDRESS_STR(&facts[1]->address), "10000:01:00.0");
+	for (i = 0; i < n; i++)
+		gpu_facts_free(facts[i]);
+	free(facts);
+}
+
+static void assert_reason(struct stage *stage, const char *part)
+{
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = read_pf(stage);
+
+	assert_non_null(f->reason);
+	assert_non_null(strstr(f->reason, part));
+}
+
+static void test_reasons(void **state)
+{
+	struct stage *stage = *state;
+
+	fake_gpu_write(&stage->fake, "0\n", SYSFS_PCI "/sriov_totalvfs", PF);
+	assert_reason(stage, "sriov_totalvfs is 0");
+	fake_gpu_set_driver(&stage->fake, PF, "vfio-pci");
+	assert_reason(stage, "vfio-pci");
+	fake_gpu_set_driver(&stage->fake, PF, NULL);
+	assert_reason(stage, "no driver is bound");
+	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_totalvfs", PF);
+	assert_reason(stage, "no SR-IOV capability");
+}
+
+static void test_surfaces(void **state)
+{
+	struct stage *stage = *state;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *no_quota = NULL, *generic = NULL, *none = NULL;
+
+	/* without LMTT the driver shows the quota read-only */
+	fake_gpu_chmod(&stage->fake, 0444, SYSFS_PCI "/sriov_admin/vf1/profile/vram_quota", PF);
+	no_quota = read_pf(stage);
+	assert_false(no_quota->can_vram);
+	assert_true(no_quota->can_schedule);
+
+	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_admin", PF);
+	generic = read_pf(stage);
+	assert_int_equal(generic->vf_control, VF_CONTROL_GENERIC);
+	assert_false(generic->can_vram || generic->can_schedule);
+
+	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_totalvfs", PF);
+	none = read_pf(stage);
+	assert_int_equal(none->vf_control, VF_CONTROL_NONE);
+	assert_false(none->sriov_capable);
+}
+
+static void test_display(void **state)
+{
+	struct stage *stage = *state;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *dark = NULL, *screen = NULL, *console = NULL;
+
+	fake_gpu_write(&stage->fake, "disconnected\n", SYSFS_PCI "/drm/card0/card0-DP-1/status", PF);
+	fake_gpu_write(&stage->fake, "0\n", SYSFS_PCI "/boot_vga", PF);
+	dark = read_pf(stage);
+	assert_false(dark->display);
+	fake_gpu_write(&stage->fake, "connected\n", SYSFS_PCI "/drm/card0/card0-DP-2/status", PF);
+	screen = read_pf(stage);
+	assert_true(screen->display);
+	fake_gpu_remove(&stage->fake, SYSFS_PCI "/drm", PF);
+	fake_gpu_write(&stage->fake, "1\n", SYSFS_PCI "/boot_vga", PF);
+	console = read_pf(stage);
+	assert_true(console->display);
+}
+
+static void test_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct gpu_facts *f = NULL;
+	struct pci_address vf;
+
+	fake_gpu_enable_vfs(&stage->fake, PF, 1, 10);
+	assert_int_equal(pci_address_parse("0000:03:00.1", &vf), 0);
+	assert_int_equal(gpu_read(&stage->s, &vf, &f), -ENODEV); /* a VF is no GPU */
+	assert_int_equal(gpu_vf_address(&stage->s, &stage->pf, 1, &vf), 0);
+	assert_int_equal(gpu_vf_address(&stage->s, &stage->pf, 2, &vf), -ENOENT);
+	assert_int_equal(gpu_vf_address(&stage->s, &stage->pf, 0, &vf), -EINVAL);
+	fake_gpu_remove_pf(&stage->fake, PF);
+	assert_int_equal(gpu_read(&stage->s, &stage->pf, &f), -ENODEV);
+	assert_null(f);
+}
+
+static void test_answers(void **state)
+{
+	struct stage *stage = *state;
+
+	assert_int_equal(pci_check_answers(&stage->s, &stage->pf), 0);
+	fake_gpu_write(&stage->fake, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		       SYSFS_PCI "/config", PF);
+	assert_int_equal(pci_check_answers(&stage->s, &stage->pf), -EIO);
+	fake_gpu_write(&stage->fake, "short", SYSFS_PCI "/config", PF);
+	assert_int_equal(pci_check_answers(&stage->s, &stage->pf), -EIO);
+}
+
+static void test_models(void **state)
+{
+	const struct gpu_model *m, *n;
+
+	for (m = gpu_models; m->name; m++) {
+		assert_true(m->first_id <= m->last_id);
+		assert_true(m->vf_vram_bytes <= m->vram_bytes + m->vram_bytes / 20);
+		for (n = gpu_models; n < m; n++) /* no id twice */
+			assert_true(m->last_id < n->first_id || m->first_id > n->last_id);
+	}
+	assert_string_equal(gpu_model_find(0x0bd6)->name, "Max 1550");
+	assert_null(gpu_model_find(0xffff));
+	assert_int_equal(gpu_model_find_name("arc pro b60")->first_id, 0xe211);
+	assert_null(gpu_model_find_name("Voodoo"));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_card, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_vfs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_surfaces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_display, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test(test_models),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
