@@ -3,6 +3,10 @@
 noinst_LIBRARIES += libmachine.a libsim.a
 libmachine_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmachine_a_SOURCES = \
+	daemon/machine/machine-client-host.c \
+	daemon/machine/machine-client-hypervisor.c \
+	daemon/machine/machine-client-spawn.c \
+	daemon/machine/machine-client.c daemon/machine/machine-client.h \
 	daemon/machine/machine-message.c daemon/machine/machine-message.h \
 	daemon/machine/machine-ops.h \
 	daemon/machine/sim-wire.c daemon/machine/sim-wire.h
@@ -33,3 +37,23 @@ bin_PROGRAMS += gpuvf-machine
 gpuvf_machine_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvf_machine_SOURCES = daemon/machine/sim-main.c
 gpuvf_machine_LDADD = $(SIM_LIBS) $(SIM_LIBADD)
+
+EXTRA_DIST += tests/data/simulations examples/simulation.json
+
+if HAVE_CMOCKA
+MACHINE_TESTS = \
+	tests/unit/test-sim-document \
+	tests/unit/test-sim-kernel
+check_PROGRAMS += $(MACHINE_TESTS)
+TESTS += $(MACHINE_TESTS)
+endif
+MACHINE_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(CMOCKA_CFLAGS)
+MACHINE_TEST_LDADD = $(SIM_LIBS) $(SIM_LIBADD) $(TEST_LIBS)
+
+tests_unit_test_sim_document_SOURCES = tests/unit/test-sim-document.c
+tests_unit_test_sim_document_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_document_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_sim_kernel_SOURCES = tests/unit/test-sim-kernel.c
+tests_unit_test_sim_kernel_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_kernel_LDADD = $(MACHINE_TEST_LDADD)

@@ -8,6 +8,24 @@ static const char *const host_event_names[HOST_EVENT_MAX] = {
 	[HOST_EVENT_UNSTUCK] = "unstuck",
 };
 
+const char *machine_host_attribute(const struct host_request *request)
+{
+	static const char *const names[HOST_OP_MAX] = {
+		[HOST_SCAN] = "devices",
+		[HOST_READ] = "sriov_numvfs",
+		[HOST_HOLDERS] = "vfio",
+		[HOST_SET_AUTOPROBE] = "sriov_drivers_autoprobe",
+		[HOST_SET_NUMVFS] = "sriov_numvfs",
+		[HOST_BIND_VFIO] = "driver_override",
+		[HOST_UNBIND] = "unbind",
+		[HOST_WAIT_CLOSED] = "vfio",
+		[HOST_RESET_VF] = "reset",
+		[HOST_PROBE_VF] = "config",
+	};
+
+	return request->attribute ? request->attribute : names[request->op];
+}
+
 json_t *machine_host_event_to_json(const struct host_event *event)
 {
 	_cleanup_json_ json_t *json = json_object();

@@ -5,6 +5,9 @@
 #include "host/host-ops.h"
 #include "hypervisor/hypervisor-ops.h"
 
+/* The file that a request is about, as the helper names it: for messages and stuck GPUs.  Constant text. */
+const char *machine_host_attribute(const struct host_request *request);
+
 /* {"event":"host","type":"changed","gpu":"0000:03:00.0","attribute":null}.  Returns new. */
 json_t *machine_host_event_to_json(const struct host_event *event);
 /* Borrows the attribute from json.  -EINVAL when it is no such event. */

@@ -8,6 +8,7 @@
 #include "lib/escape.h"
 #include "lib/io.h"
 #include "lib/json-position.h"
+#include "core/model-table.h"
 
 #define DOCUMENT_MAX ((size_t)1 << 20)
 #define GPUS_MAX 64  /* more than any board has slots for; the load tests use 32 */
@@ -26,31 +27,6 @@ const char *const sim_agent_kind_names[SIM_AGENT_KIND_MAX] = {
 	[SIM_AGENT_NONE] = "none",
 };
 DEFINE_ENUM_TABLE(sim_agent_kind, enum sim_agent_kind, SIM_AGENT_KIND_MAX);
-
-/* What a document may leave out when it names one of these (reference, "Which GPUs"). */
-struct sim_model {
-	const char *name;
-	unsigned device_id;
-	unsigned class_code;
-	unsigned total_vfs;
-	uint64_t vram_bytes;
-};
-
-static const struct sim_model models[] = {
-	{"Flex 170", 0x56c0, 0x038000, 31, 16 * GIB},
-	{"Flex 140", 0x56c1, 0x038000, 31, 6 * GIB},
-	{"Flex 170V", 0x56c2, 0x038000, 31, 16 * GIB},
-	{"Max 1550", 0x0bd5, 0x038000, 62, 128 * GIB},
-	{"Max 1100", 0x0bda, 0x038000, 63, 48 * GIB},
-	{"Arc Pro B50", 0xe212, 0x030000, 24, 16 * GIB},
-	{"Arc Pro B60", 0xe211, 0x030000, 24, 24 * GIB},
-	{"Arc Pro B65", 0xe222, 0x030000, 24, 32 * GIB},
-	{"Arc Pro B70", 0xe223, 0x030000, 12, 32 * GIB},
-	{"Arc B580", 0xe20b, 0x030000, 0, 12 * GIB},
-	{"Tiger Lake", 0x9a49, 0x030000, 7, 0},
-	{"Alder Lake-N", 0x46d1, 0x030000, 7, 0},
-	{"Panther Lake", 0xb080, 0x030000, 7, 0},
-};
 
 struct document_json {
 	json_t *gpus, *vms, *faults, *latency;
@@ -156,21 +132,12 @@ static int parse_device_id(const char *text, unsigned *ret)
 	return 0;
 }
 
-static const struct sim_model *find_model(const char *name)
+/* Class of the function: VGA compatible, or another display controller where the card has no outputs. */
+static unsigned class_of(const struct gpu_model *known)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(models); i++)
-		if (streq(models[i].name, name))
-			return &models[i];
-	return NULL;
-}
+	bool outputs = known && (known->integrated || strncmp(known->name, "Arc", 3) == 0);
 
-static const char *refuse_unknown_model(void)
-{
-	return "one of: Flex 170, Flex 140, Flex 170V, Max 1550, Max 1100, Arc Pro B50, Arc Pro "
-	       "B60, "
-	       "Arc Pro B65, Arc Pro B70, Arc B580, Tiger Lake, Alder Lake-N, Panther Lake; or "
-	       "give "
-	       "\"device_id\"";
+	return outputs ? 0x030000 : 0x038000;
 }
 
 /* What the model knows, before the document is read over it. */
@@ -179,18 +146,18 @@ static int gpu_defaults(const json_t *json, const char *base, struct gpu_json *g
 {
 	const char *model = json_get_string(json, "model"),
 		   *driver = json_get_string(json, "driver");
-	const struct sim_model *known = model ? find_model(model) : NULL;
+	const struct gpu_model *known = model ? gpu_model_find_name(model) : NULL;
 	bool has_driver = !json_is_null(json_object_get(json, "driver"));
 
 	if (model && !known && !json_object_get(json, "device_id"))
-		return json_fault_set(fault, base, "model", refuse_unknown_model(),
+		return json_fault_set(fault, base, "model", "such as \"Flex 170\" or \"Arc Pro B60\"; or give \"device_id\"",
 				      "\"%.64s\" is no model that is known here", model);
 	g->count = 1;
 	g->numa_node = -1;
 	g->iommu = true;
-	g->total_vfs = known ? known->total_vfs : 0;
+	g->total_vfs = known ? known->max_vfs : 0;
 	g->vram = known ? known->vram_bytes : 0;
-	g->sriov = !known || known->total_vfs > 0;
+	g->sriov = !known || known->max_vfs > 0;
 	g->sriov_admin = has_driver && (!driver || streq(driver, "xe"));
 	g->vram_quota = true;
 	return 0;
@@ -222,7 +189,7 @@ static int check_gpu(const struct gpu_json *g, const char *base, struct gpu_fact
 static int push_gpu(struct sim_document *d, const struct gpu_json *g,
 		    const struct gpu_facts *parsed)
 {
-	const struct sim_model *known = find_model(g->model);
+	const struct gpu_model *known = gpu_model_find_name(g->model);
 	struct sim_gpu_spec *specs, *s;
 
 	specs = realloc(d->gpus, (d->n_gpus + 1) * sizeof(*specs));
@@ -232,8 +199,8 @@ static int push_gpu(struct sim_document *d, const struct gpu_json *g,
 	s = &specs[d->n_gpus];
 	*s = (struct sim_gpu_spec){
 		.address = parsed->address,
-		.device_id = g->device_id ? parsed->device_id : known->device_id,
-		.class_code = known ? known->class_code : 0x038000,
+		.device_id = g->device_id ? parsed->device_id : known->first_id,
+		.class_code = class_of(known),
 		.total_vfs = g->sriov ? (unsigned)g->total_vfs : 0,
 		.vram_bytes = g->vram,
 		.numa_node = (int)g->numa_node,

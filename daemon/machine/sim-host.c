@@ -3,6 +3,7 @@
 #include "machine/sim-machine-internal.h"
 
 #include "lib/units.h"
+#include "machine/machine-message.h"
 
 static const enum sim_point points[HOST_OP_MAX] = {
 	[HOST_SCAN] = SIM_SCAN,
@@ -19,25 +20,6 @@ static const enum sim_point points[HOST_OP_MAX] = {
 	[HOST_PROBE_VF] = SIM_PROBE,
 };
 
-/* The file that answers, as the helper names it. */
-static const char *attribute_of(const struct host_request *request)
-{
-	static const char *const names[HOST_OP_MAX] = {
-		[HOST_SCAN] = "devices",
-		[HOST_READ] = "sriov_numvfs",
-		[HOST_HOLDERS] = "vfio",
-		[HOST_SET_AUTOPROBE] = "sriov_drivers_autoprobe",
-		[HOST_SET_NUMVFS] = "sriov_numvfs",
-		[HOST_BIND_VFIO] = "driver_override",
-		[HOST_UNBIND] = "unbind",
-		[HOST_WAIT_CLOSED] = "vfio",
-		[HOST_RESET_VF] = "reset",
-		[HOST_PROBE_VF] = "config",
-	};
-
-	return request->attribute ? request->attribute : names[request->op];
-}
-
 static enum sim_point point_of(const struct host_request *request)
 {
 	if (points[request->op] != SIM_POINT_MAX)
@@ -50,7 +32,7 @@ static void send_reply(struct sim_task *t, struct host_reply *reply)
 	json_t *json;
 
 	if (!reply->attribute && reply->r < 0)
-		reply->attribute = strdup(attribute_of(&t->host));
+		reply->attribute = strdup(machine_host_attribute(&t->host));
 	json = host_reply_to_json(reply);
 	host_reply_done(reply);
 	sim_task_answer(t, json);

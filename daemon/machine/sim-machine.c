@@ -283,6 +283,17 @@ struct sim_machine *sim_machine_free(struct sim_machine *m)
 	return NULL;
 }
 
+void sim_machine_greet(struct sim_machine *m, sim_event_fn fn, void *userdata)
+{
+	struct hv_event event = { .type = m->hypervisor.connected ? HV_EVENT_CONNECTED :
+								    HV_EVENT_LOST_CONNECTION,
+				  .reason = m->hypervisor.connected ? NULL : "libvirtd is away" };
+	_cleanup_json_ json_t *json = machine_hv_event_to_json(&event);
+
+	if (json)
+		fn(userdata, json);
+}
+
 uint64_t sim_machine_linger(const struct sim_machine *m)
 {
 	return m->document->linger_usec;

@@ -28,5 +28,8 @@ DECLARE_ENUM_TABLE(sim_part, enum sim_part);
 void sim_machine_request(struct sim_machine *m, enum sim_part part, const json_t *request,
 			 sim_reply_fn fn, void *userdata);
 
+/* What a new listener must know first: whether libvirt is there. */
+void sim_machine_greet(struct sim_machine *m, sim_event_fn fn, void *userdata);
+
 uint64_t sim_machine_linger(const struct sim_machine *m); /* µs */
 bool sim_machine_stopping(const struct sim_machine *m);   /* somebody asked it to stop */

@@ -130,6 +130,11 @@ static int part_of(const json_t *message, const json_t **ret_request)
 	return found;
 }
 
+static void send_greeting(void *userdata, const json_t *event)
+{
+	client_send(userdata, event);
+}
+
 static int handle_line(struct client *c, const char *line, size_t size)
 {
 	_cleanup_json_ json_t *message = NULL;
@@ -150,6 +155,7 @@ static int handle_line(struct client *c, const char *line, size_t size)
 	if (part == SIM_PART_MACHINE && streq_ptr(json_get_string(request, "op"), "subscribe")) {
 		c->subscribed = true;
 		on_reply(p, json_pack("{s:b}", "ok", 1));
+		sim_machine_greet(c->server->machine, send_greeting, c);
 		return 0;
 	}
 	sim_machine_request(c->server->machine, part, request, on_reply, p);

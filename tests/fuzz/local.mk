@@ -57,6 +57,10 @@ tests_fuzz_fuzz_domain_xml_SOURCES = tests/fuzz/fuzz-domain-xml.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_domain_xml_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-simulation
+tests_fuzz_fuzz_simulation_SOURCES = tests/fuzz/fuzz-simulation.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_simulation_LDADD = libsim.a libhypervisor.a libcore.a $(FUZZ_LIBS) $(SYSTEMD_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)
