@@ -39,4 +39,12 @@ tests_unit_test_vf_control_SOURCES = tests/unit/test-vf-control.c $(FAKE_GPU)
 tests_unit_test_vf_control_LDADD = $(HOST_TEST_LIBS)
 tests_unit_test_vfio_SOURCES = tests/unit/test-vfio.c $(FAKE_GPU)
 tests_unit_test_vfio_LDADD = $(HOST_TEST_LIBS)
+
+if HAVE_UMOCKDEV
+check_PROGRAMS += tests/unit/test-udev-monitor
+TESTS += tests/unit/test-udev-monitor
+tests_unit_test_udev_monitor_CPPFLAGS = $(AM_CPPFLAGS) $(UMOCKDEV_CFLAGS)
+tests_unit_test_udev_monitor_SOURCES = tests/unit/test-udev-monitor.c
+tests_unit_test_udev_monitor_LDADD = $(HOST_TEST_LIBS) $(UMOCKDEV_LIBS)
+endif
 endif

@@ -21,6 +21,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz-escape
 tests_fuzz_fuzz_escape_SOURCES = tests/fuzz/fuzz-escape.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_escape_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-host-message
+tests_fuzz_fuzz_host_message_SOURCES = tests/fuzz/fuzz-host-message.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_host_message_LDADD = libhost.a libcore.a $(FUZZ_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz-json-position
 tests_fuzz_fuzz_json_position_SOURCES = tests/fuzz/fuzz-json-position.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_position_LDADD = $(FUZZ_LIBS)
