@@ -77,7 +77,7 @@ typedef void (*manager_event_fn)(void *userdata, const struct manager_event *eve
 int manager_subscribe(struct manager *m, manager_event_fn fn, void *userdata);
 void manager_unsubscribe(struct manager *m, int id);
 uint64_t manager_event_next(const struct manager *m); /* the seq that the next event will have */
-/* Calls fn for kept events with seq ≥ since.  Returns the first seq that is still kept. */
+/* Calls fn for kept events with seq ≥ since (UINT64_MAX = none).  Returns the first seq that is still kept. */
 uint64_t manager_events_replay(struct manager *m, uint64_t since, manager_event_fn fn,
 			       void *userdata);
 

@@ -14,6 +14,7 @@ struct kind_schema {
 
 static const struct kind_schema kind_schemas[] = {
 	[JSON_FIELD_STRING] = { { "string" } },
+	[JSON_FIELD_ID] = { { "string", "integer" } },
 	[JSON_FIELD_BOOL] = { { "boolean" } },
 	[JSON_FIELD_UINT] = { { "integer" } },
 	[JSON_FIELD_INT] = { { "integer" } },
@@ -43,6 +44,8 @@ static bool takes_bare_number(const struct json_field *field)
 	static const char *const suffixes[] = { "_seconds", "_ms", "_us" };
 	size_t i;
 
+	if (field->kind == JSON_FIELD_ID)
+		return true;
 	if (field->kind != JSON_FIELD_DURATION)
 		return ends_with(field->name, "_bytes");
 	for (i = 0; i < ARRAY_SIZE(suffixes); i++)
@@ -120,6 +123,7 @@ static int put_limits(json_t *schema, const struct json_field *field)
 
 	switch (field->kind) {
 	case JSON_FIELD_STRING:
+	case JSON_FIELD_ID:
 		return put_length(schema, field, "minLength", "maxLength");
 	case JSON_FIELD_UINT:
 	case JSON_FIELD_INT:

@@ -76,6 +76,21 @@ static int decode_string(const struct slot *s)
 	return free_and_strdup(s->target, json_string_value(s->value));
 }
 
+/* What we show as a number may be written as one, "12_3" may not. */
+static int decode_id(const struct slot *s)
+{
+	char digits[24];
+
+	if (!json_is_integer(s->value))
+		return json_is_string(s->value) ? decode_string(s) :
+						  refuse_type(s, "a string or a whole number");
+	if (json_integer_value(s->value) < 0)
+		return REFUSE(s, s->field->summary, "must not be negative");
+
+	snprintf(digits, sizeof(digits), "%lld", (long long)json_integer_value(s->value));
+	return free_and_strdup(s->target, digits);
+}
+
 static int decode_bool(const struct slot *s)
 {
 	if (!json_is_boolean(s->value))
@@ -359,6 +374,7 @@ static int decode_ignored(const struct slot *s)
 
 static int (*const decoders[])(const struct slot *) = {
 	[JSON_FIELD_STRING] = decode_string,
+	[JSON_FIELD_ID] = decode_id,
 	[JSON_FIELD_BOOL] = decode_bool,
 	[JSON_FIELD_UINT] = decode_integer,
 	[JSON_FIELD_INT] = decode_integer,
@@ -424,6 +440,7 @@ static void fields_release(const struct json_field *fields, size_t count, void *
 
 		switch (fields[i].kind) {
 		case JSON_FIELD_STRING:
+		case JSON_FIELD_ID:
 			(void)free_and_strdup(target, NULL);
 			break;
 		case JSON_FIELD_STRINGS:

@@ -19,6 +19,7 @@
 
 enum json_field_kind {
 	JSON_FIELD_STRING,   /* char *: new copy, freed by json_fields_done() */
+	JSON_FIELD_ID,	     /* char *: as STRING; a whole number is taken as its digits */
 	JSON_FIELD_BOOL,     /* bool */
 	JSON_FIELD_UINT,     /* uint64_t, within min…max (max 0 = no limit) */
 	JSON_FIELD_INT,	     /* int64_t, within min…max when min < max */

@@ -82,8 +82,6 @@ static void deliver(struct event_stream *s, const struct manager_event *event)
 {
 	const json_t *json;
 
-	if (event->seq > s->next)
-		send_lagged(s, s->next, event->seq - 1);
 	s->next = event->seq + 1;
 
 	/* Roles come from the policy. */
@@ -108,19 +106,26 @@ static void on_event(void *userdata, const struct manager_event *event)
 	deliver(s, event);
 }
 
-/* Events that come while the connection is full leave it behind again. */
+/* A gap between numbers is no loss: a number whose commit failed was seen by nobody.  Only what is
+ * older than the oldest kept event is lost. */
+static void tell_lost(struct event_stream *s)
+{
+	uint64_t oldest = manager_events_replay(s->session->manager, UINT64_MAX, on_event, s);
+
+	if (oldest > s->next) {
+		send_lagged(s, s->next, oldest - 1);
+		s->next = oldest;
+	}
+}
+
+/* When the connection is full again on the way, the rest comes another time. */
 static void catch_up(struct event_stream *s)
 {
-	uint64_t first;
-
 	s->behind = false;
 	s->replaying = true;
-	first = manager_events_replay(s->session->manager, s->next, on_event, s);
+	tell_lost(s);
+	(void)manager_events_replay(s->session->manager, s->next, on_event, s);
 	s->replaying = false;
-	if (!s->behind && first > s->next) {
-		send_lagged(s, s->next, first - 1);
-		s->next = first;
-	}
 }
 
 void event_stream_resume(struct event_stream *s)

@@ -39,12 +39,13 @@ static const struct json_field list_fields[] = {
 };
 
 static const struct json_field get_fields[] = {
-	NAME_FIELD("id", JOB_SUMMARY),
+	{ "id", JSON_FIELD_ID, offsetof(struct name_params, name), .required = true,
+	  .nonempty = true, .max_length = 64, .summary = JOB_SUMMARY },
 	{ NULL },
 };
 
 static const struct json_field logs_fields[] = {
-	{ "id", JSON_FIELD_STRING, offsetof(struct job_logs_params, id), .required = true,
+	{ "id", JSON_FIELD_ID, offsetof(struct job_logs_params, id), .required = true,
 	  .nonempty = true, .max_length = 64, .summary = JOB_SUMMARY },
 	{ "stream", JSON_FIELD_ENUM, offsetof(struct job_logs_params, stream),
 	  .names = stream_names, .names_max = ARRAY_SIZE(stream_names),
@@ -59,7 +60,7 @@ static const struct json_field logs_fields[] = {
 };
 
 static const struct json_field file_fields[] = {
-	{ "id", JSON_FIELD_STRING, offsetof(struct job_file_params, id), .required = true,
+	{ "id", JSON_FIELD_ID, offsetof(struct job_file_params, id), .required = true,
 	  .nonempty = true, .max_length = 64, .summary = JOB_SUMMARY },
 	{ "path", JSON_FIELD_STRING, offsetof(struct job_file_params, path),
 	  .summary = "one of the collected files; without it they are listed" },
@@ -73,7 +74,7 @@ static const struct json_field file_fields[] = {
 };
 
 static const struct json_field cancel_fields[] = {
-	{ "id", JSON_FIELD_STRING, offsetof(struct job_cancel_params, id), .required = true,
+	{ "id", JSON_FIELD_ID, offsetof(struct job_cancel_params, id), .required = true,
 	  .nonempty = true, .max_length = 64, .summary = JOB_SUMMARY },
 	{ NULL },
 };

@@ -111,8 +111,12 @@ uint64_t manager_events_replay(struct manager *m, uint64_t since, manager_event_
 {
 	uint64_t first = m->next_seq - m->n_kept, seq;
 
-	for (seq = MAX_OF(first, since); seq < m->next_seq; seq++)
-		tell(m, m->events[seq % ARRAY_SIZE(m->events)], fn, userdata);
+	for (seq = MAX_OF(first, since); seq < m->next_seq; seq++) {
+		json_t *kept = m->events[seq % ARRAY_SIZE(m->events)];
+
+		if (json_get_uint(kept, "seq", 0) == seq)
+			tell(m, kept, fn, userdata);
+	}
 	return first;
 }
 

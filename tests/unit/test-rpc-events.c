@@ -99,6 +99,22 @@ static void test_resume_what_is_gone(void **state)
 	bench_expect_silence(&client);
 }
 
+/* A number whose commit failed is missing for everybody: nothing was lost. */
+static void test_gap(void **state)
+{
+	fake_manager_emit(&bench.manager, "job.state", "1");
+	bench.manager.next_seq += 3;
+	bench.manager.n_kept += 3;
+	fake_manager_emit(&bench.manager, "job.state", "1");
+	subscribe(SUBSCRIBE("{\"since\":1}"), "{\"next\":1}");
+	expect_event(1, "job.state");
+	expect_event(5, "job.state");
+	bench.manager.next_seq += 2;
+	fake_manager_emit(&bench.manager, "job.state", "1");
+	expect_event(8, "job.state");
+	bench_expect_silence(&client);
+}
+
 /* The client remembers numbers of a state that is gone. */
 static void test_resume_from_the_future(void **state)
 {
@@ -239,6 +255,7 @@ int main(void)
 		TEST(test_from_now_on),
 		TEST(test_resume),
 		TEST(test_resume_what_is_gone),
+		TEST(test_gap),
 		TEST(test_resume_from_the_future),
 		TEST(test_types),
 		TEST(test_refusals),

@@ -65,6 +65,9 @@ static json_t *sample_params(const struct rpc_method *row)
 		case JSON_FIELD_STRING:
 			json_object_set_new(params, f->name, json_string("gpu0"));
 			break;
+		case JSON_FIELD_ID:
+			json_object_set_new(params, f->name, json_integer(12));
+			break;
 		case JSON_FIELD_OBJECT:
 			json_object_set_new(params, f->name, json_object());
 			break;
@@ -149,6 +152,10 @@ static void test_defaults_and_units(void **state)
 	expect_ok("vf.release", "{\"vf\":\"gpu0/vf1\",\"if_epoch\":0}");
 	assert_true(bench.manager.last_epoch.known);
 	assert_int_equal(bench.manager.last_epoch.value, 0);
+
+	/* A job's id, as it is shown, or as text. */
+	expect_ok("job.get", "{\"id\":12}");
+	expect_ok("job.get", "{\"id\":\"12\"}");
 }
 
 static void test_refusals_name_the_field(void **state)
@@ -168,6 +175,8 @@ static void test_refusals_name_the_field(void **state)
 		{ "vf.assign", "{\"vm\":\"a\",\"mode\":\"hot\"}", "mode" },
 		{ "job.logs", "{\"id\":\"1\",\"stream\":\"stdin\"}", "stream" },
 		{ "job.logs", "{\"id\":\"1\",\"limit\":1000000}", "limit" },
+		{ "job.get", "{\"id\":-1}", "id" },
+		{ "job.get", "{\"id\":1.5}", "id" },
 		{ "job.submit", "{\"job\":[]}", "job" },
 		{ "job.list", "{\"since\":\"yesterday\"}", "since" },
 		{ "policy.check", "{\"files\":[]}", "files" },
