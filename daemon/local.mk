@@ -21,9 +21,10 @@ libmanager_a_SOURCES = \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-policy.c daemon/manager-recover.c \
-	daemon/manager-run.c daemon/manager-vf.c daemon/manager-view.c daemon/manager-vm.c
+	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
+	daemon/manager-view.c daemon/manager-vm.c
 
-EXTRA_PROGRAMS = gpuvfd
+sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h

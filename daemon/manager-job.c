@@ -63,7 +63,7 @@ static json_t *spec_view(const struct job *job)
 
 json_t *job_to_json(const struct job *job, bool all)
 {
-	json_t *json = json_pack("{s:I,s:s?,s:s,s:s,s:s,s:s?,s:s?,s:I,s:I}", "id", (json_int_t)job->id, "name",
+	json_t *json = json_pack("{s:s,s:s?,s:s,s:s,s:s,s:s?,s:s?,s:I,s:I}", "id", job->name, "name",
 				 job->document->name, "user", job->user, "queue", job->queue, "state",
 				 job_state_to_string(job->state), "result",
 				 job->result ? job_result_to_string(job->result) : NULL, "reason", job->reason,
@@ -271,13 +271,18 @@ static int snapshot_files(struct manager *m, struct job *job)
 		size_t size = 0;
 		int r;
 
+		snprintf(name, sizeof(name), "%zu", i);
+		if (file->upload) {
+			r = upload_move(m, file->upload, job->uid, in, name);
+			if (r < 0)
+				return r;
+		}
 		if (!file->content)
 			continue;
 		r = base64_decode(json_string_value(file->content), json_string_length(file->content), &data,
 				  &size);
 		if (r < 0)
 			return r;
-		snprintf(name, sizeof(name), "%zu", i);
 		r = write_file_atomic_at(in, name, data, size, 0600);
 		if (r < 0)
 			return r;
@@ -392,6 +397,30 @@ static int check_profile(struct manager *m, const struct job_document *d, struct
 	return rpc_error_detail(error, "no_profile", "profile", "see `gpuvf list profiles`");
 }
 
+/* Sizes of uploaded files, which the document could not know. */
+static int check_uploads(struct manager *m, const struct caller *caller, struct job_document *d,
+			 struct rpc_error *error)
+{
+	json_t *files = json_object_get(d->json, "files");
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < d->n_files; i++) {
+		struct job_file *file = &d->files[i];
+
+		if (file->upload && upload_size(m, file->upload, caller->uid, &file->size) < 0) {
+			rpc_error_set(error, RPC_NOT_FOUND, "files/%zu: no upload \"%s\" of yours", i, file->upload);
+			return rpc_error_detail(error, "no_upload", "files", "uploads are kept for an hour");
+		}
+		json_put_uint(json_array_get(files, i), "size_bytes", file->size);
+		total += file->size;
+	}
+	if (total <= JOB_FILES_MAX)
+		return 0;
+	rpc_error_set(error, RPC_LIMIT, "files: %llu MiB in all, more than the 64 MiB of one job",
+		      (unsigned long long)(total / MIB));
+	return rpc_error_detail(error, "files_size", "files", "keep large data in the VM");
+}
+
 static int job_check(struct manager *m, const struct caller *caller, const json_t *json,
 		     struct job_document **ret, const struct policy_queue **ret_queue,
 		     struct rpc_error *error)
@@ -408,7 +437,8 @@ static int job_check(struct manager *m, const struct caller *caller, const json_
 		return -ECANCELED;
 	}
 	if (check_queue(m, caller, d, ret_queue, error) < 0 || check_vms(m, caller, d, error) < 0 ||
-	    check_profile(m, d, error) < 0 || check_limits(m, caller, *ret_queue, error) < 0)
+	    check_profile(m, d, error) < 0 || check_uploads(m, caller, d, error) < 0 ||
+	    check_limits(m, caller, *ret_queue, error) < 0)
 		return -ECANCELED;
 	if (d->time_limit_usec == 0)
 		d->time_limit_usec = (*ret_queue)->default_time_usec;
@@ -489,7 +519,7 @@ void manager_job_submit(struct manager *m, const struct caller *caller,
 	}
 	job_set_state(m, job, job->state, NULL);
 	outbox_add(m, submit_committed, submit_not_committed, strdup(job->name));
-	outbox_reply(m, reply, json_pack("{s:I,s:s,s:o}", "id", (json_int_t)job->id, "queue", job->queue,
+	outbox_reply(m, reply, json_pack("{s:s,s:s,s:o}", "id", job->name, "queue", job->queue,
 					 "warnings", warnings_for(m, job)));
 }
 

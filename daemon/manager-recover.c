@@ -145,11 +145,8 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 		vf_set_state(m, vf, VF_FREE, NULL);
 		vf_lease_end(m, vf);
 	} else if (vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB) {
-		char id[24];
-		struct job *job;
+		struct job *job = lease_job(m, &vf->lease);
 
-		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
-		job = job_find(m, id);
 		if (!job || !streq_ptr(job->vf_name, vf->name) || job->state < JOB_STARTING ||
 		    job->state == JOB_ENDED)
 			handover_detach(m, vf, reset_done, NULL);

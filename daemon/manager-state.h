@@ -144,6 +144,7 @@ struct manager {
 	uid_t own_uid;
 	gid_t socket_gid;
 	int jobs_fd; /* STATE_DIR/jobs */
+	struct uploads *uploads;
 	char *instance; /* random, made once per store: names attempts in guests */
 	void (*on_ready)(void *userdata);
 	void *ready_userdata;
@@ -246,6 +247,7 @@ void vf_free(struct vf *vf);
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config);
 void vf_lease_end(struct manager *m, struct vf *vf);
+struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */
 char *vf_alias(const struct vf *vf); /* returns new */
 const struct vf_facts *vf_facts_of(const struct vf *vf);
 bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
@@ -307,6 +309,13 @@ void job_resume(struct manager *m, struct job *job); /* after a restart, once it
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
 void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
+
+/* ---- manager-upload.c: files of jobs that are too large for one message ---- */
+int uploads_new(struct manager *m); /* forgets those of an earlier daemon */
+void uploads_free(struct manager *m);
+int upload_size(struct manager *m, const char *id, uid_t uid, uint64_t *ret); /* -ENOENT: not this user's */
+/* Moves the content to dirfd/name; the upload is over.  Returns 0 or a negative errno. */
+int upload_move(struct manager *m, const char *id, uid_t uid, int dirfd, const char *name);
 
 /* ---- manager-recover.c ---- */
 int manager_load(struct manager *m);

@@ -52,6 +52,16 @@ bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes)
 	       (facts && facts->vram_bytes.known && facts->vram_bytes.value >= vram_bytes);
 }
 
+struct job *lease_job(struct manager *m, const struct lease *lease)
+{
+	char id[24];
+
+	if (lease->owner != LEASE_JOB)
+		return NULL;
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)lease->job);
+	return job_find(m, id);
+}
+
 /* ---- rows ---- */
 
 static char *row_id(const struct vf *vf)

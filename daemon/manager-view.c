@@ -37,6 +37,7 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
 	const struct known unknown = { 0 };
+	struct job *job;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
 				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
 				 (json_int_t)vf->index, "state", vf_state_to_string(vf->state), "profile",
@@ -60,17 +61,9 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 		json_put_time(lease, "since", vf->lease.since);
 		json_put(json, "lease", lease);
 	}
-	json_put_uint_known(json, "job", vf->lease.owner == LEASE_JOB, vf->lease.job);
-	if (vf->lease.owner == LEASE_JOB) {
-		char id[24];
-		struct job *job;
-
-		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
-		job = job_find(m, id);
-		json_put_string(json, "user", job ? job->user : NULL);
-	} else {
-		json_put_string(json, "user", NULL);
-	}
+	job = lease_job(m, &vf->lease);
+	json_put_string(json, "job", job ? job->name : NULL);
+	json_put_string(json, "user", job ? job->user : NULL);
 	json_put(json, "busy_percent", json_null());
 	json_put_string(json, "busy_reason", "not measured by this version");
 	return json;

@@ -60,18 +60,13 @@ static void after_loss(struct manager *m, struct vf *vf, void *userdata,
 /* The VF's VM no longer shows it, and nobody of us is taking it away. */
 static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf, bool off)
 {
-	struct job *job = NULL;
+	struct job *job;
 
 	if (vf->lease.config && off) {
 		vf_set_state(m, vf, VF_RESERVED, "its VM is off");
 		return;
 	}
-	if (vf->lease.owner == LEASE_JOB) {
-		char id[24];
-
-		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
-		job = job_find(m, id);
-	}
+	job = lease_job(m, &vf->lease);
 	log_vf(vf->name, LOG_NOTICE, 0, "%s left %s: %s", vf->name, vm->facts->name,
 	       off ? "the VM is off" : "it was taken out by somebody else or by the guest");
 	if (job && off)

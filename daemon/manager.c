@@ -198,6 +198,8 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 
 	r = open_jobs(m);
 	if (r == 0)
+		r = uploads_new(m);
+	if (r == 0)
 		r = outbox_new(m);
 	if (r >= 0)
 		r = events_new(m);
@@ -254,6 +256,7 @@ struct manager *manager_free(struct manager *m)
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
 		gpu_free(m, gpu);
 	events_free(m);
+	uploads_free(m);
 	sd_event_source_unref(m->pump_source);
 	sd_event_source_unref(m->store_source);
 	policy_unref(m->policy);

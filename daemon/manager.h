@@ -159,6 +159,12 @@ struct policy_check_params {
 	json_t *files; /* [{name, text}] */
 };
 
+struct job_upload_params {
+	char *upload; /* NULL = begin a new one */
+	uint64_t offset;
+	char *data; /* base64 */
+};
+
 struct job_submit_params {
 	json_t *job;
 	bool dry_run;
@@ -228,6 +234,7 @@ MANAGER_METHOD(policy_show, none_params);
 MANAGER_METHOD(policy_check, policy_check_params);
 MANAGER_METHOD(policy_reload, none_params);
 
+MANAGER_METHOD(job_upload, job_upload_params);
 MANAGER_METHOD(job_submit, job_submit_params);
 MANAGER_METHOD(job_list, job_list_params);
 MANAGER_METHOD(job_get, name_params);

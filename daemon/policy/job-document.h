@@ -17,7 +17,8 @@ struct job_file {
 	char *to;	   /* path in the guest: absolute, or below the workdir; no ".." */
 	unsigned mode;	   /* permission bits, 0644 when not said */
 	uint64_t size;	   /* of the content */
-	json_t *content;   /* string, base64; NULL once it was snapshotted */
+	json_t *content;   /* string, base64; NULL when uploaded, or once it was snapshotted */
+	char *upload;	   /* what job.upload named; NULL = content */
 };
 
 struct job_document {

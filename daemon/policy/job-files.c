@@ -12,7 +12,7 @@
 #define MODE_DEFAULT 0644
 
 struct file_fields {
-	char *from, *to, *mode;
+	char *from, *to, *mode, *upload;
 	json_t *content;
 	uint64_t size_bytes;
 };
@@ -27,8 +27,10 @@ struct file_fields {
 
 static const struct json_field submitted_fields[] = {
 	FILE_FIELDS,
-	FIELD(content, JSON_FIELD_ANY, .required = true,
+	FIELD(content, JSON_FIELD_ANY,
 	      .summary = "base64; `gpuvf submit` reads the file and adds it"),
+	FIELD(upload, JSON_FIELD_STRING, .nonempty = true, .max_length = 64,
+	      .summary = "what job.upload named, for files that no message holds"),
 	{ NULL },
 };
 
@@ -83,6 +85,14 @@ static int check_content(struct file_fields *f, const char *base, struct job_fil
 	size_t size = 0;
 	int r;
 
+	if (!f->content == !f->upload)
+		return json_fault_set(fault, base, f->content ? "upload" : "content",
+				      "base64 in content, or what job.upload named in upload",
+				      "give either content or upload");
+	if (f->upload) {
+		out->upload = TAKE_PTR(f->upload);
+		return 0;
+	}
 	if (!json_is_string(f->content))
 		return json_fault_set(fault, base, "content", NULL, "must be a string of base64");
 	r = base64_decode(json_string_value(f->content), json_string_length(f->content), &data,
@@ -187,6 +197,7 @@ void job_files_free(struct job_file *files, size_t n)
 
 	for (i = 0; i < n; i++) {
 		free(files[i].to);
+		free(files[i].upload);
 		json_decref(files[i].content);
 	}
 	free(files);
@@ -208,6 +219,7 @@ json_t *job_files_strip(const json_t *document, const struct job_file *files, si
 		if (!stored)
 			return NULL;
 		(void)json_object_del(stored, "content");
+		(void)json_object_del(stored, "upload");
 		if (json_put_uint(stored, "size_bytes", files[i].size) < 0 ||
 		    json_array_append(list, stored) < 0)
 			return NULL;

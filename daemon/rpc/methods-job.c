@@ -2,6 +2,7 @@
 /* Methods about jobs. */
 #include "rpc/methods.h"
 
+METHOD_HANDLER(job_upload);
 METHOD_HANDLER(job_submit);
 METHOD_HANDLER(job_list);
 METHOD_HANDLER(job_get);
@@ -14,6 +15,16 @@ METHOD_HANDLER(job_cancel);
 #define JOB_SUMMARY "a job's id"
 
 static const char *const stream_names[] = { "stdout", "stderr" };
+
+static const struct json_field upload_fields[] = {
+	{ "upload", JSON_FIELD_STRING, offsetof(struct job_upload_params, upload), .max_length = 64,
+	  .summary = "what the first chunk's answer named; without it a new upload begins" },
+	{ "offset", JSON_FIELD_UINT, offsetof(struct job_upload_params, offset),
+	  .summary = "where this chunk goes: the size so far" },
+	{ "data", JSON_FIELD_STRING, offsetof(struct job_upload_params, data), .required = true,
+	  .max_length = RPC_MESSAGE_MAX, .summary = "base64, at most 512 KiB of content" },
+	{ NULL },
+};
 
 static const struct json_field submit_fields[] = {
 	{ "job", JSON_FIELD_OBJECT, offsetof(struct job_submit_params, job), .required = true,
@@ -97,5 +108,8 @@ const struct rpc_method rpc_methods_job[] = { /* keep sorted */
 	{ "job.submit", ROLE_USER, .mutates = true, .fields = submit_fields,
 	  .params_size = sizeof(struct job_submit_params), .handler = handle_job_submit,
 	  .summary = "queues a job", .result = "submitted" },
+	{ "job.upload", ROLE_USER, .fields = upload_fields,
+	  .params_size = sizeof(struct job_upload_params), .handler = handle_job_upload,
+	  .summary = "one chunk of a file that job.submit will name", .result = "uploaded" },
 	{ NULL },
 };
