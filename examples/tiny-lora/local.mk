@@ -24,7 +24,7 @@ examples_tiny_lora_tiny_lora_CFLAGS = $(AM_CFLAGS) $(TINYLORA_CFLAGS)
 examples_tiny_lora_tiny_lora_LDFLAGS = $(AM_LDFLAGS) -Wl,-z,noseparate-code
 examples_tiny_lora_tiny_lora_LDADD = -lm
 
-EXTRA_PROGRAMS = examples/tiny-lora/tiny-lora-static
+EXTRA_PROGRAMS += examples/tiny-lora/tiny-lora-static
 examples_tiny_lora_tiny_lora_static_SOURCES = $(TINYLORA_SOURCES)
 examples_tiny_lora_tiny_lora_static_CPPFLAGS = -I$(builddir)
 examples_tiny_lora_tiny_lora_static_CFLAGS = -std=gnu11 -ffunction-sections $(TINYLORA_CFLAGS)
