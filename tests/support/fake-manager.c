@@ -161,6 +161,7 @@ FAKE_METHOD(policy_show, none_params);
 FAKE_METHOD(policy_check, policy_check_params);
 FAKE_METHOD(policy_reload, none_params);
 FAKE_METHOD(job_submit, job_submit_params);
+FAKE_METHOD(job_upload, job_upload_params);
 FAKE_METHOD(job_list, job_list_params);
 FAKE_METHOD(job_get, name_params);
 FAKE_METHOD(job_logs, job_logs_params);
