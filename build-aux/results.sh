@@ -1,0 +1,161 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Parts of ./check and their results.  A part is a function part_NAME; its output goes into
+# RESULTS/NAME.log, its results into RESULTS/all, one a line: KIND, part, test, reason, with tabs.
+
+part=
+part_status=0
+results=
+
+results_begin() {
+	results=$1
+	rm -rf "$results"
+	mkdir -p "$results" || exit 1
+	: >"$results/all"
+	SECONDS=0
+}
+
+# result KIND NAME [REASON]: KIND is PASS, FAIL or SKIP.
+result() {
+	printf '%s\t%s\t%s\t%s\n' "$1" "$part" "$2" "${3:-}" >>"$results/all"
+}
+
+pass() {
+	result PASS "$@"
+}
+
+fail() {
+	result FAIL "$@"
+}
+
+skip() {
+	result SKIP "$@"
+}
+
+# tally KIND [PART]
+tally() {
+	awk -F '\t' -v kind="$1" -v part="${2:-}" \
+		'$1 == kind && (part == "" || $2 == part) { n++ } END { print n + 0 }' "$results/all"
+}
+
+# run_part NAME TITLE: its results are counted; a failure without a result is one failed test.
+# Sets part_status.
+run_part() {
+	local title=$2 began=$SECONDS failed log
+	part=$1
+	log=$results/$part.log
+	echo "== $title"
+	"part_$part" 2>&1 </dev/null | tee "$log" | highlights
+	part_status=${PIPESTATUS[0]}
+	failed=$(tally FAIL "$part")
+	if [ $part_status -ne 0 ] && [ "$failed" -eq 0 ]; then
+		fail "$title"
+		failed=1
+		echo "   the end of $log:"
+		tail -n 40 "$log" | sed 's/^/   | /'
+	fi
+	printf '   %s passed, %s failed, %s skipped in %s s\n' "$(tally PASS "$part")" "$failed" \
+		"$(tally SKIP "$part")" $((SECONDS - began))
+}
+
+# skip_part NAME TITLE REASON
+skip_part() {
+	part=$1
+	echo "== $2: not run, $3"
+	skip "$2" "$3"
+}
+
+# highlights: of a part's output, failures at once, and now and then that it goes on.
+highlights() {
+	awk '
+		/^(not ok|FAIL|XPASS|ERROR|testbed |== )/ { say($0) }
+		/^(ok|PASS)/ { if (++passed % 100 == 0) say("... " passed " passed") }
+		function say(text) { print "   " text; fflush() }'
+}
+
+# automake_tests DIR TARGET [ARGUMENT...]: runs it, takes the results from automake's .trs files.
+automake_tests() {
+	local dir=$1 status=0
+	shift
+	find "$dir" -path "$dir/?san" -prune -o -name '*.trs' -exec rm -f {} +
+	build_make "$dir" -Werror "$@" VERBOSE=1 || status=$?
+	take_trs "$dir"
+	return $status
+}
+
+take_trs() {
+	find "$1" -path "$1/?san" -prune -o -name '*.trs' -print | sort | while read -r file; do
+		awk -v OFS='\t' -v part="$part" -v program="${file#"$1"/}" '
+			/^:test-result: / {
+				sub(/^:test-result: /, "")
+				kind = $1
+				sub(/^[A-Z]+ */, "")
+				reason = ""
+				if (match($0, / # (SKIP|TODO)/)) {
+					reason = substr($0, RSTART + 3)
+					$0 = substr($0, 1, RSTART - 1)
+				}
+				sub(/\.trs$/, "", program)
+				if (kind != "PASS" && kind != "SKIP")
+					kind = kind == "XFAIL" ? "PASS" : "FAIL"
+				print kind, part, program ": " $0, reason
+			}' "$file"
+	done >>"$results/all"
+}
+
+# testbed_scenario FILE: runs it in the testbed; a scenario without TAP is one test.
+testbed_scenario() {
+	local name=${1##*/} status=0 log
+	name=${name%.sh}
+	log=$results/testbed-$name.log
+	echo "== $name"
+	tests/testbed/run --build build "$1" 2>&1 | tee "$log"
+	status=${PIPESTATUS[0]}
+	take_tap "$name" "$status" "$log"
+}
+
+# take_tap NAME STATUS LOG
+take_tap() {
+	awk -v OFS='\t' -v part="$part" -v name="$1" -v status="$2" '
+		/^(not )?ok( |$)/ {
+			kind = /^not/ ? "FAIL" : "PASS"
+			reason = ""
+			sub(/^(not )?ok *[0-9]* *(- )?/, "")
+			if (match($0, / # SKIP */)) {
+				kind = "SKIP"
+				reason = substr($0, RSTART + RLENGTH)
+				$0 = substr($0, 1, RSTART - 1)
+			}
+			sub(/ # at .*/, "")
+			seen++
+			failed += kind == "FAIL"
+			print kind, part, name ": " $0, reason
+		}
+		/^1\.\.[0-9]+/ { plan = substr($0, 4) + 0; planned = 1 }
+		END {
+			if (status != 0 && !failed)
+				print "FAIL", part, name ": it ended with status " status, ""
+			else if (status == 0 && seen && (!planned || plan != seen))
+				print "FAIL", part, name ": " seen " results, " plan + 0 " planned", ""
+			else if (status == 0 && !seen)
+				print "PASS", part, name, ""
+		}' "$3" >>"$results/all"
+}
+
+# The end of ./check: names what failed and what was skipped, and the counts alone on a line.
+results_end() {
+	local passed failed skipped
+	passed=$(tally PASS) failed=$(tally FAIL) skipped=$(tally SKIP)
+	echo
+	if [ "$skipped" -gt 0 ]; then
+		echo "skipped:"
+		awk -F '\t' '$1 == "SKIP" { print "  " $2 ": " $3 ($4 ? " (" $4 ")" : "") }' "$results/all"
+	fi
+	if [ "$failed" -gt 0 ]; then
+		echo "failed (output in $results/):"
+		awk -F '\t' '$1 == "FAIL" { print "  " $2 ": " $3 }' "$results/all"
+	fi
+	echo "all parts took $((SECONDS / 60)) min $((SECONDS % 60)) s"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
