@@ -111,7 +111,7 @@ static void apply_succeeded(struct apply *a)
 	apply_free(a);
 	gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
-	log_gpu(gpu->name, LOG_NOTICE, 0, "%s now has %zu VFs", gpu->name, gpu->n_vfs);
+	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
 	for (size_t i = 0; i < gpu->n_vfs; i++)
 		handover_bind(m, gpu->vfs[i]);
 	if (op)
@@ -128,7 +128,7 @@ static void apply_failed(struct apply *a, const char *wedged)
 
 	rpc_error_move(&error, &a->error);
 	if (!op)
-		log_gpu(gpu->name, LOG_ERR, 0, "%s could not be cut: %s", gpu->name, strempty(error.message));
+		log_gpu(gpu->name, LOG_ERR, 0, "could not be cut: %s", strempty(error.message));
 	apply_free(a);
 	if (wedged && !gpu->stuck)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
@@ -249,7 +249,7 @@ static void next_step(struct apply *a)
 		check(a);
 		return;
 	}
-	log_gpu(a->gpu->name, LOG_INFO, 0, "%s: %s", a->gpu->name, a->plan->steps[a->step].text);
+	log_gpu(a->gpu->name, LOG_INFO, 0, "%s", a->plan->steps[a->step].text);
 	ask(a, &a->plan->steps[a->step].request, on_step);
 }
 
@@ -295,7 +295,7 @@ static void undo_step(struct apply *a)
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 
 	if (a->step < a->plan->n_steps) {
-		log_gpu(a->gpu->name, LOG_INFO, 0, "%s: undo: %s", a->gpu->name,
+		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: %s",
 			a->plan->steps[a->step].text);
 		ask(a, &a->plan->steps[a->step].request, on_undo_step);
 		return;
@@ -332,7 +332,7 @@ static void on_quota_cleared(void *userdata, const struct host_reply *reply)
 	struct apply *a = userdata;
 
 	if (reply->r < 0)
-		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "%s: a quota could not be cleared", a->gpu->name);
+		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "a quota could not be cleared");
 	clear_quotas(a);
 }
 
@@ -370,7 +370,7 @@ static void undo_start(struct apply *a)
 {
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 
-	log_gpu(a->gpu->name, LOG_WARNING, 0, "%s: %s; undoing", a->gpu->name, strempty(a->error.message));
+	log_gpu(a->gpu->name, LOG_WARNING, 0, "%s; undoing", strempty(a->error.message));
 	a->phase = APPLY_UNDO_READ;
 	ask(a, &request, on_undo_read);
 }
@@ -491,7 +491,7 @@ void apply_at_boot(struct manager *m, struct gpu *gpu)
 			handover_bind(m, gpu->vfs[i]);
 		return;
 	}
-	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: the wanted layout (%zu VFs) is applied", gpu->name,
+	log_gpu(gpu->name, LOG_NOTICE, 0, "the wanted layout (%zu VFs) is applied",
 		wanted->n_vfs);
 	apply_begin(m, gpu, NULL, TAKE_PTR(wanted));
 }

@@ -98,7 +98,7 @@ void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, con
 	if (!state_edge_cause(gpu_edges, (int)gpu->state, (int)state))
 		log_gpu(gpu->name, LOG_WARNING, 0, "No edge %s → %s in the table of states",
 			gpu_state_to_string(gpu->state), gpu_state_to_string(state));
-	log_gpu(gpu->name, LOG_INFO, 0, "%s: %s → %s%s%s", gpu->name, gpu_state_to_string(gpu->state),
+	log_gpu(gpu->name, LOG_INFO, 0, "%s → %s%s%s", gpu_state_to_string(gpu->state),
 		gpu_state_to_string(state), reason ? ": " : "", strempty(reason));
 	gpu->state = state;
 	(void)free_and_strdup(&gpu->reason, reason);
@@ -160,7 +160,7 @@ void gpu_check_drift(struct manager *m, struct gpu *gpu)
 	if (!gpu->drift)
 		gpu->drift_since = now_realtime();
 	(void)free_and_strdup(&gpu->drift, why ? why : "the kernel shows another layout");
-	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: drift: %s", gpu->name, gpu->drift);
+	log_gpu(gpu->name, LOG_NOTICE, 0, "drift: %s", gpu->drift);
 	manager_emit(m, "drift.found", gpu->name, json_pack("{s:s}", "what", gpu->drift));
 }
 
@@ -302,10 +302,10 @@ static void clear_stuck(struct manager *m, const struct pci_address *address)
 
 	if (!gpu || !gpu->stuck)
 		return;
-	log_gpu(gpu->name, LOG_NOTICE, 0, "%s: the access to %s has returned", gpu->name, gpu->stuck);
+	log_gpu(gpu->name, LOG_NOTICE, 0, "the access to %s has returned", gpu->stuck);
 	free(gpu->stuck);
 	gpu->stuck = NULL;
-	gpu_read(m, gpu);
+	gpu_refresh(m, gpu);
 }
 
 /* ---- asking the host ---- */
@@ -323,7 +323,7 @@ static void on_read(void *userdata, const struct host_reply *reply)
 	manager_pump(m);
 }
 
-void gpu_read(struct manager *m, struct gpu *gpu)
+void gpu_refresh(struct manager *m, struct gpu *gpu)
 {
 	struct host_request request = { .op = HOST_READ, .gpu = gpu->address };
 
@@ -374,7 +374,7 @@ void manager_on_host_event(void *manager, const struct host_event *event)
 		if (!gpu)
 			manager_scan(m);
 		else if (!gpu->stuck && !gpu->apply)
-			gpu_read(m, gpu);
+			gpu_refresh(m, gpu);
 		break;
 	case HOST_EVENT_REMOVED:
 		if (gpu)

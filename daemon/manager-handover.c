@@ -421,9 +421,9 @@ static void on_fresh_bound(void *userdata, const struct host_reply *reply)
 static void bound_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
 	if (error)
-		log_vf(vf->name, LOG_WARNING, 0, "%s: %s", vf->name, strempty(error->message));
+		log_vf(vf->name, LOG_WARNING, 0, "%s", strempty(error->message));
 	else if (vf->gpu)
-		gpu_read(m, vf->gpu);
+		gpu_refresh(m, vf->gpu);
 }
 
 void handover_bind(struct manager *m, struct vf *vf)

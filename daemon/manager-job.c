@@ -216,9 +216,9 @@ void job_set_state(struct manager *m, struct job *job, enum job_state state, con
 	(void)free_and_strdup(&job->reason, reason);
 	if (old != state) {
 		if (!state_edge_cause(job_edges, (int)old, (int)state))
-			log_job(job->name, LOG_ERR, 0, "Job %s: no edge %s → %s in the table of states",
-				job->name, job_state_to_string(old), job_state_to_string(state));
-		log_job(job->name, LOG_INFO, 0, "Job %s: %s → %s%s%s", job->name, job_state_to_string(old),
+			log_job(job->name, LOG_ERR, 0, "no edge %s → %s in the table of states",
+				job_state_to_string(old), job_state_to_string(state));
+		log_job(job->name, LOG_INFO, 0, "%s → %s%s%s", job_state_to_string(old),
 			job_state_to_string(state), reason ? ": " : "", strempty(reason));
 		job->state = state;
 	}

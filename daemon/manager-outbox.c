@@ -185,7 +185,7 @@ static int on_close(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-int outbox_new(struct manager *m)
+int outbox_begin(struct manager *m)
 {
 	struct outbox *box = calloc(1, sizeof(*box));
 	int r;
@@ -207,7 +207,7 @@ int outbox_new(struct manager *m)
 	return sd_event_source_set_enabled(box->close_source, SD_EVENT_OFF);
 }
 
-void outbox_free(struct manager *m)
+void outbox_end(struct manager *m)
 {
 	struct outbox *box = m->outbox;
 

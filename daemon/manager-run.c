@@ -71,7 +71,7 @@ static void given_back(struct manager *m, struct vf *vf, void *userdata, const s
 	if (!job)
 		return;
 	if (error)
-		log_job(job->name, LOG_WARNING, 0, "Job %s: its VF did not come back: %s", job->name,
+		log_job(job->name, LOG_WARNING, 0, "its VF did not come back: %s",
 			strempty(error->message));
 	if (error && vf->state == VF_ATTACHED) {
 		/* The guest keeps it.  The job is over all the same; the lease stays until somebody helps. */
@@ -403,7 +403,7 @@ static void follow(struct manager *m, struct job *job, bool was_started)
 
 static void attach_failed(struct manager *m, struct job *job, const struct rpc_error *error)
 {
-	log_job(job->name, LOG_WARNING, 0, "Job %s: %s", job->name, strempty(error->message));
+	log_job(job->name, LOG_WARNING, 0, "%s", strempty(error->message));
 	count_failed_start(m, job, error->message);
 	note_result(job, JOB_FAILED, error->message, true);
 	attempt_over(m, job);
@@ -516,7 +516,7 @@ void job_resume(struct manager *m, struct job *job)
 			job_vm_off(m, job);
 		return;
 	}
-	log_job(job->name, LOG_NOTICE, 0, "Job %s: found %s after a restart", job->name,
+	log_job(job->name, LOG_NOTICE, 0, "found %s after a restart",
 		job_state_to_string(job->state));
 	if (job->state == JOB_STARTING && !job->vf_assigned && vf && !attached_now) {
 		if (vf->state == VF_LEASED && !vf->handover)

@@ -186,8 +186,8 @@ void manager_remember_request(struct manager *m, const char *key, json_t *row); 
 void manager_pump(struct manager *m); /* asks for a look at what can be done now */
 
 /* ---- manager-outbox.c: durable first, then seen, then done ---- */
-int outbox_new(struct manager *m);
-void outbox_free(struct manager *m);
+int outbox_begin(struct manager *m);
+void outbox_end(struct manager *m);
 /* Rows of the open batch. */
 void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc); /* takes */
 void outbox_delete(struct manager *m, enum store_kind kind, const char *id);
@@ -221,7 +221,7 @@ void gpu_free(struct manager *m, struct gpu *gpu);
 /* Takes facts: the kernel's word replaces ours. */
 void gpu_update(struct manager *m, struct gpu_facts *facts);
 void gpu_absent(struct manager *m, struct gpu *gpu);
-void gpu_read(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
+void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
 /* The wanted layout: manual, else the policy's; NULL = nobody wants anything.  Returns new. */
 struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu);

@@ -134,13 +134,13 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 	if (old == state)
 		return;
 	if (!state_edge_cause(vf_edges, (int)old, (int)state)) {
-		log_vf(vf->name, LOG_ERR, 0, "%s: no edge %s → %s in the table of states: quarantined",
-		       vf->name, vf_state_to_string(old), vf_state_to_string(state));
+		log_vf(vf->name, LOG_ERR, 0, "no edge %s → %s in the table of states: quarantined",
+		       vf_state_to_string(old), vf_state_to_string(state));
 		(void)free_and_strdup(&vf->reason, "an unexpected change of state");
 		state = VF_QUARANTINED;
 	}
 	vf->state = state;
-	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s: %s → %s%s%s", vf->name,
+	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
 	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
 	       strempty(vf->reason));
 	vf_store(m, vf);

@@ -73,7 +73,10 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 static json_t *fits_view(struct manager *m, const struct gpu *gpu)
 {
 	json_t *fits = json_object();
+	uint64_t all_vram = gpu->facts->vram_free_bytes.value;
 
+	for (size_t i = 0; i < gpu->facts->n_vfs; i++)
+		all_vram += gpu->facts->vfs[i].vram_bytes.value; /* comes back when the VFs go */
 	for (size_t i = 0; i < m->policy->n_profiles; i++) {
 		const struct policy_profile *profile = &m->policy->profiles[i];
 		struct layout_vf wanted = { .vram = profile->vram };
@@ -88,7 +91,7 @@ static json_t *fits_view(struct manager *m, const struct gpu *gpu)
 				    vram == 0 || gpu->facts->vram_free_bytes.known,
 				    vram == 0 ? gpu->facts->total_vfs
 					      : MIN_OF((uint64_t)gpu->facts->total_vfs,
-						       gpu->facts->vram_free_bytes.value / vram));
+						       all_vram / vram));
 		json_object_set_new(fits, profile->name, entry);
 	}
 	return fits;

@@ -200,7 +200,7 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	if (r == 0)
 		r = uploads_new(m);
 	if (r == 0)
-		r = outbox_new(m);
+		r = outbox_begin(m);
 	if (r >= 0)
 		r = events_new(m);
 	if (r == 0)
@@ -250,7 +250,7 @@ struct manager *manager_free(struct manager *m)
 		job_free(m, job);
 	HASH_ITER(hh, m->operations, op, tmp_op)
 		operation_free(m, op);
-	outbox_free(m);
+	outbox_end(m);
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
 		vm_free(m, vm);
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
