@@ -275,6 +275,17 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_contro
 	return 0;
 }
 
+/* sysfs does not tell what is left, but what each VF has. */
+static void subtract_given_vram(struct gpu_facts *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n_vfs && f->vram_free_bytes.known; i++)
+		if (f->vfs[i].vram_bytes.known)
+			f->vram_free_bytes.value -=
+				MIN_OF(f->vfs[i].vram_bytes.value, f->vram_free_bytes.value);
+}
+
 int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
@@ -296,6 +307,7 @@ int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_fact
 		r = read_vfs(s, f, control);
 		if (r < 0)
 			return r;
+		subtract_given_vram(f);
 	}
 	/* Without the right to read it, or without the space, the card simply shows no serial. */
 	(void)pci_read_capabilities(s, address, &sriov_in_config, &f->serial);

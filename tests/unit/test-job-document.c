@@ -92,6 +92,16 @@ static void test_full(void **state)
 	assert_true(d->hold);
 }
 
+static void test_uploaded_file(void **state)
+{
+	_cleanup_(job_document_freep) struct job_document *d =
+		job_of("{\"command\": [\"true\"], \"files\": [{\"to\": \"a\", \"upload\": \"u1\"}]}");
+
+	assert_string_equal(d->files[0].upload, "u1");
+	assert_null(d->files[0].content);
+	assert_null(json_object_get(json_array_get(json_object_get(d->json, "files"), 0), "upload"));
+}
+
 /* Contents leave the stored form, which reads back to the same job. */
 static void test_stored_form(void **state)
 {
@@ -136,7 +146,9 @@ static void test_refusals_of_commands(void **state)
 static void test_refusals_of_files(void **state)
 {
 	assert_refused(JOB("\"files\": [{\"from\": \"a\", \"to\": \"a\"}]"), "/files/0/content",
-		       "is missing");
+		       "either content or upload");
+	assert_refused(JOB("\"files\": [{\"to\": \"a\", \"content\": \"\", \"upload\": \"u\"}]"),
+		       "/files/0/upload", "either content or upload");
 	assert_refused(JOB("\"files\": [{\"content\": \"\"}]"), "/files/0/to", "is missing");
 	assert_refused(JOB("\"files\": [{\"to\": \"../a\", \"content\": \"\"}]"), "/files/0/to", "..");
 	assert_refused(JOB("\"files\": [{\"to\": \"a/\", \"content\": \"\"}]"), "/files/0/to", "file");
@@ -198,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smallest),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_uploaded_file),
 		cmocka_unit_test(test_stored_form),
 		cmocka_unit_test(test_refusals_of_commands),
 		cmocka_unit_test(test_refusals_of_files),
