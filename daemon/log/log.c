@@ -85,6 +85,14 @@ static const char *subject_word(const char *field)
 	return "";
 }
 
+/* "gpu0/vf1: ", "job 12: ", or nothing when there is no subject or the message begins with it. */
+static char *subject_prefix(const char *field, const char *value, const char *message)
+{
+	if (!field || !value || strncmp(message, value, strlen(value)) == 0)
+		return strdup("");
+	return xasprintf("%s%s: ", subject_word(field), value);
+}
+
 static void write_stderr(int level, const char *text)
 {
 	char prefix[8] = "";
@@ -149,7 +157,7 @@ static int write_journal(int level, int r, const char *field, const char *value,
 void log_line(int level, int r, const char *field, const char *value, const char *file, int line,
 	      const char *format, ...)
 {
-	_cleanup_free_ char *message = NULL, *full = NULL, *text = NULL;
+	_cleanup_free_ char *message = NULL, *prefix = NULL, *full = NULL, *text = NULL;
 	char error[128];
 	int saved = errno;
 	va_list ap;
@@ -164,9 +172,9 @@ void log_line(int level, int r, const char *field, const char *value, const char
 	if (!message)
 		goto out;
 
-	full = xasprintf("%s%s%s%s%s%s", field && value ? subject_word(field) : "",
-			 field && value ? value : "", field && value ? ": " : "", message,
-			 r < 0 ? ": " : "", r < 0 ? strerror_r(-r, error, sizeof(error)) : "");
+	prefix = subject_prefix(field, value, message);
+	full = xasprintf("%s%s%s%s", strempty(prefix), message, r < 0 ? ": " : "",
+			 r < 0 ? strerror_r(-r, error, sizeof(error)) : "");
 	if (full)
 		text = escape_terminal(full, strlen(full), false);
 	if (!text)

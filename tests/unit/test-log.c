@@ -80,9 +80,11 @@ static void test_subjects(void **state)
 	log_vf("gpu0/vf1", LOG_INFO, 0, "reset");
 	log_vm("trainer-1", LOG_INFO, 0, "attached");
 	log_job("12", LOG_WARNING, -ETIMEDOUT, "no answer");
+	log_vf("gpu0/vf1", LOG_INFO, 0, "gpu0/vf1: said already");
 	assert_string_equal(capture_end(), "gpu0/vf1: reset\n"
 					   "VM trainer-1: attached\n"
-					   "job 12: no answer: Connection timed out\n");
+					   "job 12: no answer: Connection timed out\n"
+					   "gpu0/vf1: said already\n");
 }
 
 static void test_control_bytes_are_escaped(void **state)
