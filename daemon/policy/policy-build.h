@@ -6,7 +6,7 @@
 #include "policy/policy.h"
 #include "policy/unsupported.h"
 
-/* Beyond this many the rest is counted, not told. */
+/* Beyond this many the rest of the errors is counted, that of the warnings dropped. */
 #define POLICY_ERRORS_MAX 100
 
 /* Names of profiles, layouts and queues stand in command lines ("P:2,Q:1"), so they are plain words. */

@@ -34,12 +34,14 @@ char *policy_place_text(const struct policy_builder *b, const struct policy_plac
 static int complain_at(struct policy_builder *b, size_t source, const char *pointer,
 		       const char *what, const char *hint)
 {
-	_cleanup_free_ char *at = place_text(b, source, pointer), *text = NULL;
+	_cleanup_free_ char *at = NULL, *text = NULL;
 
+	/* Before the place is looked up: that reads the text up to there. */
 	if (json_array_size(b->errors) >= POLICY_ERRORS_MAX) {
 		b->n_untold++;
 		return 0;
 	}
+	at = place_text(b, source, pointer);
 	if (hint)
 		text = xasprintf("%s: %s: %s (%s)", strempty(at), *pointer ? pointer : "/", what, hint);
 	else
@@ -75,11 +77,13 @@ int policy_complain_text(struct policy_builder *b, const struct policy_place *pl
 
 int policy_warn(struct policy_builder *b, const struct policy_place *place, const char *format, ...)
 {
-	_cleanup_free_ char *at = place_text(b, place->source, place->pointer);
-	_cleanup_free_ char *what = NULL, *text = NULL;
+	_cleanup_free_ char *at = NULL, *what = NULL, *text = NULL;
 	va_list ap;
 	int r;
 
+	if (json_array_size(b->policy->warnings) >= POLICY_ERRORS_MAX)
+		return 0;
+	at = place_text(b, place->source, place->pointer);
 	va_start(ap, format);
 	r = vasprintf(&what, format, ap);
 	va_end(ap);

@@ -65,6 +65,18 @@ FUZZ_TARGETS += tests/fuzz/fuzz-simulation
 tests_fuzz_fuzz_simulation_SOURCES = tests/fuzz/fuzz-simulation.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_simulation_LDADD = libsim.a libhypervisor.a libcore.a $(FUZZ_LIBS) $(SYSTEMD_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-glob
+tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz-glob.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_glob_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-job-document
+tests_fuzz_fuzz_job_document_SOURCES = tests/fuzz/fuzz-job-document.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_job_document_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-policy
+tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz-policy.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_policy_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)
