@@ -42,7 +42,10 @@ EXTRA_DIST += tests/data/simulations examples/simulation.json
 
 if HAVE_CMOCKA
 MACHINE_TESTS = \
+	tests/unit/test-machine-client \
+	tests/unit/test-sim-agent \
 	tests/unit/test-sim-document \
+	tests/unit/test-sim-hypervisor \
 	tests/unit/test-sim-kernel
 check_PROGRAMS += $(MACHINE_TESTS)
 TESTS += $(MACHINE_TESTS)
@@ -57,3 +60,15 @@ tests_unit_test_sim_document_LDADD = $(MACHINE_TEST_LDADD)
 tests_unit_test_sim_kernel_SOURCES = tests/unit/test-sim-kernel.c
 tests_unit_test_sim_kernel_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
 tests_unit_test_sim_kernel_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_machine_client_SOURCES = tests/unit/test-machine-client.c
+tests_unit_test_machine_client_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_machine_client_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_sim_agent_SOURCES = tests/unit/test-sim-agent.c
+tests_unit_test_sim_agent_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_agent_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_sim_hypervisor_SOURCES = tests/unit/test-sim-hypervisor.c
+tests_unit_test_sim_hypervisor_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_hypervisor_LDADD = $(MACHINE_TEST_LDADD)
