@@ -208,7 +208,7 @@ static int append(struct connection *c, const char *text, size_t size)
 
 void connection_send(struct connection *c, json_t *json)
 {
-	_cleanup_json_ json_t *owned = json;
+	_cleanup_json_ _unused_ json_t *owned = json;
 	_cleanup_free_ char *text = NULL;
 	bool idle;
 	int r;

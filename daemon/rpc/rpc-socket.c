@@ -104,7 +104,8 @@ int rpc_socket_open(const char *path, gid_t gid, int *ret_fd, char **ret_message
 	if (r < 0)
 		return refuse(ret_message, r, "cannot bind %s: %s", path, strerror(-r));
 	if (gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0) {
-		r = refuse(ret_message, -errno, "cannot give %s to group %u: %m", path, gid);
+		r = refuse(ret_message, -errno, "cannot give %s to group %u: %m",
+			   address.sun_path, gid);
 		(void)unlink(path);
 		return r;
 	}

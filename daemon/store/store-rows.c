@@ -55,7 +55,7 @@ static int add_row(struct store_batch *b, enum store_op op, enum store_kind kind
 
 int store_batch_put(struct store_batch *b, enum store_kind kind, const char *id, json_t *doc)
 {
-	_cleanup_json_ json_t *owned = doc;
+	_cleanup_json_ _unused_ json_t *owned = doc;
 	char *text;
 
 	text = doc ? json_text(doc) : NULL;
@@ -93,8 +93,8 @@ void store_statements_done(struct store_statements *s)
 static int prepare(sqlite3 *db, enum store_op op, enum store_kind kind, sqlite3_stmt **ret)
 {
 	static const char *const templates[STORE_OP_MAX] = {
-		[STORE_PUT] = "INSERT INTO \"%w\" (id, doc) VALUES (?1, ?2)"
-			      " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+		[STORE_PUT] = ("INSERT INTO \"%w\" (id, doc) VALUES (?1, ?2)"
+			       " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"),
 		[STORE_DELETE] = "DELETE FROM \"%w\" WHERE id = ?1",
 		[STORE_DELETE_BEFORE] = "DELETE FROM \"%w\" WHERE id < ?1",
 	};
