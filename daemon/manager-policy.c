@@ -210,7 +210,7 @@ void manager_policy_check(struct manager *m, const struct caller *caller,
 			return;
 		}
 	}
-	if (policy_build(sources, n, &policy, &errors) < 0) {
+	if (policy_check(sources, n, &policy, &errors) < 0) {
 		view_reply(m, reply, json_pack("{s:b,s:O,s:[]}", "valid", 0, "errors", errors, "warnings"));
 		return;
 	}

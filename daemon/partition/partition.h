@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Layout → ordered steps, pure: no I/O.  Each step is one host request; partition_plan_undo() gives the way back.
- * The order is that of the reference: autoprobe off, to 0, quotas before the enable, enable, scheduling
+/* Layout → ordered steps, pure: no I/O.  Each step is one host request; the way back from a failure is a plan to
+ * the layout before, made from what the card shows then.  The order is that of the reference: autoprobe off, to 0, quotas before the enable, enable, scheduling
  * values after it, every value read back. */
 #pragma once
 
@@ -31,12 +31,6 @@ DEFINE_CLEANUP(struct partition_plan *, partition_plan_free);
  * -ECANCELED with error set. An equal layout gives a plan of no steps. */
 int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout,
 			struct partition_plan **ret, struct rpc_error *ret_error);
-
-/* The way back after `done` steps succeeded and the next one failed or may have been done in half: VFs that the plan
- * made go away, quotas that it wrote are cleared, and what `before` shows is made again.  Returns 0 with
- * new *ret (no steps when nothing was changed), or -ENOMEM. */
-int partition_plan_undo(const struct gpu_facts *before, const struct partition_plan *plan,
-			size_t done, struct partition_plan **ret);
 
 /* True when the kernel shows what the layout wants; otherwise *ret_why (new, may be NULL) says the first
  * difference. */

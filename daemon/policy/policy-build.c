@@ -170,9 +170,7 @@ static int complain_syntax(struct policy_builder *b, const json_error_t *error)
 
 	text = xasprintf("%s:%d:%d: /: is not JSON: %s", b->sources[b->source].name,
 			 MAX_OF(error->line, 1), MAX_OF(error->column, 1), error->text);
-	if (!text)
-		return -ENOMEM;
-	return json_array_append_new(b->errors, json_string(text)) < 0 ? -ENOMEM : 0;
+	return text ? policy_append_text(b->errors, text) : -ENOMEM;
 }
 
 static int read_source(struct policy_builder *b)
@@ -182,9 +180,9 @@ static int read_source(struct policy_builder *b)
 	json_error_t error = { .line = 1 };
 	int r;
 
-	if (json_array_append_new(b->policy->sources, json_string(source->name)) < 0)
-		return -ENOMEM;
-
+	r = policy_append_text(b->policy->sources, source->name);
+	if (r < 0)
+		return r;
 	r = json_parse(source->text, source->size, &document, &error);
 	if (r == -EINVAL)
 		return complain_syntax(b, &error);
@@ -280,10 +278,10 @@ static int build(struct policy_builder *b)
 	return r < 0 ? r : set_revision(b);
 }
 
-int policy_build(const struct policy_source *sources, size_t n, struct policy **ret,
-		 json_t **ret_errors)
+static int build_set(const struct policy_source *sources, size_t n, bool resolve,
+		     struct policy **ret, json_t **ret_errors)
 {
-	struct policy_builder b = { .sources = sources, .n_sources = n };
+	struct policy_builder b = { .sources = sources, .n_sources = n, .resolve = resolve };
 	int r = build(&b);
 
 	places_free(&b); /* counts them by the policy, so while it is still here */
@@ -294,4 +292,16 @@ int policy_build(const struct policy_source *sources, size_t n, struct policy **
 	json_decref(b.errors);
 	policy_unref(b.policy);
 	return r;
+}
+
+int policy_build(const struct policy_source *sources, size_t n, struct policy **ret,
+		 json_t **ret_errors)
+{
+	return build_set(sources, n, true, ret, ret_errors);
+}
+
+int policy_check(const struct policy_source *sources, size_t n, struct policy **ret,
+		 json_t **ret_errors)
+{
+	return build_set(sources, n, false, ret, ret_errors);
 }

@@ -47,6 +47,7 @@ struct policy_builder {
 	struct policy_place *places[POLICY_SECTION_MAX]; /* beside each array of the policy */
 	json_t *errors;
 	size_t n_untold;
+	bool resolve; /* ask the name service for users and groups */
 };
 
 /* Reads one item into zeroed memory; on failure what was stored there is released by done(). */
@@ -89,6 +90,10 @@ int policy_read_slices(const json_t *array, const char *pointer, struct policy_l
 
 /* policy-references.c: what can be judged only when all files are read. */
 int policy_check_references(struct policy_builder *b);
+
+/* Appends text that may hold foreign bytes (a file's name, a piece of bad JSON, half a character where a
+ * word was cut): what is not printable UTF-8 is escaped. */
+int policy_append_text(json_t *array, const char *text);
 
 /* Tells an error of the place; takes nothing, the fault stays the caller's. */
 int policy_complain(struct policy_builder *b, const struct policy_place *place,

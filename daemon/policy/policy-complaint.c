@@ -31,6 +31,15 @@ char *policy_place_text(const struct policy_builder *b, const struct policy_plac
 	return pointer ? place_text(b, place->source, pointer) : NULL;
 }
 
+int policy_append_text(json_t *array, const char *text)
+{
+	_cleanup_free_ char *escaped = escape_terminal(text, strlen(text), false);
+
+	if (!escaped || json_array_append_new(array, json_string(escaped)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 static int complain_at(struct policy_builder *b, size_t source, const char *pointer,
 		       const char *what, const char *hint)
 {
@@ -48,7 +57,7 @@ static int complain_at(struct policy_builder *b, size_t source, const char *poin
 		text = xasprintf("%s: %s: %s", strempty(at), *pointer ? pointer : "/", what);
 	if (!at || !text)
 		return -ENOMEM;
-	return json_array_append_new(b->errors, json_string(text)) < 0 ? -ENOMEM : 0;
+	return policy_append_text(b->errors, text);
 }
 
 int policy_complain(struct policy_builder *b, const struct policy_place *place,
@@ -94,7 +103,7 @@ int policy_warn(struct policy_builder *b, const struct policy_place *place, cons
 	text = xasprintf("%s: %s: %s", at, place->pointer, what);
 	if (!text)
 		return -ENOMEM;
-	return json_array_append_new(b->policy->warnings, json_string(text)) < 0 ? -ENOMEM : 0;
+	return policy_append_text(b->policy->warnings, text);
 }
 
 /* The pointer's last part is the index within its own file. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The files of a policy directory, in byte order of their names.  Called at start, by `policy reload` and
  * by `--check-policy`; never on the loop. */
-#include "policy/policy.h"
+#include "policy/policy-build.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -39,9 +39,7 @@ static int texts_refuse(struct texts *t, const char *path, int error)
 				 (unsigned long long)(POLICY_FILE_MAX / MIB));
 	else
 		text = xasprintf("%s:1:1: /: cannot be read: %s", path, strerror(-error));
-	if (!text || json_array_append_new(t->errors, json_string(text)) < 0)
-		return -ENOMEM;
-	return 0;
+	return text ? policy_append_text(t->errors, text) : -ENOMEM;
 }
 
 /* An unreadable file is an error of the set, not of this call. */

@@ -311,7 +311,7 @@ static int access_who(struct policy_builder *b, const struct access_fields *f, c
 		return json_fault_set(fault, pointer, member, "a name without colon or space",
 				      "\"%.64s\" is not the name of a %s", strchr(text, ':') + 1,
 				      member);
-	if (r == 0)
+	if (r == 0 && b->resolve)
 		r = principal_resolve(ret);
 	if (r == -ENOENT)
 		return policy_warn(b, &place, "\"%s\" is not known on this host and matches nobody",

@@ -128,6 +128,11 @@ struct policy_source {
 int policy_build(const struct policy_source *sources, size_t n, struct policy **ret,
 		 json_t **ret_errors);
 
+/* The same without asking for users and groups, so it may run on the loop: for looking at a set, not for putting it in
+ * force, because its user and group rules match nobody. */
+int policy_check(const struct policy_source *sources, size_t n, struct policy **ret,
+		 json_t **ret_errors);
+
 /* Reads *.json of a directory in byte order (a directory that does not exist or holds none: the
  * fallback file) and builds the set.  Unreadable files are refusals too. */
 int policy_load(const char *directory, const char *fallback_file, struct policy **ret,

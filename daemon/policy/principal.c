@@ -171,7 +171,7 @@ int principals_read(struct policy_builder *b, const json_t *array, const char *b
 			r = json_fault_set(fault, inner, index,
 					   "write \"user:NAME\", \"group:NAME\" or \"everyone\"",
 					   "\"%.64s\" names nobody", text);
-		if (r == 0)
+		if (r == 0 && b->resolve)
 			r = principal_resolve(&list[i]);
 		if (r == -ENOENT)
 			r = principal_warn_unresolved(b, &list[i], inner, index);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Plans: the order of the steps, their undoing, and every refusal with the number that would do. */
+/* Plans: the order of the steps, and every refusal with the number that would do. */
 #include "partition/partition.h"
 
 #include <setjmp.h>
@@ -374,71 +374,6 @@ static void test_hash_follows_facts_and_layout(void **state)
 	assert_string_not_equal(a->hash, e->hash);
 }
 
-static void assert_undo(const struct card *c, const struct partition_plan *p, size_t done,
-			const char *wanted)
-{
-	_cleanup_(partition_plan_freep) struct partition_plan *undo = NULL;
-
-	assert_int_equal(partition_plan_undo(&c->facts, p, done, &undo), 0);
-	assert_steps(undo, wanted);
-}
-
-static void test_undo_of_a_first_cut(void **state)
-{
-	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL;
-	struct card c;
-
-	/* Steps: autoprobe, quota vf1, quota vf2, numvfs 2, quantum vf1, quantum vf2. */
-	card_init(&c);
-	p = plan_of(&c, layout_of(2, bytes(GIB), 20, -1));
-	assert_int_equal(p->n_steps, 6);
-	assert_undo(&c, p, 0, "write 1 to sriov_drivers_autoprobe\n");
-	assert_undo(&c, p, 1,
-		    "write 0 to vram_quota of vf1 (0B)\nwrite 1 to sriov_drivers_autoprobe\n");
-	assert_undo(&c, p, 3,
-		    "write 0 to sriov_numvfs (now 2)\n"
-		    "write 0 to vram_quota of vf1 (0B)\nwrite 0 to vram_quota of vf2 (0B)\n"
-		    "write 1 to sriov_drivers_autoprobe\n");
-	assert_undo(&c, p, 5,
-		    "write 0 to sriov_numvfs (now 2)\n"
-		    "write 0 to vram_quota of vf1 (0B)\nwrite 0 to vram_quota of vf2 (0B)\n"
-		    "write 1 to sriov_drivers_autoprobe\n");
-}
-
-static void test_undo_makes_the_old_vfs_again(void **state)
-{
-	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL;
-	struct card c;
-
-	/* Steps: numvfs 0, quota vf1, numvfs 1. */
-	card_init(&c);
-	card_cut(&c, 2, 3 * GIB);
-	c.vfs[1].exec_quantum_ms.value = 7;
-	p = plan_of(&c, layout_of(1, bytes(8 * GIB), -1, -1));
-	assert_int_equal(p->n_steps, 3);
-	assert_undo(&c, p, 0, "");
-	assert_undo(&c, p, 2,
-		    "write 0 to sriov_numvfs (now 1)\nwrite 0 to vram_quota of vf1 (0B)\n"
-		    "write 3221225472 to vram_quota of vf1 (3.0GiB)\n"
-		    "write 3221225472 to vram_quota of vf2 (3.0GiB)\n"
-		    "write 2 to sriov_numvfs (now 0)\n"
-		    "write 0 to exec_quantum_ms of vf1\nwrite 0 to preempt_timeout_us of vf1\n"
-		    "write 7 to exec_quantum_ms of vf2\nwrite 0 to preempt_timeout_us of vf2\n");
-}
-
-static void test_undo_of_scheduling(void **state)
-{
-	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL;
-	struct card c;
-
-	card_init(&c);
-	card_cut(&c, 1, 0);
-	c.vfs[0].exec_quantum_ms.value = 5;
-	p = plan_of(&c, layout_of(1, none, 20, -1));
-	assert_undo(&c, p, 0,
-		    "write 5 to exec_quantum_ms of vf1\nwrite 0 to preempt_timeout_us of vf1\n");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,9 +391,6 @@ int main(void)
 		cmocka_unit_test(test_refusals_of_cards),
 		cmocka_unit_test(test_matches_says_the_difference),
 		cmocka_unit_test(test_hash_follows_facts_and_layout),
-		cmocka_unit_test(test_undo_of_a_first_cut),
-		cmocka_unit_test(test_undo_makes_the_old_vfs_again),
-		cmocka_unit_test(test_undo_of_scheduling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

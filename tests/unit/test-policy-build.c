@@ -264,6 +264,39 @@ static void test_unknown_people_are_warned_of(void **state)
 	assert_false(principals_allow(p->vms[0].allow, p->vms[0].n_allow, 0, NULL, 0));
 }
 
+/* For looking at a set on the loop: no name is asked for, so nobody is warned of and nobody matches. */
+static void test_check_asks_for_no_names(void **state)
+{
+	struct policy_source source =
+		SOURCE("a.json", IN("vms", "{\"match\": \"*\", \"allow\": [\"user:root\", \"user:no-such\"], "
+					   "\"run_as\": \"trainer\"}"));
+	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	json_t *errors = NULL;
+
+	assert_int_equal(policy_check(&source, 1, &p, &errors), 0);
+	assert_int_equal(json_array_size(p->warnings), 0);
+	assert_false(p->vms[0].allow[0].resolved);
+}
+
+/* Bytes that are no UTF-8 come in by names of files, by pieces of bad JSON that jansson quotes, and by words
+ * that are cut in the middle of a character. */
+static void test_foreign_bytes_in_messages(void **state)
+{
+	static const char *const texts[] = {
+		"{\"\\\\\\\xde\xa3\xa3\xa3\": 8vf",
+		"{\"version\": 1, \"\xff\": 1}",
+		"{\"version\": 1, \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\": 1}",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct policy_source source = SOURCE("\xff.json", texts[i]);
+		_cleanup_free_ char *all = refuse(&source, 1);
+
+		assert_non_null(strstr(all, "\\xff.json:1:"));
+	}
+}
+
 static void test_many_errors_are_counted(void **state)
 {
 	char *text = strdup("{\"version\": 1, \"queues\": [{\"name\": 0}");
@@ -358,6 +391,8 @@ int main(void)
 		cmocka_unit_test(test_refusals_of_gpu_sections),
 		cmocka_unit_test(test_refusals_of_use_sections),
 		cmocka_unit_test(test_unknown_people_are_warned_of),
+		cmocka_unit_test(test_check_asks_for_no_names),
+		cmocka_unit_test(test_foreign_bytes_in_messages),
 		cmocka_unit_test(test_many_errors_are_counted),
 		cmocka_unit_test(test_load_directory),
 	};
