@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "lib/io.h"
 
 #define DRIVER "xe"
+#define MODULE_FILE "kernel/drivers/gpu/drm/" DRIVER "/" DRIVER ".ko"
 #define FIRST_RENDER_NODE 128 /* DRM minors from here on are render nodes */
 #define BAR_BASE UINT64_C(0x3800000000)
 #define BAR_STEP UINT64_C(0x20000000)
@@ -115,12 +117,14 @@ static int new_boot_id(char ret[static 38])
 static int put_function(const char *directory, unsigned vendor, unsigned device,
 			unsigned class_code, uint64_t bar)
 {
-	char vendor_text[16], device_text[16], class_text[16], resource[256];
+	char vendor_text[16], device_text[16], class_text[16], modalias[80], resource[256];
 	int r;
 
 	snprintf(vendor_text, sizeof(vendor_text), "0x%04x\n", vendor);
 	snprintf(device_text, sizeof(device_text), "0x%04x\n", device);
 	snprintf(class_text, sizeof(class_text), "0x%06x\n", class_code);
+	snprintf(modalias, sizeof(modalias), "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", vendor, device,
+		 vendor, 0, class_code >> 16 & 0xff, class_code >> 8 & 0xff, class_code & 0xff);
 	/* start, end, flags of the first BAR (64 bit, prefetchable) and of its upper half */
 	snprintf(resource, sizeof(resource),
 		 "0x%016llx 0x%016llx 0x%016llx\n0x%016x 0x%016x 0x%016x\n",
@@ -130,10 +134,32 @@ static int put_function(const char *directory, unsigned vendor, unsigned device,
 	if (r >= 0)
 		r = put_file(directory, "device", device_text);
 	if (r >= 0)
+		r = put_file(directory, "modalias", modalias);
+	if (r >= 0)
 		r = put_file(directory, "resource", resource);
 	if (r >= 0)
 		r = put_file(directory, "class", class_text);
 	return r;
+}
+
+/* The module that a guest has for the device, as depmod would have written it down: so that "the guest has a driver
+ * and it is not bound" can be told from "the guest has none". */
+static int put_module(const char *root)
+{
+	char path[PATH_MAX];
+	struct utsname host; /* what `uname -r` says in the guest too */
+	int r;
+
+	if (uname(&host) < 0)
+		return -errno;
+	r = put_path(path, root, "lib/modules/%s", host.release);
+	if (r >= 0)
+		r = put_file(path, "modules.alias", "alias pci:v00008086d*sv*sd*bc03sc*i* " DRIVER "\n");
+	if (r >= 0)
+		r = put_file(path, "modules.dep", MODULE_FILE ":\n");
+	if (r >= 0)
+		r = put_file(path, MODULE_FILE, "");
+	return r >= 0 ? put_directory(root, "sys/bus/pci/drivers/" DRIVER) : r;
 }
 
 void sim_guest_tree_off(const char *root)
@@ -163,9 +189,8 @@ int sim_guest_tree_boot(const char *root, bool has_driver)
 		r = put_path(path, root, "sys/bus/pci/devices/0000:00:00.0");
 	if (r >= 0)
 		r = put_function(path, 0x8086, 0x29c0, 0x060000, 0); /* the host bridge of q35 */
-	if (r >= 0 && has_driver)
-		r = put_directory(root, "sys/bus/pci/drivers/" DRIVER);
-	return r;
+	remove_tree(root, "lib/modules");
+	return r >= 0 && has_driver ? put_module(root) : r;
 }
 
 static int device_path(char path[static PATH_MAX], const char *root, unsigned port)

@@ -307,12 +307,23 @@ static void test_device_in_the_guest(void **state)
 	assert_int_equal(sim_guest_tree_plug(g->root, &device), 0);
 	with = shell(g, "cd sys/bus/pci/devices/0000:03:00.0 && cat vendor device class && "
 			"basename $(readlink driver) && ls drm && head -c 18 resource && "
-			"cat ../../drivers/xe/0000:03:00.0/vendor");
+			"cat ../../drivers/xe/0000:03:00.0/vendor modalias");
 	assert_data(with, "out-data", "0x8086\n0x56c0\n0x038000\nxe\nrenderD130\n0x0000003840000000"
-				      "0x8086\n");
+				      "0x8086\npci:v00008086d000056C0sv00008086sd00000000bc03sc80i00\n");
 	sim_guest_tree_unplug(g->root, 2);
 	without = shell(g, "ls sys/bus/pci/devices sys/bus/pci/drivers/xe");
 	assert_data(without, "out-data", "sys/bus/pci/devices:\n0000:00:00.0\n\nsys/bus/pci/drivers/xe:\n");
+}
+
+static void test_guest_without_driver(void **state)
+{
+	struct guest *g = *state;
+	_cleanup_json_ json_t *with = shell(g, "cat lib/modules/$(uname -r)/modules.alias"), *without = NULL;
+
+	assert_data(with, "out-data", "alias pci:v00008086d*sv*sd*bc03sc*i* xe\n");
+	assert_int_equal(sim_guest_tree_boot(g->root, false), 0);
+	without = shell(g, "ls lib sys/bus/pci/drivers");
+	assert_data(without, "out-data", "lib:\n\nsys/bus/pci/drivers:\n");
 }
 
 static void test_boot_id_is_new(void **state)
@@ -355,7 +366,8 @@ int main(void)
 		TEST(test_input_data),		 TEST(test_long_output),
 		TEST(test_refused_exec),	 TEST(test_info_lists_disabled),
 		TEST(test_files),		 TEST(test_refused_files),
-		TEST(test_device_in_the_guest),	 TEST(test_boot_id_is_new),
+		TEST(test_device_in_the_guest),	 TEST(test_guest_without_driver),
+		TEST(test_boot_id_is_new),
 		TEST(test_everything_can_be_killed),
 	};
 
