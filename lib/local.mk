@@ -29,6 +29,7 @@ LIB_TESTS = \
 	tests/unit/test-clock \
 	tests/unit/test-enum-table \
 	tests/unit/test-escape \
+	tests/unit/test-hash \
 	tests/unit/test-io \
 	tests/unit/test-json \
 	tests/unit/test-json-field \
@@ -60,6 +61,10 @@ tests_unit_test_enum_table_LDADD = $(LIB_TEST_LDADD)
 tests_unit_test_escape_SOURCES = tests/unit/test-escape.c
 tests_unit_test_escape_CPPFLAGS = $(LIB_TEST_CPPFLAGS)
 tests_unit_test_escape_LDADD = $(LIB_TEST_LDADD)
+
+tests_unit_test_hash_SOURCES = tests/unit/test-hash.c
+tests_unit_test_hash_CPPFLAGS = $(LIB_TEST_CPPFLAGS)
+tests_unit_test_hash_LDADD = $(LIB_TEST_LDADD)
 
 tests_unit_test_io_SOURCES = tests/unit/test-io.c
 tests_unit_test_io_CPPFLAGS = $(LIB_TEST_CPPFLAGS)

@@ -271,7 +271,6 @@ static int read_rule_layout(const json_t *layout, const char *pointer, struct po
 
 struct gpu_rule_fields {
 	json_t *match, *layout;
-	bool heal;
 };
 
 static const struct json_field gpu_rule_fields[] = {
@@ -279,13 +278,13 @@ static const struct json_field gpu_rule_fields[] = {
 	      .summary = "{} matches every card; members: model, device_id, address, driver, numa_node"),
 	FIELD(gpu_rule_fields, layout, JSON_FIELD_ANY, .required = true,
 	      .summary = "name of a layout, or an array of slices"),
-	FIELD(gpu_rule_fields, heal, JSON_FIELD_BOOL),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
 
 static const struct unsupported gpu_rule_unsupported[] = {
 	{ "recut", NULL, "cards are cut again by `gpuvf apply` only" },
+	{ "heal", "false", "drift is shown; `gpuvf apply` mends it" },
 	{ NULL },
 };
 
@@ -306,7 +305,6 @@ int policy_read_gpu_rule(struct policy_builder *b, const json_t *item, const cha
 	match = f.match;
 	layout = f.layout;
 
-	rule->heal = f.heal;
 	rule->label = policy_label(b, pointer);
 	if (!rule->label)
 		return -ENOMEM;

@@ -61,7 +61,6 @@ struct policy_gpu_rule {
 	bool has_numa_node;
 	int numa_node;
 	struct policy_layout *layout; /* owned */
-	bool heal;
 };
 
 struct policy_vm_rule {

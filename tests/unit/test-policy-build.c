@@ -74,7 +74,7 @@ static const char full[] =
 	" \"layouts\": [{\"name\": \"quarters\", \"slices\": [{\"profile\": \"quarter\", \"count\": 4}]}],\n"
 	" \"gpus\": [{\"match\": {\"model\": \"*170*\", \"device_id\": \"0x56c0\"}, \"layout\": \"quarters\"},\n"
 	"   {\"match\": {\"address\": \"03:00.0\", \"numa_node\": 0, \"driver\": \"xe\"},\n"
-	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": true}],\n"
+	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": false}],\n"
 	" \"vms\": [{\"match\": \"trainer-*\", \"allow\": [\"user:root\", \"everyone\"], \"slots\": 2,\n"
 	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": \"trainer\"}],\n"
 	" \"queues\": [{\"name\": \"slow\", \"priority\": 10}, {\"name\": \"fast\", \"default\": true,\n"
@@ -103,7 +103,6 @@ static void test_full_document_gpus(void **state)
 	assert_false(p->gpus[0].has_address);
 	assert_true(p->gpus[1].has_address);
 	assert_true(p->gpus[1].has_numa_node);
-	assert_true(p->gpus[1].heal);
 	assert_null(p->gpus[1].layout->name);
 }
 
@@ -221,6 +220,8 @@ static void test_refusals_of_gpu_sections(void **state)
 		       "is not a PCI address");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"recut\": {\"allow\": true}}"),
 		       "/gpus/0/recut: \"recut\" is not supported by this version");
+	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"heal\": true}"),
+		       "`gpuvf apply` mends it");
 }
 
 static void test_refusals_of_use_sections(void **state)
