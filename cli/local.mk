@@ -1,1 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# cli/: the client gpuvf.  All but main() is an archive, so that tests can run verbs.
+noinst_LIBRARIES += libgpuvfcli.a
+libgpuvfcli_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) -DCOMPLETIONDIR='"$(bashcompletiondir)"'
+libgpuvfcli_a_SOURCES = \
+	cli/arguments.c cli/arguments.h \
+	cli/call.c \
+	cli/cli.c cli/cli.h \
+	cli/follow.c \
+	cli/interrupt.c \
+	cli/job-files.c cli/job-files.h \
+	cli/job-options.c cli/job-options.h \
+	cli/layout-options.c cli/layout-options.h \
+	cli/objects.c \
+	cli/print.c \
+	cli/progress.c cli/progress.h \
+	cli/table.c cli/table.h \
+	cli/text.c cli/text.h \
+	cli/verb-apply.c \
+	cli/verb-assign.c \
+	cli/verb-call.c \
+	cli/verb-fetch.c \
+	cli/verb-help.c \
+	cli/verb-jobs.c \
+	cli/verb-list.c \
+	cli/verb-policy.c \
+	cli/verb-show.c \
+	cli/verb-submit.c \
+	cli/verb-watch.c \
+	cli/verbs.h \
+	cli/wait.c
+
+bin_PROGRAMS += gpuvf
+gpuvf_SOURCES = cli/main.c
+gpuvf_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+gpuvf_LDADD = libgpuvfcli.a libgpuvf.a $(JANSSON_LIBS)
