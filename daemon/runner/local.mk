@@ -1,4 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += librunner.a
-librunner_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
-librunner_a_SOURCES =
+librunner_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(builddir)/daemon $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+librunner_a_SOURCES = \
+	daemon/runner/guest.c daemon/runner/guest.h \
+	daemon/runner/guest-answer.c daemon/runner/guest-answer.h \
+	daemon/runner/launcher-text.c daemon/runner/launcher-text.h \
+	daemon/runner/outputs.c daemon/runner/outputs.h \
+	daemon/runner/plan.c daemon/runner/plan.h \
+	daemon/runner/progress.c daemon/runner/progress.h \
+	daemon/runner/runner.c daemon/runner/runner.h \
+	daemon/runner/runner-collect.c \
+	daemon/runner/runner-follow.c \
+	daemon/runner/runner-internal.h \
+	daemon/runner/runner-ready.c
+
+# The launcher becomes part of the daemon: one string per line of it.
+BUILT_SOURCES += daemon/runner/launcher-text.inc
+CLEANFILES += daemon/runner/launcher-text.inc
+EXTRA_DIST += daemon/runner/launcher.sh
+daemon/runner/launcher-text.inc: daemon/runner/launcher.sh
+	$(AM_V_GEN)$(MKDIR_P) daemon/runner && \
+	$(SED) -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $(srcdir)/daemon/runner/launcher.sh >$@.tmp && \
+	mv $@.tmp $@
+daemon/runner/librunner_a-launcher-text.$(OBJEXT): daemon/runner/launcher-text.inc
+
+if HAVE_CMOCKA
+RUNNER_TEST_LIBS = librunner.a libsim.a libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) \
+	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+RUNNER_TESTS = tests/unit/test-runner
+check_PROGRAMS += $(RUNNER_TESTS)
+TESTS += $(RUNNER_TESTS) tests/unit/test-launcher.sh
+EXTRA_DIST += tests/unit/test-launcher.sh
+tests_unit_test_runner_SOURCES = tests/unit/test-runner.c
+tests_unit_test_runner_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_unit_test_runner_LDADD = $(RUNNER_TEST_LIBS)
+endif
