@@ -24,7 +24,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-view.c daemon/manager-vm.c
 
-EXTRA_PROGRAMS += gpuvfd
+sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
