@@ -38,7 +38,7 @@ gpuvf_machine_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvf_machine_SOURCES = daemon/machine/sim-main.c
 gpuvf_machine_LDADD = $(SIM_LIBS) $(SIM_LIBADD)
 
-EXTRA_DIST += tests/data/simulations examples/simulation.json
+EXTRA_DIST += docs/SIMULATION.md tests/data/simulations examples/simulation.json
 
 if HAVE_CMOCKA
 MACHINE_TESTS = \
