@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VFs go to VMs and come back: leases, refusals, and what must never be written meanwhile."""
+
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, UNSUPPORTED, RpcError
+from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
+
+
+def assign(world, vm="trainer-1", **more):
+    return world.call("vf.assign", vm=vm, wait_seconds=PATIENCE, **more)
+
+
+def release(world, **what):
+    return world.call("vf.release", wait_seconds=PATIENCE, **what)
+
+
+def hostdevs(world, vm):
+    """What libvirt says that the VM has, live."""
+    for entry in world.machine("state")["vms"]:
+        if entry["name"] == vm:
+            return [h["address"] for h in entry["hostdevs"] if h.get("live")]
+    raise AssertionError(f"the machine has no VM {vm}")
+
+
+@test
+def assign_and_release():
+    """A VF goes into a running VM, libvirt shows it, and it comes back free and reset."""
+    world = World()
+    world.apply(4)
+    result = assign(world)
+    equal(result["changed"], True)
+    name = result["vf"]
+    vf = world.vf(name)
+    equal((vf["state"], vf["vm"], vf["driver"]), ("attached", "trainer-1", "vfio-pci"))
+    assert vf["lease"]["epoch"] > 0, vf["lease"]
+    equal(hostdevs(world, "trainer-1"), [vf["address"]])
+    equal(world.vm("trainer-1")["vfs"], [name])
+    resets = world.writes()["resets"]
+    equal(release(world, vm="trainer-1")["changed"], True)
+    vf = world.vf(name)
+    equal((vf["state"], vf["vm"], vf["lease"]), ("free", None, None))
+    equal(hostdevs(world, "trainer-1"), [])
+    assert world.writes()["resets"] > resets, "it was not reset"
+
+
+@test
+def assign_again():
+    """The same assignment again is no change; `add` makes it two."""
+    world = World()
+    world.apply(4)
+    first = assign(world)
+    again = assign(world)
+    equal((again["changed"], again["vf"]), (False, first["vf"]))
+    second = assign(world, add=True)
+    assert second["vf"] != first["vf"]
+    equal(len(hostdevs(world, "trainer-1")), 2)
+
+
+@test
+def chosen_vf():
+    """A VF can be named, by name or address; one that is taken is refused with its holder."""
+    world = World()
+    world.apply(4)
+    address = world.vf("gpu0/vf3")["address"]
+    equal(assign(world, vf=address)["vf"], "gpu0/vf3")
+    with refused(CONFLICT, "trainer-1"):
+        assign(world, "trainer-2", vf="gpu0/vf3")
+    equal(hostdevs(world, "trainer-2"), [])
+
+
+@test
+def none_free():
+    """No free VF: no_fit at once; with wait_seconds the next free one is taken."""
+    world = World()
+    world.apply(1)
+    assign(world)
+    with refused(NO_FIT):
+        world.call("vf.assign", vm="trainer-2")
+    with world.client() as waiting:
+        waiting.send({"jsonrpc": "2.0", "id": 1, "method": "vf.assign",
+                      "params": {"vm": "trainer-2", "wait_seconds": 30}})
+        release(world, vm="trainer-1")
+        answer = waiting.read()
+    equal(answer.get("result", answer)["vf"], "gpu0/vf1")
+    equal(world.vf("gpu0/vf1")["vm"], "trainer-2")
+
+
+@test
+def never_recut_while_held():
+    """sriov_numvfs is never written while a VM holds a VF, even when asked to."""
+    world = World()
+    world.apply(4)
+    assign(world)
+    before = world.writes()["sriov_numvfs"]
+    for count in (0, 2, 4 + 4):
+        try:
+            world.apply(count)
+        except RpcError as error:
+            equal(error.code, CONFLICT)
+            assert "trainer-1" in f"{error.message} {error.data}", error
+        else:
+            raise AssertionError(f"a re-cut to {count} was done while a VF is held")
+    writes = world.writes()
+    equal((writes["sriov_numvfs"], writes["sriov_numvfs_while_held"]), (before, 0))
+    release(world, vm="trainer-1")
+    world.apply(2)
+    equal(world.gpu()["num_vfs"], 2)
+
+
+@test
+def foreign_holder():
+    """A VF that somebody else gave to a VM is adopted, shown, and keeps the card from re-cuts."""
+    world = World()
+    world.apply(2)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, alias="hostdev0")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    equal(world.vf("gpu0/vf2")["vm"], "trainer-2")
+    with refused(CONFLICT, "trainer-2"):
+        world.apply(0)
+    equal(world.writes()["sriov_numvfs_while_held"], 0)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+
+
+@test
+def host_process():
+    """A process of the host that has a VF open keeps the card from re-cuts, and is named."""
+    world = World()
+    world.apply(2)
+    world.machine("hold", gpu="gpu0", vf=1)
+    with refused(CONFLICT):
+        world.apply(0)
+    equal(world.writes()["sriov_numvfs_while_held"], 0)
+    world.machine("unhold", gpu="gpu0", vf=1)
+    world.apply(0)
+    equal(world.gpu()["num_vfs"], 0)
+
+
+@test
+def drain():
+    """apply with drain waits for the holder to leave, then cuts."""
+    world = World()
+    world.apply(2)
+    assign(world)
+    with world.client() as waiting:
+        waiting.send({"jsonrpc": "2.0", "id": 1, "method": "gpu.apply",
+                      "params": {"gpu": "gpu0", "layout": {"vfs": 4}, "drain": True,
+                                 "wait_seconds": 30}})
+        until(lambda: world.gpu()["state"] == "draining", "it is draining")
+        with refused(CONFLICT):
+            assign(world, "trainer-2", gpu="gpu0")
+        release(world, vm="trainer-1")
+        answer = waiting.read()
+    assert "result" in answer, answer
+    equal(world.gpu()["num_vfs"], 4)
+    equal(world.writes()["sriov_numvfs_while_held"], 0)
+
+
+@test
+def bad_vms():
+    """A VM that is off, has no free port, or is not there: refused, nothing bound, nothing kept."""
+    world = World({"vms": MACHINE["vms"] + [{"name": "full", "ports": 0},
+                                            {"name": "off", "state": "off"}]})
+    world.apply(2)
+    with refused(NO_FIT, "port"):
+        assign(world, "full")
+    with refused(CONFLICT, "off"):
+        assign(world, "off", mode="live")
+    for vf in world.items("vf.list"):
+        equal((vf["state"], vf["lease"]), ("free", None), vf["name"])
+
+
+@test
+def vm_off_config():
+    """A VM that is off gets the VF in its definition: reserved until it is taken out."""
+    world = World({"vms": MACHINE["vms"] + [{"name": "off", "state": "off"}]})
+    world.apply(2)
+    name = assign(world, "off", mode="config")["vf"]
+    equal(world.vf(name)["state"], "reserved")
+    with refused(CONFLICT, "off"):
+        world.apply(0)
+    release(world, vm="off", mode="config")
+    equal(world.vf(name)["state"], "free")
+    world.apply(0)
+
+
+@test
+def attach_fails():
+    """An attach that libvirt refuses: the reason is told, and the VF is free again."""
+    world = World()
+    world.apply(2)
+    world.fault("attach", vm="trainer-1", nth=1, error="failed", message="internal error: no way")
+    with refused(HOST_ERROR, "no way"):
+        assign(world)
+    until(lambda: all(v["state"] == "free" for v in world.items("vf.list")), "all are free")
+    equal(assign(world)["changed"], True)
+
+
+@test
+def guest_keeps_it():
+    """A guest that does not let go: the VF stays attached, and a second try takes it back."""
+    world = World()
+    world.apply(2)
+    name = assign(world)["vf"]
+    world.fault("detach", vm="trainer-1", nth=1, error="guest-refused", message="the guest kept it")
+    try:
+        release(world, vf=name)
+    except RpcError as error:
+        assert error.code in (HOST_ERROR, CONFLICT), error
+    else:
+        raise AssertionError("it was released although the guest kept it")
+    equal(world.vf(name)["state"], "attached")
+    release(world, vf=name)
+    equal(world.vf(name)["state"], "free")
+
+
+@test
+def reset_fails():
+    """A VF that cannot be reset is quarantined, not given to the next."""
+    world = World()
+    world.apply(1)
+    name = assign(world)["vf"]
+    world.fault("reset", gpu="gpu0", nth=1, times=10, error="EIO")
+    try:
+        release(world, vf=name)
+    except RpcError as error:
+        equal(error.code, HOST_ERROR)
+    vf = until(lambda: world.vf(name) if world.vf(name)["state"] == "quarantined" else None,
+               "it is quarantined")
+    assert "reset" in vf["reason"], vf["reason"]
+    with refused(NO_FIT):
+        world.call("vf.assign", vm="trainer-2")
+    world.machine("clear-faults")
+    world.call("vf.heal", vf=name)
+    until(lambda: world.vf(name)["state"] == "free", "it is healed")
+
+
+@test
+def vm_dies():
+    """When its VM is shut off, a VF that was only attached live becomes free."""
+    world = World()
+    world.apply(2)
+    name = assign(world, mode="live")["vf"]
+    world.machine("domain-stop", vm="trainer-1")
+    until(lambda: world.vf(name)["state"] == "free", "it is free")
+    equal(world.vm("trainer-1")["state"], "off")
+
+
+@test
+def libvirt_away():
+    """Without libvirt: a clear state, refusals, and all goes on when it is back."""
+    world = World()
+    world.apply(2)
+    name = assign(world)["vf"]
+    world.machine("libvirt-down")
+    until(lambda: not world.call("daemon.status")["hypervisor_connected"], "it is noticed")
+    try:
+        assign(world, "trainer-2")
+    except RpcError as error:
+        assert "libvirt" in f"{error.message} {error.data}".lower(), error
+    else:
+        raise AssertionError("a VF was assigned without libvirt")
+    with refused(CONFLICT):
+        world.apply(0)
+    equal(world.vf(name)["state"], "attached")
+    world.machine("libvirt-up")
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "it is back")
+    release(world, vf=name)
+    equal(world.vf(name)["state"], "free")
+
+
+@test
+def old_epoch():
+    """release with if_epoch of an older lease is refused: it is somebody else's now."""
+    world = World()
+    world.apply(1)
+    name = assign(world)["vf"]
+    old = world.vf(name)["lease"]["epoch"]
+    release(world, vf=name)
+    assign(world, "trainer-2")
+    with refused(CONFLICT):
+        release(world, vf=name, if_epoch=old)
+    equal(world.vf(name)["vm"], "trainer-2")
+
+
+@test
+def side_by_side():
+    """Eight VMs get their VFs at the same time, each another one."""
+    world = World({"vms": [{"name": "trainer-%d", "count": 8}], "latency": {"attach": "50ms"}})
+    world.apply(8)
+    clients = [world.client() for _ in range(8)]
+    for number, client in enumerate(clients, 1):
+        client.send({"jsonrpc": "2.0", "id": number, "method": "vf.assign",
+                     "params": {"vm": f"trainer-{number}", "wait_seconds": 30}})
+    names = {client.read()["result"]["vf"] for client in clients}
+    equal(len(names), 8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kill -9 at every point, then a new daemon: nothing is lost and nothing happens twice."""
+
+import os
+import subprocess
+
+from gpuvf_client import RpcError
+from harness import BUILD, PATIENCE, World, comment, equal, main, seeded, test, until
+
+# A job that shows each of its starts, and goes on until it is told to end.
+LONG = "echo started; while ! test -e {stop}; do sleep 0.02; done; echo done"
+
+
+def long_job(world, **members):
+    stop = world.folder / f"stop-{len(os.listdir(world.folder))}"
+    return world.submit(LONG.format(stop=stop), **members), stop
+
+
+@test
+def all_is_there():
+    """VFs, leases, layout and queued jobs are what they were."""
+    world = World()
+    world.apply(4)
+    name = world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)["vf"]
+    before = world.vf(name)
+    jobs = [world.submit("true", hold=True) for _ in range(5)]
+    writes = world.writes()
+    world.crash_and_restart()
+    until(lambda: world.vf(name)["state"] == "attached", "the VF is attached")
+    after = world.vf(name)
+    equal((after["vm"], after["lease"]["epoch"], after["address"]),
+          (before["vm"], before["lease"]["epoch"], before["address"]))
+    equal([j["id"] for j in world.items("job.list")], [j["id"] for j in world.items("job.list")])
+    equal(sorted(j["id"] for j in world.items("job.list")), sorted(jobs))
+    equal(world.gpu()["layout_source"], "manual")
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    equal(world.writes(), writes, "writes since the crash")
+    world.call("vf.release", vm="trainer-1", wait_seconds=PATIENCE)
+    equal(world.vf(name)["state"], "free")
+
+
+@test
+def running_job():
+    """A job that runs in a guest is found again and followed, not started twice."""
+    world = World()
+    world.apply(1)
+    number, stop = long_job(world)
+    world.until_job(number, "running")
+    until(lambda: "started" in world.output(number), "it shows its start")
+    for _ in range(3):
+        world.crash_and_restart()
+        world.until_job(number, "running")
+    stop.touch()
+    job = world.until_ended(number)
+    equal((job["attempt"], world.output(number)), (1, "started\ndone\n"))
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "the VF is free")
+
+
+@test
+def ended_meanwhile():
+    """A job that ended while no daemon was there: exit code and output are found."""
+    world = World()
+    world.apply(1)
+    stop = world.folder / "stop"
+    number = world.submit(f"echo started; while ! test -e {stop}; do sleep 0.02; done; "
+                          f"echo end; touch {world.folder}/ended; exit 5")
+    world.until_job(number, "running")
+    world.kill()
+    stop.touch()
+    until((world.folder / "ended").exists, "the job has ended")
+    world.start()
+    equal(world.until_ended(number, "failed")["exit_code"], 5)
+    equal(world.output(number), "started\nend\n")
+
+
+def story(world):
+    """What a user does; each step may be cut off by a crash, and is asked for again then."""
+    steps = [
+        lambda: world.apply(2),
+        lambda: world.call("vf.assign", vm="trainer-2", request_id="a", wait_seconds=PATIENCE),
+        lambda: world.submit_once(f"date +%N >>{world.folder}/starts"),
+        lambda: world.call("vf.release", vm="trainer-2", all=True, request_id="r",
+                           wait_seconds=PATIENCE),
+    ]
+    return steps
+
+
+def submit_once(world, command):
+    job = {"version": 1, "command": ["/bin/sh", "-c", command], "name": "once"}
+    return world.call("job.submit", job=job, request_id="j")["id"]
+
+
+def crash_after(world, delay):
+    """kill -9 by a process of its own, after that many seconds."""
+    return subprocess.Popen(["/bin/sh", "-c", f"sleep {delay:.4f}; kill -9 {world.process.pid}"],
+                            stdin=subprocess.DEVNULL)
+
+
+def restart_if_dead(world):
+    if world.process.poll() is not None:
+        for client in world.clients:
+            client.close()
+        world.clients = []
+        world.process = None
+        world.start()
+        return True
+    return False
+
+
+def one_round(chance, number):
+    world = World({"latency": {"sriov_numvfs": "30ms", "attach": "20ms", "detach": "20ms",
+                               "guest-exec": "5ms"}})
+    world.submit_once = lambda command: submit_once(world, command)
+    killers, crashes = [], 0
+    for step in story(world):
+        killers.append(crash_after(world, chance.uniform(0, 0.25)))
+        for _ in range(20):
+            try:
+                step()
+                break
+            except (ConnectionError, OSError, RpcError) as error:
+                if isinstance(error, RpcError) and world.process.poll() is None:
+                    # Cut off by the crash before: the operation was ended by the new daemon.
+                    comment(f"round {number}: {error}")
+                killers[-1].wait()
+                crashes += restart_if_dead(world)
+        else:
+            raise AssertionError("a step does not succeed after 20 tries")
+    for killer in killers:
+        killer.wait()
+    crashes += restart_if_dead(world)
+    check_end(world)
+    comment(f"round {number}: {crashes} crashes")
+    world.end()
+
+
+def check_end(world):
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    jobs = world.items("job.list", ended=True)
+    equal(len(jobs), 1, "jobs")
+    world.until_ended(jobs[0]["id"])
+    starts = (world.folder / "starts").read_text().splitlines()
+    equal(len(starts), 1, "starts of the job")
+    until(lambda: all(v["state"] == "free" for v in world.items("vf.list")), "all VFs are free")
+    equal(len(world.items("vf.list")), 2)
+    writes = world.writes()
+    equal(writes["sriov_numvfs_while_held"], 0)
+    for vm in world.machine("state")["vms"]:
+        equal([h for h in vm["hostdevs"] if h.get("live")], [], f"hostdevs of {vm['name']}")
+
+
+@test
+def many_points():
+    """kill -9 at many points of the whole story: one job, one start, no lease left."""
+    chance = seeded()
+    for number in range(int(os.environ.get("GPUVF_TEST_ROUNDS", "8"))):
+        one_round(chance, number)
+
+
+@test
+def submissions():
+    """What was answered is there after kill -9: no accepted job is lost."""
+    world = World()
+    accepted = []
+    killer = crash_after(world, 0.15)
+    try:
+        while True:
+            accepted.append(world.submit("true", hold=True))
+    except (ConnectionError, OSError):
+        pass
+    killer.wait()
+    restart_if_dead(world)
+    there = {j["id"] for j in world.items("job.list")}
+    assert set(accepted) <= there, f"lost: {set(accepted) - there}"
+    assert len(there) <= len(accepted) + 1, f"{len(there)} jobs of {len(accepted)}"
+    comment(f"{len(accepted)} jobs were accepted before the crash")
+
+
+@test
+def second_daemon():
+    """A second daemon on the same state is refused and harms nothing."""
+    world = World()
+    world.apply(2)
+    log = world.folder / "second.log"
+    second = world.spawn("--socket", str(world.folder / "second"), log=log)
+    status = second.wait(PATIENCE)
+    assert status not in (0, -9), f"the second daemon ended with {status}"
+    text = log.read_text()
+    assert str(world.state) in text, text
+    equal(world.gpu()["num_vfs"], 2)
+    world.crash_and_restart()
+    equal(world.gpu()["num_vfs"], 2)
+
+
+@test
+def second_socket():
+    """A second daemon on the same socket with its own state is refused, too."""
+    world = World()
+    other = World(start=False)
+    log = world.folder / "second.log"
+    second = other.spawn("--socket", world.socket, log=log)
+    try:
+        status = second.wait(PATIENCE)
+    finally:
+        second.kill()
+    assert status not in (0, -9), f"the second daemon ended with {status}"
+    world.call("daemon.status")
+
+
+@test
+def stop_leaves_all():
+    """A clean stop leaves VFs, attachments and running jobs; the next daemon finds them."""
+    world = World()
+    world.apply(2)
+    number, stop = long_job(world)
+    world.until_job(number, "running")
+    equal(world.stop(), 0, "exit status")
+    state = world.machine("state")
+    equal(state["gpus"][0]["num_vfs"], 2)
+    world.start()
+    world.until_job(number, "running")
+    stop.touch()
+    equal(world.until_ended(number)["attempt"], 1)
+
+
+@test
+def machine_stops():
+    """gpuvf-machine --stop ends the machine and all its processes."""
+    world = World()
+    world.apply(1)
+    number = world.submit("echo $$; sleep 1000")
+    until(lambda: world.output(number), "the job tells its pid")
+    pid = int(world.output(number))
+    assert os.path.exists(f"/proc/{pid}")
+    equal(world.stop(), 0)
+    subprocess.run([str(BUILD / "gpuvf-machine"), "--stop", str(world.state)], check=True)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the job's process is gone")
+
+
+if __name__ == "__main__":
+    main()
