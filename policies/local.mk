@@ -3,7 +3,8 @@
 policiesdir = $(pkgdatadir)/policies
 dist_policies_DATA = policies/README.md policies/default.json
 policyexamplesdir = $(pkgdatadir)/policies/examples
-dist_policyexamples_DATA = policies/examples/quarters.json policies/examples/two-teams.json
+dist_policyexamples_DATA = policies/examples/by-hand.json policies/examples/quarters.json \
+	policies/examples/two-teams.json
 policyschemadir = $(pkgdatadir)/policies/schema
 dist_policyschema_DATA = policies/schema/job.schema.json policies/schema/policy.schema.json
 

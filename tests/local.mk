@@ -2,9 +2,23 @@
 include tests/fuzz/local.mk
 include tests/testbed/local.mk
 
-# What runs the tests, and what a clone needs for it.
-dist_noinst_SCRIPTS += build-aux/setup .ci/run
-EXTRA_DIST += build-aux/packages build-aux/build.sh build-aux/results.sh
+# Over the simulation, driven from outside by a JSON-RPC client of their own.
+INTEGRATION_TESTS = \
+	tests/integration/test-api.py \
+	tests/integration/test-assign.py \
+	tests/integration/test-cli.py \
+	tests/integration/test-crash.py \
+	tests/integration/test-degraded.py \
+	tests/integration/test-jobs.py \
+	tests/integration/test-leak.py \
+	tests/integration/test-partition.py \
+	tests/integration/test-policy.py
+TESTS += $(INTEGRATION_TESTS)
+EXTRA_DIST += $(INTEGRATION_TESTS) tests/integration/gpuvf_client.py tests/integration/harness.py
+
+# What runs the tests and tells the story, and what a clone needs for it.
+dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh
+EXTRA_DIST += build-aux/packages build-aux/build.sh build-aux/results.sh tests/support/story.sh
 
 # By hand: in a list, the script's name would stand for the target "check", which builds all.
 dist-hook:
