@@ -25,7 +25,7 @@ SOURCE = pathlib.Path(os.environ.get("abs_top_srcdir",
                                      pathlib.Path(__file__).resolve().parent.parent.parent))
 BUILD = pathlib.Path(os.environ.get("abs_top_builddir", SOURCE / "build"))
 # Deadlines are for failures only; a sanitizer or valgrind may be slow.
-PATIENCE = float(os.environ.get("GPUVF_TEST_PATIENCE", "60"))
+PATIENCE = int(os.environ.get("GPUVF_TEST_PATIENCE", "60"))
 
 MACHINE = {
     "gpus": [{"model": "Flex 170", "driver": "xe", "total_vfs": 31, "vram": "16GiB"}],
@@ -152,6 +152,7 @@ class World:
         self.arguments = list(arguments)
         self.limits = {}
         self.process = None
+        self.own = None
         self.clients = []
         World._worlds.append(self)
         self.state.mkdir(mode=0o700)
@@ -219,11 +220,15 @@ class World:
 
     def _reap(self):
         status = self.process.wait(PATIENCE)
-        self.process = None
+        self.hang_up()
+        return status
+
+    def hang_up(self):
+        """The daemon is gone; so are its connections."""
+        self.process = self.own = None
         for client in self.clients:
             client.close()
         self.clients = []
-        return status
 
     def crash_and_restart(self):
         self.kill()
@@ -236,16 +241,17 @@ class World:
         self.clients.append(client)
         return client
 
+    def main_client(self):
+        """One connection that is kept until the daemon ends."""
+        if self.own is None:
+            self.own = self.client()
+        return self.own
+
     def call(self, method, **params):
-        """On one connection that is kept, unless the daemon was restarted."""
-        if not self.clients:
-            self.client()
-        return self.clients[0].call(method, **params)
+        return self.main_client().call(method, **params)
 
     def items(self, method, **params):
-        if not self.clients:
-            self.client()
-        return self.clients[0].items(method, **params)
+        return self.main_client().items(method, **params)
 
     def cli(self, *words, stdin=None, check=None, **options):
         """gpuvf WORDS; check = the exit status that is wanted."""
@@ -344,9 +350,7 @@ class World:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process = None
-        for client in self.clients:
-            client.close()
+        self.hang_up()
         if (self.state / "machine.sock").exists():
             subprocess.run([str(BUILD / "gpuvf-machine"), "--stop", str(self.state)],
                            stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,

@@ -98,10 +98,7 @@ def crash_after(world, delay):
 
 def restart_if_dead(world):
     if world.process.poll() is not None:
-        for client in world.clients:
-            client.close()
-        world.clients = []
-        world.process = None
+        world.hang_up()
         world.start()
         return True
     return False
