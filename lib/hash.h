@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* FNV-1a with 128 bits: tells whether two texts are the same.  It names revisions and plans; it keeps
- * nobody out, because whoever may write a policy may as well write the same one again. */
+/* FNV-1a with 128 bits: tells whether two texts are the same.  It names revisions and plans; it
+ * keeps nobody out, because whoever may write a policy may as well write the same one again. */
 #pragma once
 
 #include "lib/macros.h"

@@ -83,15 +83,18 @@ static int check_offered(const struct gpu_facts *gpu, const struct layout *layou
 		const struct layout_vf *vf = &layout->vfs[i];
 
 		if (asks_vram(vf) && (plain || !gpu->can_vram)) {
-			rpc_error_set(error, RPC_UNSUPPORTED, "%s takes no VRAM quota: %s", name, why);
+			rpc_error_set(error, RPC_UNSUPPORTED, "%s takes no VRAM quota: %s", name,
+				      why);
 			return refuse(error, "no_vram_quota", "vram",
 				      "leave vram out: the driver shares it equally");
 		}
 		if (asks_schedule(vf) && (plain || !gpu->can_schedule)) {
 			rpc_error_set(error, RPC_UNSUPPORTED,
-				      "%s takes no exec quantum and no preempt timeout: %s", name, why);
+				      "%s takes no exec quantum and no preempt timeout: %s", name,
+				      why);
 			return refuse(error, "no_scheduling",
-				      vf->exec_quantum_ms.known ? "exec_quantum" : "preempt_timeout",
+				      vf->exec_quantum_ms.known ? "exec_quantum"
+								: "preempt_timeout",
 				      "leave both out");
 		}
 	}
@@ -150,12 +153,15 @@ static int check_vram(const struct gpu_facts *gpu, const struct layout *layout,
 				      "%s does not tell how much VRAM is free, so a share of it is "
 				      "unknown",
 				      gpu_name(gpu, name));
-			return refuse(error, "vram_unknown", "vram", "write a size such as \"4GiB\"");
+			return refuse(error, "vram_unknown", "vram",
+				      "write a size such as \"4GiB\"");
 		}
 		if (asks_vram(vf) && bytes == 0) {
-			rpc_error_set(error, RPC_NO_FIT, "%s: the share of vf%zu is less than 2 MiB",
+			rpc_error_set(error, RPC_NO_FIT,
+				      "%s: the share of vf%zu is less than 2 MiB",
 				      gpu_name(gpu, name), i + 1);
-			return refuse(error, "vram_too_small", "vram", "VRAM comes in pieces of 2 MiB");
+			return refuse(error, "vram_too_small", "vram",
+				      "VRAM comes in pieces of 2 MiB");
 		}
 		if (__builtin_add_overflow(sum, bytes, &sum))
 			sum = UINT64_MAX;

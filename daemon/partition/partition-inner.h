@@ -4,7 +4,8 @@
 
 #include "partition/partition.h"
 
-/* Count and VRAM only: what can be changed through 0 alone.  *ret_why is new, or NULL when it matches. */
+/* Count and VRAM only: what can be changed through 0 alone.  *ret_why is new, or NULL when it
+ * matches. */
 bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *layout,
 			     char **ret_why);
 

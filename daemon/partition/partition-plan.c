@@ -76,8 +76,9 @@ static int add_vram(struct partition_plan *p, const struct gpu_facts *gpu, unsig
 	char size[32];
 
 	return add_step(p, step,
-			xasprintf("write %llu to vram_quota of vf%u (%s)", (unsigned long long)bytes,
-				  vf, size_format(bytes, size, sizeof(size))));
+			xasprintf("write %llu to vram_quota of vf%u (%s)",
+				  (unsigned long long)bytes, vf,
+				  size_format(bytes, size, sizeof(size))));
 }
 
 /* Nothing when there is no wish, or when it is so already (present may be NULL). */

@@ -92,7 +92,8 @@ static bool is_fair(const struct gpu_facts *gpu)
 	return gpu->n_vfs == 0 || most - least < VRAM_SLACK;
 }
 
-bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why)
+bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *layout,
+			     char **ret_why)
 {
 	size_t i;
 

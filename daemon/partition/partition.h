@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Layout → ordered steps, pure: no I/O.  Each step is one host request; the way back from a failure is a plan to
- * the layout before, made from what the card shows then.  The order is that of the reference: autoprobe off, to 0, quotas before the enable, enable, scheduling
- * values after it, every value read back. */
+/* Layout → ordered steps, pure: no I/O.  Each step is one host request; the way back from a failure
+ * is a plan to the layout before, made from what the card shows then.  The order is that of the
+ * reference: autoprobe off, to 0, quotas before the enable, enable, scheduling values after it,
+ * every value read back. */
 #pragma once
 
 #include "host/host-ops.h"
@@ -27,13 +28,13 @@ struct partition_plan {
 struct partition_plan *partition_plan_free(struct partition_plan *p);
 DEFINE_CLEANUP(struct partition_plan *, partition_plan_free);
 
-/* Checks the layout against what the card has; every refusal says the number that would fit.  Returns 0, or
- * -ECANCELED with error set. An equal layout gives a plan of no steps. */
+/* Checks the layout against what the card has; every refusal says the number that would fit.
+ * Returns 0, or -ECANCELED with error set. An equal layout gives a plan of no steps. */
 int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout,
 			struct partition_plan **ret, struct rpc_error *ret_error);
 
-/* True when the kernel shows what the layout wants; otherwise *ret_why (new, may be NULL) says the first
- * difference. */
+/* True when the kernel shows what the layout wants; otherwise *ret_why (new, may be NULL) says the
+ * first difference. */
 bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why);
 
 /* VRAM is given in pieces of this size (per tile). */
@@ -43,6 +44,6 @@ bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout,
  * Unknown where nothing tells. */
 struct known partition_capacity(const struct gpu_facts *gpu);
 
-/* VRAM bytes that layout_vf asks of this GPU, in whole grains: a size is rounded up, a share down; 0 = left to
- * the driver's equal share, or a share of an unknown amount. */
+/* VRAM bytes that layout_vf asks of this GPU, in whole grains: a size is rounded up, a share down;
+ * 0 = left to the driver's equal share, or a share of an unknown amount. */
 uint64_t partition_vram(const struct gpu_facts *gpu, const struct layout_vf *vf);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shell patterns without fnmatch(): no locale, and time bounded by pattern × name, because users of the
- * socket write patterns too. */
+/* Shell patterns without fnmatch(): no locale, and time bounded by pattern × name, because users of
+ * the socket write patterns too. */
 #include "policy/policy.h"
 
 /* Length of the UTF-8 character at s. */
@@ -13,8 +13,8 @@ static size_t character_length(const char *s)
 	return n;
 }
 
-/* The bracket expression at p ("[a-z]", "[!0-9]") against one byte.  Returns its length, or 0 when it
- * is not closed: then '[' means itself. */
+/* The bracket expression at p ("[a-z]", "[!0-9]") against one byte.  Returns its length, or 0 when
+ * it is not closed: then '[' means itself. */
 static size_t match_bracket(const char *p, unsigned char c, bool *ret_match)
 {
 	const unsigned char *s = (const unsigned char *)p + 1;

@@ -39,8 +39,8 @@ static const struct json_field job_fields[] = {
 	FIELD(job_fields, name, JSON_FIELD_STRING, .nonempty = true, .max_length = JOB_NAME_MAX),
 	FIELD(job_fields, queue, JSON_FIELD_STRING, .max_length = POLICY_NAME_MAX),
 	FIELD(job_fields, priority, JSON_FIELD_INT, .min = -100, .max = 100),
-	FIELD(job_fields, command, JSON_FIELD_STRINGS, .nonempty = true, .max_length = ARGUMENTS_MAX,
-	      .summary = "a program and its arguments"),
+	FIELD(job_fields, command, JSON_FIELD_STRINGS, .nonempty = true,
+	      .max_length = ARGUMENTS_MAX, .summary = "a program and its arguments"),
 	FIELD(job_fields, shell, JSON_FIELD_STRING, .nonempty = true, .max_length = SHELL_MAX,
 	      .summary = "a script for /bin/sh"),
 	FIELD(job_fields, setup, JSON_FIELD_STRINGS, .max_length = 64,
@@ -58,8 +58,8 @@ static const struct json_field job_fields[] = {
 	FIELD(job_fields, profile, JSON_FIELD_STRING, .max_length = POLICY_NAME_MAX,
 	      .summary = "the VF must have been made with this profile"),
 	FIELD(job_fields, vfs, JSON_FIELD_UINT, .max = POLICY_VFS_MAX),
-	FIELD(job_fields, time_limit, JSON_FIELD_DURATION, .min = USEC_PER_SEC, .max = TIME_LIMIT_MAX,
-	      .summary = "of each attempt"),
+	FIELD(job_fields, time_limit, JSON_FIELD_DURATION, .min = USEC_PER_SEC,
+	      .max = TIME_LIMIT_MAX, .summary = "of each attempt"),
 	FIELD(job_fields, retries, JSON_FIELD_UINT, .max = 100),
 	FIELD(job_fields, checkpoint, JSON_FIELD_OBJECT, .summary = "members: signal, grace"),
 	FIELD(job_fields, progress, JSON_FIELD_ENUM, .names = progress_names,
@@ -109,7 +109,8 @@ static int check_outputs(const json_t *outputs, struct json_fault *fault)
 
 static bool env_name_is_valid(const char *name)
 {
-	static const char words[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+	static const char words[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
 	size_t length = strlen(name);
 
 	return length > 0 && length <= 255 && strspn(name, words) == length &&

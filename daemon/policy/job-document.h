@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The job document (interface §5): strict, every refusal with a JSON pointer.  The parts that this version
- * does not run (templates, host jobs, arrays, dependencies, finetune estimates, several VFs) are refused by name
- * with what to use instead. */
+/* The job document (interface §5): strict, every refusal with a JSON pointer.  The parts that this
+ * version does not run (templates, host jobs, arrays, dependencies, finetune estimates, several
+ * VFs) are refused by name with what to use instead. */
 #pragma once
 
 #include "policy/policy.h"
@@ -10,7 +10,8 @@
 #define JOB_FILES_COUNT_MAX 256
 #define JOB_NAME_MAX 128
 #define JOB_ENV_VALUE_MAX 32768
-/* Between signal and SIGKILL, when the job names no grace: enough to write an adapter of some MiB. */
+/* Between signal and SIGKILL, when the job names no grace: enough to write an adapter
+ * of some MiB. */
 #define JOB_GRACE_USEC (30 * USEC_PER_SEC)
 
 struct job_file {
@@ -43,13 +44,14 @@ struct job_document {
 	unsigned retries;
 	char *checkpoint_signal; /* "SIGTERM" */
 	uint64_t checkpoint_grace_usec;
-	bool checkpoint;	 /* the member was given; signal and grace have their defaults if not */
+	bool checkpoint; /* the member was given; signal and grace have their defaults if not */
 	enum { JOB_PROGRESS_AUTO, JOB_PROGRESS_JSONL, JOB_PROGRESS_NONE } progress;
 	bool hold;
 };
 
-/* In submitted documents files are [{"to", "content" (base64), "mode"? (octal text, "0755"), "from"? (kept
- * for show)}]: the client reads them at submit.  Takes nothing; returns 0 with new *ret, or -EINVAL with fault. */
+/* In submitted documents files are [{"to", "content" (base64), "mode"? (octal text, "0755"),
+ * "from"? (kept for show)}]: the client reads them at submit.  Takes nothing; returns 0 with new
+ * *ret, or -EINVAL with fault. */
 int job_document_parse(const json_t *json, struct job_document **ret, struct json_fault *ret_fault);
 
 /* From the stored form (no contents). */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The staged files of a job: content comes with the submitted document, and is replaced by its size in
- * the form that is stored. */
+/* The staged files of a job: content comes with the submitted document, and is replaced by its size
+ * in the form that is stored. */
 #include "policy/job-files.h"
 
 #include <stdio.h>
 
 #include "lib/base64.h"
-#include "lib/escape.h"
+#include "policy/policy-build.h"
 
 #define PATH_BYTES_MAX 4095
 #define MODE_DEFAULT 0644
@@ -17,13 +17,15 @@ struct file_fields {
 	uint64_t size_bytes;
 };
 
-#define FIELD(member, kind, ...) { #member, kind, offsetof(struct file_fields, member), __VA_ARGS__ }
+#define FIELD(member, kind, ...)                                                                   \
+	{ #member, kind, offsetof(struct file_fields, member), __VA_ARGS__ }
 #define FILE_FIELDS                                                                                \
 	FIELD(from, JSON_FIELD_STRING, .summary = "where the client read it"),                     \
 		FIELD(to, JSON_FIELD_STRING, .required = true,                                     \
 		      .summary = "a path in the guest, absolute or below the workdir"),            \
-		FIELD(mode, JSON_FIELD_STRING, .summary = "octal permission bits such as \"0755\""), \
-		{ "$schema", JSON_FIELD_IGNORED }, { "description", JSON_FIELD_IGNORED }
+		FIELD(mode, JSON_FIELD_STRING,                                                     \
+		      .summary = "octal permission bits such as \"0755\""),                        \
+		POLICY_COMMENT_FIELDS
 
 static const struct json_field submitted_fields[] = {
 	FILE_FIELDS,

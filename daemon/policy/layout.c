@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Layouts in numbers: from a policy, from an API document, and the form that is stored and shown. */
+/* Layouts in numbers: from a policy, from an API document, and the form that is
+ * stored and shown. */
 #include "policy/layout.h"
 
 #include <stdio.h>
@@ -44,7 +45,8 @@ static int vf_from_profile(struct layout_vf *vf, const struct policy_profile *pr
 	return free_and_strdup(&vf->profile, profile->name);
 }
 
-int layout_from_policy(const struct policy *p, const struct policy_layout *from, struct layout **ret)
+int layout_from_policy(const struct policy *p, const struct policy_layout *from,
+		       struct layout **ret)
 {
 	_cleanup_(layout_freep) struct layout *l = NULL;
 	size_t total = 0, i, vf = 0;
@@ -127,7 +129,8 @@ static const struct json_field manual_fields[] = {
 	      .summary = "how many equal VFs, 0 removes them"),
 	FIELD(manual_fields, vram, JSON_FIELD_AMOUNT, .min = 1,
 	      .summary = "for each VF: a size, a share of what is free to VFs, or \"fair\""),
-	FIELD(manual_fields, profile, JSON_FIELD_STRING, .summary = "name of a profile of the policy"),
+	FIELD(manual_fields, profile, JSON_FIELD_STRING,
+	      .summary = "name of a profile of the policy"),
 	FIELD(manual_fields, exec_quantum, JSON_FIELD_DURATION, .max = POLICY_TIMESLICE_MAX,
 	      .summary = "whole milliseconds, 0ms = no limit"),
 	FIELD(manual_fields, preempt_timeout, JSON_FIELD_DURATION, .max = POLICY_TIMESLICE_MAX,
@@ -192,14 +195,16 @@ static int from_object(const struct policy *p, const json_t *json, struct layout
 		r = json_fault_set(fault, "", NULL, "\"vfs\": 4, or \"slices\": [{profile, count}]",
 				   "must have either \"vfs\" or \"slices\"");
 	else if (f.slices && more)
-		r = json_fault_set(fault, "", "slices", "put the values into profiles of the policy",
-				   "stands alone: vram, profile, exec_quantum and preempt_timeout go "
-				   "with vfs");
+		r = json_fault_set(
+			fault, "", "slices", "put the values into profiles of the policy",
+			"stands alone: vram, profile, exec_quantum and preempt_timeout go "
+			"with vfs");
 	else if (f.vfs == 0 && more)
 		r = json_fault_set(fault, "", "vfs", "leave the others out",
 				   "is 0: there is nothing that could have vram or a profile");
 	else
-		r = f.slices ? from_slices(p, f.slices, ret, fault) : from_manual(p, &f, ret, fault);
+		r = f.slices ? from_slices(p, f.slices, ret, fault)
+			     : from_manual(p, &f, ret, fault);
 	json_fields_done(manual_fields, &f);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Many texts become one set, or a list of everything that is wrong with them.  Called by policy-load.c
- * and by tests; resolves the names of users and groups, so it may sleep. */
+/* Many texts become one set, or a list of everything that is wrong with them.  Called by
+ * policy-load.c and by tests; resolves the names of users and groups, so it may sleep. */
 #include "policy/policy-build.h"
 
 #include <stdio.h>
@@ -85,7 +85,8 @@ static int check_duplicate(struct policy_builder *b, enum policy_section_id id, 
 		if (!at)
 			return -ENOMEM;
 		r = policy_complain_text(b, place, "name", "rename one of the two",
-					 "%s \"%s\" is written at %s already", section->thing, name, at);
+					 "%s \"%s\" is written at %s already", section->thing, name,
+					 at);
 		return r < 0 ? r : 1;
 	}
 	return 0;

@@ -9,7 +9,8 @@
 /* Beyond this many the rest of the errors is counted, that of the warnings dropped. */
 #define POLICY_ERRORS_MAX 100
 
-/* Names of profiles, layouts and queues stand in command lines ("P:2,Q:1"), so they are plain words. */
+/* Names of profiles, layouts and queues stand in command lines ("P:2,Q:1"), so they are plain
+ * words. */
 #define POLICY_NAME_MAX 64
 #define POLICY_NAME_HINT "1 to 64 of A-Z a-z 0-9 . _ -, the first one a letter or digit"
 
@@ -71,14 +72,14 @@ void *policy_section_item(const struct policy *p, enum policy_section_id id, siz
 size_t policy_section_count(const struct policy *p, enum policy_section_id id);
 
 /* policy-gpu-sections.c and policy-use-sections.c */
-int policy_read_profile(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
-			struct json_fault *fault);
+int policy_read_profile(struct policy_builder *b, const json_t *item, const char *pointer,
+			void *out, struct json_fault *fault);
 int policy_read_layout(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
 		       struct json_fault *fault);
 int policy_read_gpu_rule(struct policy_builder *b, const json_t *item, const char *pointer,
 			 void *out, struct json_fault *fault);
-int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
-			struct json_fault *fault);
+int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char *pointer,
+			void *out, struct json_fault *fault);
 int policy_read_queue(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
 		      struct json_fault *fault);
 int policy_read_access(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
@@ -91,8 +92,8 @@ int policy_read_slices(const json_t *array, const char *pointer, struct policy_l
 /* policy-references.c: what can be judged only when all files are read. */
 int policy_check_references(struct policy_builder *b);
 
-/* Appends text that may hold foreign bytes (a file's name, a piece of bad JSON, half a character where a
- * word was cut): what is not printable UTF-8 is escaped. */
+/* Appends text that may hold foreign bytes (a file's name, a piece of bad JSON, half a character
+ * where a word was cut): what is not printable UTF-8 is escaped. */
 int policy_append_text(json_t *array, const char *text);
 
 /* Tells an error of the place; takes nothing, the fault stays the caller's. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the loader says, with file, line and column; and the checks of single words that every section
- * shares. */
+/* What the loader says, with file, line and column; and the checks of single words that every
+ * section shares. */
 #include "policy/policy-build.h"
 
 #include <stdarg.h>
@@ -52,7 +52,8 @@ static int complain_at(struct policy_builder *b, size_t source, const char *poin
 	}
 	at = place_text(b, source, pointer);
 	if (hint)
-		text = xasprintf("%s: %s: %s (%s)", strempty(at), *pointer ? pointer : "/", what, hint);
+		text = xasprintf("%s: %s: %s (%s)", strempty(at), *pointer ? pointer : "/", what,
+				 hint);
 	else
 		text = xasprintf("%s: %s: %s", strempty(at), *pointer ? pointer : "/", what);
 	if (!at || !text)
@@ -117,7 +118,8 @@ char *policy_label(const struct policy_builder *b, const char *pointer)
 
 bool policy_name_is_valid(const char *name)
 {
-	static const char words[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char words[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t length = strlen(name);
 
 	return length > 0 && length <= POLICY_NAME_MAX && strspn(name, words) == length &&
@@ -129,7 +131,8 @@ int policy_check_name(const char *name, const char *base, const char *member,
 {
 	if (policy_name_is_valid(name))
 		return 0;
-	return json_fault_set(fault, base, member, POLICY_NAME_HINT, "\"%.64s\" is not a name", name);
+	return json_fault_set(fault, base, member, POLICY_NAME_HINT, "\"%.64s\" is not a name",
+			      name);
 }
 
 int policy_check_glob(const char *glob, const char *base, const char *member,
@@ -137,9 +140,10 @@ int policy_check_glob(const char *glob, const char *base, const char *member,
 {
 	if (name_is_valid(glob, 255))
 		return 0;
-	return json_fault_set(fault, base, member,
-			      "1 to 255 printable characters without /, where * and ? stand for others",
-			      "is not a pattern");
+	return json_fault_set(
+		fault, base, member,
+		"1 to 255 printable characters without /, where * and ? stand for others",
+		"is not a pattern");
 }
 
 int policy_check_globs(const json_t *globs, const char *base, const char *member,

@@ -19,8 +19,8 @@ struct profile_fields {
 	{ #member, kind, offsetof(struct type, member), __VA_ARGS__ }
 
 static const struct json_field profile_fields[] = {
-	FIELD(profile_fields, name, JSON_FIELD_STRING, .required = true, .max_length = POLICY_NAME_MAX,
-	      .summary = POLICY_NAME_HINT),
+	FIELD(profile_fields, name, JSON_FIELD_STRING, .required = true,
+	      .max_length = POLICY_NAME_MAX, .summary = POLICY_NAME_HINT),
 	FIELD(profile_fields, vram, JSON_FIELD_AMOUNT, .min = 1,
 	      .summary = "a size, a share of what is free to VFs, or \"fair\""),
 	FIELD(profile_fields, exec_quantum, JSON_FIELD_DURATION, .max = POLICY_TIMESLICE_MAX,
@@ -47,8 +47,8 @@ int policy_check_quantum(uint64_t usec, const char *base, struct known *ret_ms,
 	return 0;
 }
 
-int policy_read_profile(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
-			struct json_fault *fault)
+int policy_read_profile(struct policy_builder *b, const json_t *item, const char *pointer,
+			void *out, struct json_fault *fault)
 {
 	struct profile_fields f = { .exec_quantum = USEC_INFINITY,
 				    .preempt_timeout = USEC_INFINITY,
@@ -143,8 +143,8 @@ struct layout_fields {
 };
 
 static const struct json_field layout_fields[] = {
-	FIELD(layout_fields, name, JSON_FIELD_STRING, .required = true, .max_length = POLICY_NAME_MAX,
-	      .summary = POLICY_NAME_HINT),
+	FIELD(layout_fields, name, JSON_FIELD_STRING, .required = true,
+	      .max_length = POLICY_NAME_MAX, .summary = POLICY_NAME_HINT),
 	FIELD(layout_fields, slices, JSON_FIELD_ARRAY, .required = true,
 	      .summary = "[{\"profile\": NAME, \"count\": N}]"),
 	POLICY_COMMENT_FIELDS,
@@ -184,7 +184,8 @@ static const struct json_field match_fields[] = {
 	      .summary = "four hex digits, such as \"56c0\""),
 	FIELD(match_fields, address, JSON_FIELD_STRING, .max_length = 15,
 	      .summary = "a PCI address, such as \"0000:03:00.0\""),
-	FIELD(match_fields, driver, JSON_FIELD_STRING, .max_length = 64, .summary = "\"xe\", \"i915\""),
+	FIELD(match_fields, driver, JSON_FIELD_STRING, .max_length = 64,
+	      .summary = "\"xe\", \"i915\""),
 	FIELD(match_fields, numa_node, JSON_FIELD_INT, .min = 0, .max = 1023),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
@@ -260,7 +261,8 @@ static int read_rule_layout(const json_t *layout, const char *pointer, struct po
 	if (json_is_array(layout))
 		return policy_read_slices(layout, base, rule->layout, fault);
 	if (!json_is_string(layout))
-		return json_fault_set(fault, pointer, "layout", "write \"NAME\" or [{profile, count}]",
+		return json_fault_set(fault, pointer, "layout",
+				      "write \"NAME\" or [{profile, count}]",
 				      "must be the name of a layout or an array of slices");
 
 	rule->layout->name = strdup(json_string_value(layout));
@@ -275,7 +277,8 @@ struct gpu_rule_fields {
 
 static const struct json_field gpu_rule_fields[] = {
 	FIELD(gpu_rule_fields, match, JSON_FIELD_OBJECT, .required = true,
-	      .summary = "{} matches every card; members: model, device_id, address, driver, numa_node"),
+	      .summary = "{} matches every card; members: model, device_id, address, driver, "
+			 "numa_node"),
 	FIELD(gpu_rule_fields, layout, JSON_FIELD_ANY, .required = true,
 	      .summary = "name of a layout, or an array of slices"),
 	POLICY_COMMENT_FIELDS,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The files of a policy directory, in byte order of their names.  Called at start, by `policy reload` and
- * by `--check-policy`; never on the loop. */
+/* The files of a policy directory, in byte order of their names.  Called at start, by `policy
+ * reload` and by `--check-policy`; never on the loop. */
 #include "policy/policy-build.h"
 
 #include <dirent.h>

@@ -34,7 +34,8 @@ static int complain_missing(struct policy_builder *b, const struct policy_place 
 {
 	_cleanup_free_ char *hint = reference_hint(b, id, name);
 
-	return policy_complain_text(b, place, member, hint, "no %s \"%s\" in any file of the policy",
+	return policy_complain_text(b, place, member, hint,
+				    "no %s \"%s\" in any file of the policy",
 				    policy_sections[id].thing, name);
 }
 

@@ -76,8 +76,8 @@ static int check_vm_rule(const struct policy_vm_rule *rule, const char *pointer,
 	return 0;
 }
 
-int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
-			struct json_fault *fault)
+int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char *pointer,
+			void *out, struct json_fault *fault)
 {
 	_cleanup_json_ json_t *rest = NULL, *allow = NULL;
 	struct vm_rule_fields f = { .slots = 1, .vf = VM_VF_PER_JOB };
@@ -125,8 +125,8 @@ struct queue_fields {
 };
 
 static const struct json_field queue_fields[] = {
-	FIELD(queue_fields, name, JSON_FIELD_STRING, .required = true, .max_length = POLICY_NAME_MAX,
-	      .summary = POLICY_NAME_HINT),
+	FIELD(queue_fields, name, JSON_FIELD_STRING, .required = true,
+	      .max_length = POLICY_NAME_MAX, .summary = POLICY_NAME_HINT),
 	{ "default", JSON_FIELD_BOOL, offsetof(struct queue_fields, is_default) },
 	FIELD(queue_fields, allow, JSON_FIELD_STRINGS, .nonempty = true, .max_length = 256,
 	      .summary = "leave it out to let in everyone who may submit"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The policy: what may be cut, who may use which VM, which queues there are.  All files are one
- * immutable set with a revision; a bad set is refused whole.  Loading resolves the names of users and
- * groups (may ask a name service, so never on the loop); everything after that is pure. */
+ * immutable set with a revision; a bad set is refused whole.  Loading resolves the names of users
+ * and groups (may ask a name service, so never on the loop); everything after that is pure. */
 #pragma once
 
 #include <sys/types.h>
@@ -109,7 +109,8 @@ struct policy {
 	size_t n_gpus;
 	struct policy_vm_rule *vms;
 	size_t n_vms;
-	struct policy_queue *queues; /* never empty: a queue "default" is made when none is written */
+	struct policy_queue
+		*queues; /* never empty: a queue "default" is made when none is written */
 	size_t n_queues;
 	struct policy_access *access;
 	size_t n_access;
@@ -123,12 +124,13 @@ struct policy_source {
 };
 
 /* Builds the set.  On refusal -EINVAL and *ret_errors is a new array of strings
- * "FILE:LINE:COL: /pointer: what is wrong (what would be right)"; all errors that can be told are told. */
+ * "FILE:LINE:COL: /pointer: what is wrong (what would be right)"; all errors that can be told are
+ * told. */
 int policy_build(const struct policy_source *sources, size_t n, struct policy **ret,
 		 json_t **ret_errors);
 
-/* The same without asking for users and groups, so it may run on the loop: for looking at a set, not for putting it in
- * force, because its user and group rules match nobody. */
+/* The same without asking for users and groups, so it may run on the loop: for looking at a set,
+ * not for putting it in force, because its user and group rules match nobody. */
 int policy_check(const struct policy_source *sources, size_t n, struct policy **ret,
 		 json_t **ret_errors);
 

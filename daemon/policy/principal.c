@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who a rule speaks of.  Names become ids once, when the policy loads: later checks compare numbers and
- * never ask a name service. */
+/* Who a rule speaks of.  Names become ids once, when the policy loads: later checks compare numbers
+ * and never ask a name service. */
 #include "policy/policy-build.h"
 
 #include <grp.h>

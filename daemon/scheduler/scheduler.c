@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Puts waiting jobs in order and gives each the best place that is left; the reasons for those that must
- * wait are in wait-reason.c. */
+/* Puts waiting jobs in order and gives each the best place that is left; the reasons for those that
+ * must wait are in wait-reason.c. */
 #include "scheduler/scheduler-inner.h"
 
 const char *const sched_wait_names[SCHED_WAIT_MAX] = {
@@ -61,8 +61,8 @@ static bool gpu_is_used(const struct sched_round *round, const struct pci_addres
 	return false;
 }
 
-/* Negative when a is the better place for a job that both fit. A VF of unknown size comes last: it may be
- * larger than all others. */
+/* Negative when a is the better place for a job that both fit. A VF of unknown size comes last: it
+ * may be larger than all others. */
 static int compare_vfs(const struct sched_round *round, size_t ia, size_t ib)
 {
 	const struct sched_vf *a = &round->s->vfs[ia], *b = &round->s->vfs[ib];
@@ -108,7 +108,8 @@ bool sched_needs_port(const struct sched_vm *vm, const struct sched_job *job)
 	return job->vfs > 0 && vm->mode != VM_VF_ASSIGNED;
 }
 
-enum sched_wait sched_vm_state(const struct sched_round *round, const struct sched_job *job, size_t i)
+enum sched_wait sched_vm_state(const struct sched_round *round, const struct sched_job *job,
+			       size_t i)
 {
 	const struct sched_vm *vm = &round->s->vms[i];
 

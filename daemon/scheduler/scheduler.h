@@ -3,10 +3,11 @@
  * manager's pump, which fills the snapshot, acts on the decisions and calls again when something
  * ended.  Knows no store, no libvirt and no clock.
  *
- * Order: queue priority, then the job's own (higher first), then submitted_at, then id (lower first).
- * Each job takes the VM with the fewest running jobs (then the lower name) that can take it now, and
- * there the smallest free VF that fits; among equal ones a VF of a GPU that is in use already, then
- * the lower address, then the lower index.  A job that cannot be placed blocks nobody. */
+ * Order: queue priority, then the job's own (higher first), then submitted_at, then id (lower
+ * first). Each job takes the VM with the fewest running jobs (then the lower name) that can take it
+ * now, and there the smallest free VF that fits; among equal ones a VF of a GPU that is in use
+ * already, then the lower address, then the lower index.  A job that cannot be placed blocks
+ * nobody. */
 #pragma once
 
 #include "lib/pci-address.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Says why a job waits: the word for programs, the text with numbers for people.  Called only for jobs
- * that found no place. */
+/* Says why a job waits: the word for programs, the text with numbers for people.  Called only for
+ * jobs that found no place. */
 #include "scheduler/scheduler-inner.h"
 
 #include <stdio.h>
@@ -147,12 +147,14 @@ static char *vf_text(const struct sched_round *round, const struct sched_job *jo
 	if (wait == SCHED_WAIT_NO_FIT)
 		return no_fit_text(&n, job);
 	if (wait == SCHED_WAIT_GPU)
-		return xasprintf("needs %s; %zu of %zu that fit are free, on a GPU that is draining, "
-				 "being cut or wedged",
-				 need, n.idle, n.fitting);
+		return xasprintf(
+			"needs %s; %zu of %zu that fit are free, on a GPU that is draining, "
+			"being cut or wedged",
+			need, n.idle, n.fitting);
 	if (n.broken > 0)
-		return xasprintf("needs %s; of %zu that fit %zu are quarantined and the others in use",
-				 need, n.fitting, n.broken);
+		return xasprintf(
+			"needs %s; of %zu that fit %zu are quarantined and the others in use", need,
+			n.fitting, n.broken);
 	return xasprintf("needs %s; all %zu that fit are in use", need, n.fitting);
 }
 
@@ -175,8 +177,8 @@ static char *vm_text(const struct sched_round *round, const struct sched_job *jo
 		return xasprintf("the guest agent of VM %s does not answer", vm->name);
 	if (job->n_vms == 1)
 		return xasprintf("VM %s is %s", vm->name, words[wait]);
-	return xasprintf("%zu of %zu VMs open to it are %s", count_vms(round, job, wait), job->n_vms,
-			 words[wait]);
+	return xasprintf("%zu of %zu VMs open to it are %s", count_vms(round, job, wait),
+			 job->n_vms, words[wait]);
 }
 
 static char *limit_text(const struct sched_round *round, const struct sched_job *job,
@@ -199,8 +201,9 @@ char *sched_wait_text(const struct sched_round *round, const struct sched_job *j
 	case SCHED_WAIT_USER_LIMIT:
 		return limit_text(round, job, wait);
 	case SCHED_WAIT_NO_VM:
-		return xasprintf("no VM is open to it: no vms rule of the policy lets its user in, or "
-				 "the job or its queue names other VMs");
+		return xasprintf(
+			"no VM is open to it: no vms rule of the policy lets its user in, or "
+			"the job or its queue names other VMs");
 	case SCHED_WAIT_VM_OFF:
 	case SCHED_WAIT_VM_QUARANTINED:
 	case SCHED_WAIT_NO_AGENT:

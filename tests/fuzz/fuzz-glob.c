@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Patterns against names, held against the plain recursive definition.  Input: pattern, a newline, name. */
+/* Patterns against names, held against the plain recursive definition.  Input: pattern, a newline,
+ * name. */
 #include "fuzz.h"
 #include "policy/policy.h"
 

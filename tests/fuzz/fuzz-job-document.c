@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Job documents: a refusal has a place and a reason, an accepted one reads back from its stored form,
- * which holds no file's content. */
+/* Job documents: a refusal has a place and a reason, an accepted one reads back from its stored
+ * form, which holds no file's content. */
 #include "fuzz.h"
 #include "policy/job-document.h"
 

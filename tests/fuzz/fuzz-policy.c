@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Policy texts: a refusal has a place and a reason, an accepted set is complete in itself, and every
- * layout of it survives its stored form. */
+/* Policy texts: a refusal has a place and a reason, an accepted set is complete in itself, and
+ * every layout of it survives its stored form. */
 #include "fuzz.h"
 #include "policy/layout.h"
 

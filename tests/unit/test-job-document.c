@@ -58,11 +58,14 @@ static void test_smallest(void **state)
 
 static const char full[] =
 	"{\"version\": 1, \"$schema\": \"x\", \"description\": \"d\", \"name\": \"lora on pets\","
-	" \"queue\": \"night\", \"priority\": -5, \"shell\": \"./train.sh\", \"setup\": [\"set -e\"],"
+	" \"queue\": \"night\", \"priority\": -5, \"shell\": \"./train.sh\", \"setup\": [\"set "
+	"-e\"],"
 	" \"env\": {\"SEED\": \"4\"}, \"workdir\": \"/home/trainer/run\","
-	" \"files\": [{\"from\": \"t.sh\", \"to\": \"train.sh\", \"mode\": \"0755\", \"content\": \"aGkK\"},"
+	" \"files\": [{\"from\": \"t.sh\", \"to\": \"train.sh\", \"mode\": \"0755\", \"content\": "
+	"\"aGkK\"},"
 	"   {\"to\": \"/tmp/a..b\", \"content\": \"\"}],"
-	" \"outputs\": [\"adapter/**\"], \"run_in\": {\"vms\": \"trainer-*\"}, \"vram\": \"3.5GiB\","
+	" \"outputs\": [\"adapter/**\"], \"run_in\": {\"vms\": \"trainer-*\"}, \"vram\": "
+	"\"3.5GiB\","
 	" \"vfs\": 1, \"time_limit\": \"1h30m\", \"retries\": 2, \"retry_on\": [\"lost\"],"
 	" \"checkpoint\": {\"signal\": \"SIGUSR1\", \"grace\": \"120s\", \"scope\": \"vm\"},"
 	" \"progress\": \"jsonl\", \"hold\": true}";
@@ -94,12 +97,13 @@ static void test_full(void **state)
 
 static void test_uploaded_file(void **state)
 {
-	_cleanup_(job_document_freep) struct job_document *d =
-		job_of("{\"command\": [\"true\"], \"files\": [{\"to\": \"a\", \"upload\": \"u1\"}]}");
+	_cleanup_(job_document_freep) struct job_document *d = job_of(
+		"{\"command\": [\"true\"], \"files\": [{\"to\": \"a\", \"upload\": \"u1\"}]}");
 
 	assert_string_equal(d->files[0].upload, "u1");
 	assert_null(d->files[0].content);
-	assert_null(json_object_get(json_array_get(json_object_get(d->json, "files"), 0), "upload"));
+	assert_null(
+		json_object_get(json_array_get(json_object_get(d->json, "files"), 0), "upload"));
 }
 
 /* Contents leave the stored form, which reads back to the same job. */
@@ -150,8 +154,10 @@ static void test_refusals_of_files(void **state)
 	assert_refused(JOB("\"files\": [{\"to\": \"a\", \"content\": \"\", \"upload\": \"u\"}]"),
 		       "/files/0/upload", "either content or upload");
 	assert_refused(JOB("\"files\": [{\"content\": \"\"}]"), "/files/0/to", "is missing");
-	assert_refused(JOB("\"files\": [{\"to\": \"../a\", \"content\": \"\"}]"), "/files/0/to", "..");
-	assert_refused(JOB("\"files\": [{\"to\": \"a/\", \"content\": \"\"}]"), "/files/0/to", "file");
+	assert_refused(JOB("\"files\": [{\"to\": \"../a\", \"content\": \"\"}]"), "/files/0/to",
+		       "..");
+	assert_refused(JOB("\"files\": [{\"to\": \"a/\", \"content\": \"\"}]"), "/files/0/to",
+		       "file");
 	assert_refused(JOB("\"files\": [{\"to\": \"a\", \"content\": \"x\"}]"), "/files/0/content",
 		       "is not base64");
 	assert_refused(JOB("\"files\": [{\"to\": \"a\", \"content\": \"\", \"mode\": \"4755\"}]"),
@@ -173,7 +179,8 @@ static void test_refusals_of_needs(void **state)
 	assert_refused(JOB("\"run_in\": {\"vm\": \"a\", \"vms\": \"b\"}"), "/run_in", "either");
 	assert_refused(JOB("\"run_in\": {\"vm\": \"a\\n\"}"), "/run_in/vm", "is not a pattern");
 	assert_refused(JOB("\"run_in\": {\"host\": true}"), "/run_in/host", "not supported");
-	assert_refused(JOB("\"run_in\": {\"template\": \"t\"}"), "/run_in/template", "not supported");
+	assert_refused(JOB("\"run_in\": {\"template\": \"t\"}"), "/run_in/template",
+		       "not supported");
 	assert_refused(JOB("\"vram\": \"25%\""), "/vram", "is not a size");
 	assert_refused(JOB("\"vram\": \"0B\""), "/vram", "at least 1B");
 	assert_refused(JOB("\"vram\": \"1GiB\", \"profile\": \"p\""), "/profile", "beside vram");

@@ -10,7 +10,8 @@
 static const char document[] =
 	"{\"version\": 1, \"profiles\": [{\"name\": \"quarter\", \"vram\": \"25%\", "
 	"\"exec_quantum\": \"20ms\"}, {\"name\": \"big\", \"vram\": \"8GiB\", \"preempt_timeout\": "
-	"\"40ms\"}], \"layouts\": [{\"name\": \"mixed\", \"slices\": [{\"profile\": \"big\", \"count\": "
+	"\"40ms\"}], \"layouts\": [{\"name\": \"mixed\", \"slices\": [{\"profile\": \"big\", "
+	"\"count\": "
 	"1}, {\"profile\": \"quarter\", \"count\": 2}]}]}";
 
 static int setup(void **state)
@@ -106,13 +107,15 @@ static void test_refusals(void **state)
 	assert_refused(*state, "{\"vfs\": -1}", "/vfs", "is -1");
 	assert_refused(*state, "{\"vfs\": 65536}", "/vfs", "between 0 and 65535");
 	assert_refused(*state, "{\"vfs\": 1, \"vram\": \"4G\"}", "/vram", "is not an amount");
-	assert_refused(*state, "{\"vfs\": 1, \"profile\": \"no\"}", "/profile", "no profile \"no\"");
+	assert_refused(*state, "{\"vfs\": 1, \"profile\": \"no\"}", "/profile",
+		       "no profile \"no\"");
 	assert_refused(*state, "{\"vfs\": 0, \"vram\": \"1GiB\"}", "/vfs", "is 0");
 	assert_refused(*state, "{\"vfs\": 1, \"exec_quantum\": \"1us\"}", "/exec_quantum",
 		       "whole milliseconds");
 	assert_refused(*state, "{\"slices\": [{\"profile\": \"no\", \"count\": 1}]}",
 		       "/slices/0/profile", "no profile \"no\"");
-	assert_refused(*state, "{\"slices\": [{\"profile\": \"big\", \"count\": 1}], \"vram\": \"1GiB\"}",
+	assert_refused(*state,
+		       "{\"slices\": [{\"profile\": \"big\", \"count\": 1}], \"vram\": \"1GiB\"}",
 		       "/slices", "stands alone");
 	assert_refused(*state, "{\"vf\": 1}", "/vf", "unknown member");
 }
@@ -129,7 +132,8 @@ static void test_stored_form(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
-		_cleanup_(layout_freep) struct layout *l = layout_of(*state, texts[i]), *again = NULL;
+		_cleanup_(layout_freep) struct layout *l = layout_of(*state, texts[i]),
+						      *again = NULL;
 		_cleanup_json_ json_t *json = layout_to_json(l);
 
 		assert_non_null(json);

@@ -360,7 +360,8 @@ static void test_matches_says_the_difference(void **state)
 
 static void test_hash_follows_facts_and_layout(void **state)
 {
-	_cleanup_(partition_plan_freep) struct partition_plan *a = NULL, *b = NULL, *d = NULL, *e = NULL;
+	_cleanup_(partition_plan_freep) struct partition_plan *a = NULL, *b = NULL, *d = NULL,
+							      *e = NULL;
 	struct card c;
 
 	card_init(&c);

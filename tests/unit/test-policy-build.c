@@ -71,17 +71,26 @@ static const char full[] =
 	"{\"version\": 1, \"$schema\": \"x\", \"description\": \"d\",\n"
 	" \"profiles\": [{\"name\": \"quarter\", \"vram\": \"25%\", \"exec_quantum\": \"20ms\",\n"
 	"   \"preempt_timeout\": \"40ms\", \"priority\": \"low\"}, {\"name\": \"any\"}],\n"
-	" \"layouts\": [{\"name\": \"quarters\", \"slices\": [{\"profile\": \"quarter\", \"count\": 4}]}],\n"
-	" \"gpus\": [{\"match\": {\"model\": \"*170*\", \"device_id\": \"0x56c0\"}, \"layout\": \"quarters\"},\n"
+	" \"layouts\": [{\"name\": \"quarters\", \"slices\": [{\"profile\": \"quarter\", "
+	"\"count\": 4}]}],\n"
+	" \"gpus\": [{\"match\": {\"model\": \"*170*\", \"device_id\": \"0x56c0\"}, \"layout\": "
+	"\"quarters\"},\n"
 	"   {\"match\": {\"address\": \"03:00.0\", \"numa_node\": 0, \"driver\": \"xe\"},\n"
 	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": false}],\n"
-	" \"vms\": [{\"match\": \"trainer-*\", \"allow\": [\"user:root\", \"everyone\"], \"slots\": 2,\n"
-	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": \"trainer\"}],\n"
-	" \"queues\": [{\"name\": \"slow\", \"priority\": 10}, {\"name\": \"fast\", \"default\": true,\n"
-	"   \"priority\": 90, \"max_priority\": 20, \"default_time\": \"1h\", \"max_time\": \"2h\",\n"
-	"   \"allow\": [\"user:0\"], \"vms\": [\"trainer-*\"], \"host\": false, \"placement\": \"best-fit\",\n"
-	"   \"limits\": {\"running\": 3, \"queued\": 9, \"per_user\": {\"running\": 1, \"queued\": 2}}}],\n"
-	" \"access\": [{\"user\": \"root\", \"role\": \"admin\"}, {\"group\": \"0\", \"role\": \"viewer\"}]}";
+	" \"vms\": [{\"match\": \"trainer-*\", \"allow\": [\"user:root\", \"everyone\"], "
+	"\"slots\": 2,\n"
+	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": "
+	"\"trainer\"}],\n"
+	" \"queues\": [{\"name\": \"slow\", \"priority\": 10}, {\"name\": \"fast\", \"default\": "
+	"true,\n"
+	"   \"priority\": 90, \"max_priority\": 20, \"default_time\": \"1h\", \"max_time\": "
+	"\"2h\",\n"
+	"   \"allow\": [\"user:0\"], \"vms\": [\"trainer-*\"], \"host\": false, \"placement\": "
+	"\"best-fit\",\n"
+	"   \"limits\": {\"running\": 3, \"queued\": 9, \"per_user\": {\"running\": 1, \"queued\": "
+	"2}}}],\n"
+	" \"access\": [{\"user\": \"root\", \"role\": \"admin\"}, {\"group\": \"0\", \"role\": "
+	"\"viewer\"}]}";
 
 static void test_full_document_gpus(void **state)
 {
@@ -168,9 +177,10 @@ static void test_two_defaults(void **state)
 static void test_all_errors_are_told(void **state)
 {
 	struct policy_source source =
-		SOURCE("a.json", "{\"version\": 1,\n\"profiles\": [{\"name\": \"a b\"},\n{\"nam\": \"x\"}],\n"
-				 "\"layouts\": [{\"name\": \"l\", \"slices\": [{\"profile\": \"no\", "
-				 "\"count\": 1}]}]}");
+		SOURCE("a.json",
+		       "{\"version\": 1,\n\"profiles\": [{\"name\": \"a b\"},\n{\"nam\": \"x\"}],\n"
+		       "\"layouts\": [{\"name\": \"l\", \"slices\": [{\"profile\": \"no\", "
+		       "\"count\": 1}]}]}");
 	_cleanup_free_ char *all = refuse(&source, 1);
 
 	assert_non_null(strstr(all, "a.json:2:23: /profiles/0/name: \"a b\" is not a name"));
@@ -199,7 +209,8 @@ static void test_refusals_of_documents(void **state)
 
 static void test_refusals_of_gpu_sections(void **state)
 {
-	assert_refused(IN("profiles", "{\"name\": \"p\", \"vram\": 4}"), "a bare number has no unit");
+	assert_refused(IN("profiles", "{\"name\": \"p\", \"vram\": 4}"),
+		       "a bare number has no unit");
 	assert_refused(IN("profiles", "{\"name\": \"p\", \"vram\": \"4G\"}"), "GiB");
 	assert_refused(IN("profiles", "{\"name\": \"p\", \"vram\": \"0B\"}"), "at least 1B");
 	assert_refused(IN("profiles", "{\"name\": \"p\", \"exec_quantum\": \"500us\"}"),
@@ -209,17 +220,20 @@ static void test_refusals_of_gpu_sections(void **state)
 	assert_refused(IN("profiles", "{\"name\": \"p\", \"priority\": \"high\"}"),
 		       "/profiles/0/priority");
 	assert_refused(IN("layouts", "{\"name\": \"l\", \"slices\": []}"), "at least one slice");
-	assert_refused(IN("layouts", "{\"name\": \"l\", \"slices\": [{\"profile\": \"p\", \"count\": 0}]}"),
+	assert_refused(IN("layouts",
+			  "{\"name\": \"l\", \"slices\": [{\"profile\": \"p\", \"count\": 0}]}"),
 		       "/layouts/0/slices/0/count: is 0");
 	assert_refused(IN("gpus", "{\"layout\": \"l\"}"), "\"match\" is missing");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\"}"), "no layout \"l\"");
-	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": 4}"), "/gpus/0/layout: must be the name");
+	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": 4}"),
+		       "/gpus/0/layout: must be the name");
 	assert_refused(IN("gpus", "{\"match\": {\"device_id\": \"56c\"}, \"layout\": \"l\"}"),
 		       "is not a PCI device id (four hex digits");
 	assert_refused(IN("gpus", "{\"match\": {\"address\": \"3\"}, \"layout\": \"l\"}"),
 		       "is not a PCI address");
-	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"recut\": {\"allow\": true}}"),
-		       "/gpus/0/recut: \"recut\" is not supported by this version");
+	assert_refused(
+		IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"recut\": {\"allow\": true}}"),
+		"/gpus/0/recut: \"recut\" is not supported by this version");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"heal\": true}"),
 		       "`gpuvf apply` mends it");
 }
@@ -241,10 +255,12 @@ static void test_refusals_of_use_sections(void **state)
 	assert_refused(IN("queues", "{\"name\": \"q\", \"windows\": []}"), "not supported");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"limits\": {\"vram\": \"4GiB\"}}"),
 		       "/queues/0/limits/vram");
-	assert_refused(IN("queues", "{\"name\": \"q\", \"limits\": {\"per_user\": {\"running\": 0}}}"),
-		       "/queues/0/limits/per_user/running: is 0");
-	assert_refused(IN("queues", "{\"name\": \"q\", \"default_time\": \"2h\", \"max_time\": \"1h\"}"),
-		       "is longer than max_time");
+	assert_refused(
+		IN("queues", "{\"name\": \"q\", \"limits\": {\"per_user\": {\"running\": 0}}}"),
+		"/queues/0/limits/per_user/running: is 0");
+	assert_refused(
+		IN("queues", "{\"name\": \"q\", \"default_time\": \"2h\", \"max_time\": \"1h\"}"),
+		"is longer than max_time");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"priority\": 101}"), "between 0 and 100");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"allow\": []}"), "must not be empty");
 	assert_refused(IN("access", "{\"role\": \"user\"}"), "either \"group\" or \"user\"");
@@ -260,17 +276,20 @@ static void test_unknown_people_are_warned_of(void **state)
 				    "\"run_as\": \"trainer\"}"));
 	const char *warning = json_string_value(json_array_get(p->warnings, 0));
 
-	assert_string_equal(warning, "a.json:1:49: /vms/0/allow/0: \"user:no-such-user-here\" is not "
-				     "known on this host and matches nobody");
+	assert_string_equal(warning,
+			    "a.json:1:49: /vms/0/allow/0: \"user:no-such-user-here\" is not "
+			    "known on this host and matches nobody");
 	assert_false(principals_allow(p->vms[0].allow, p->vms[0].n_allow, 0, NULL, 0));
 }
 
-/* For looking at a set on the loop: no name is asked for, so nobody is warned of and nobody matches. */
+/* For looking at a set on the loop: no name is asked for, so nobody is warned of and nobody
+ * matches. */
 static void test_check_asks_for_no_names(void **state)
 {
 	struct policy_source source =
-		SOURCE("a.json", IN("vms", "{\"match\": \"*\", \"allow\": [\"user:root\", \"user:no-such\"], "
-					   "\"run_as\": \"trainer\"}"));
+		SOURCE("a.json",
+		       IN("vms", "{\"match\": \"*\", \"allow\": [\"user:root\", \"user:no-such\"], "
+				 "\"run_as\": \"trainer\"}"));
 	_cleanup_(policy_unrefp) struct policy *p = NULL;
 	json_t *errors = NULL;
 
@@ -279,14 +298,15 @@ static void test_check_asks_for_no_names(void **state)
 	assert_false(p->vms[0].allow[0].resolved);
 }
 
-/* Bytes that are no UTF-8 come in by names of files, by pieces of bad JSON that jansson quotes, and by words
- * that are cut in the middle of a character. */
+/* Bytes that are no UTF-8 come in by names of files, by pieces of bad JSON that jansson quotes, and
+ * by words that are cut in the middle of a character. */
 static void test_foreign_bytes_in_messages(void **state)
 {
 	static const char *const texts[] = {
 		"{\"\\\\\\\xde\xa3\xa3\xa3\": 8vf",
 		"{\"version\": 1, \"\xff\": 1}",
-		"{\"version\": 1, \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\": 1}",
+		"{\"version\": 1, "
+		"\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa4\": 1}",
 	};
 	size_t i;
 

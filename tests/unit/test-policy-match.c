@@ -74,11 +74,14 @@ static void test_glob_is_not_exponential(void **state)
 
 static const char gpu_rules[] =
 	"{\"version\": 1, \"profiles\": [{\"name\": \"p\"}], \"gpus\": ["
-	"{\"match\": {\"address\": \"0000:03:00.0\"}, \"layout\": [{\"profile\": \"p\", \"count\": 1}]},"
-	"{\"match\": {\"model\": \"*Flex*\", \"driver\": \"xe\"}, \"layout\": [{\"profile\": \"p\", "
+	"{\"match\": {\"address\": \"0000:03:00.0\"}, \"layout\": [{\"profile\": \"p\", \"count\": "
+	"1}]},"
+	"{\"match\": {\"model\": \"*Flex*\", \"driver\": \"xe\"}, \"layout\": [{\"profile\": "
+	"\"p\", "
 	"\"count\": 2}]},"
 	"{\"match\": {\"numa_node\": 1}, \"layout\": [{\"profile\": \"p\", \"count\": 3}]},"
-	"{\"match\": {\"device_id\": \"e211\"}, \"layout\": [{\"profile\": \"p\", \"count\": 4}]}]}";
+	"{\"match\": {\"device_id\": \"e211\"}, \"layout\": [{\"profile\": \"p\", \"count\": "
+	"4}]}]}";
 
 static unsigned count_for(const struct policy *p, const struct gpu_facts *gpu)
 {
@@ -110,7 +113,8 @@ static void test_gpu_rules(void **state)
 static void test_vm_rules(void **state)
 {
 	_cleanup_(policy_unrefp) struct policy *p =
-		build("{\"version\": 1, \"vms\": [{\"match\": \"a-*\", \"slots\": 3}, {\"match\": \"a*\"}]}");
+		build("{\"version\": 1, \"vms\": [{\"match\": \"a-*\", \"slots\": 3}, {\"match\": "
+		      "\"a*\"}]}");
 
 	assert_int_equal(policy_match_vm(p, "a-1")->slots, 3);
 	assert_int_equal(policy_match_vm(p, "ab")->slots, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What must hold for every decision, over random snapshots.  The seed is printed; GPUVF_TEST_SEED=N repeats
- * a run. */
+/* What must hold for every decision, over random snapshots.  The seed is printed; GPUVF_TEST_SEED=N
+ * repeats a run. */
 #include "scheduler/scheduler.h"
 
 #include <setjmp.h>
@@ -73,7 +73,8 @@ static void make_vfs(struct world *w)
 		*vf = (struct sched_vf){ .name = "vf",
 					 .gpu = { 0, (uint8_t)(i / 4), 0, 0 },
 					 .index = (unsigned)(i % 4) + 1,
-					 .state = one_in(2) ? VF_FREE : (int)random_number(VF_STATE_MAX),
+					 .state = one_in(2) ? VF_FREE
+							    : (int)random_number(VF_STATE_MAX),
 					 .gpu_ready = !one_in(6),
 					 .vram_bytes = { !one_in(6), (random_number(4) + 1) * GIB },
 					 .profile = profiles[random_number(3)],
@@ -115,11 +116,16 @@ static void make_world(struct world *w)
 	size_t i;
 
 	memset(w, 0, sizeof(*w));
-	w->s = (struct sched_snapshot){ .jobs = w->jobs, .n_jobs = random_number(JOBS_MAX + 1),
-					.vms = w->vms, .n_vms = random_number(VMS_MAX + 1),
-					.vfs = w->vfs, .n_vfs = random_number(VFS_MAX + 1),
-					.queues = w->queues, .n_queues = random_number(QUEUES_MAX) + 1,
-					.usages = w->usages, .n_usages = QUEUES_MAX * USERS };
+	w->s = (struct sched_snapshot){ .jobs = w->jobs,
+					.n_jobs = random_number(JOBS_MAX + 1),
+					.vms = w->vms,
+					.n_vms = random_number(VMS_MAX + 1),
+					.vfs = w->vfs,
+					.n_vfs = random_number(VFS_MAX + 1),
+					.queues = w->queues,
+					.n_queues = random_number(QUEUES_MAX) + 1,
+					.usages = w->usages,
+					.n_usages = QUEUES_MAX * USERS };
 	for (i = 0; i < w->s.n_usages; i++)
 		w->usages[i] = (struct sched_usage){ .queue = i / USERS, .uid = i % USERS,
 						     .running = (unsigned)random_number(2) };
@@ -296,8 +302,8 @@ static void test_properties(void **state)
 	int i;
 
 	seed_state = seed | 1;
-	print_message("# seed %llu: GPUVF_TEST_SEED=%llu repeats this run\n", (unsigned long long)seed,
-		      (unsigned long long)seed);
+	print_message("# seed %llu: GPUVF_TEST_SEED=%llu repeats this run\n",
+		      (unsigned long long)seed, (unsigned long long)seed);
 	for (i = 0; i < ROUNDS; i++) {
 		make_world(&w);
 		assert_int_equal(sched_decide(&w.s, &r), 0);

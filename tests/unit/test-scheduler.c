@@ -48,9 +48,16 @@ static void scene_init(struct scene *c, size_t n_jobs)
 		c->queues[i] = (struct sched_queue){ .name = i ? "other" : "default" };
 	}
 	c->usages[0] = (struct sched_usage){ .uid = 1000 };
-	c->s = (struct sched_snapshot){ .jobs = c->jobs, .n_jobs = n_jobs, .vms = c->vms, .n_vms = 2,
-					.vfs = c->vfs, .n_vfs = 4, .queues = c->queues, .n_queues = 2,
-					.usages = c->usages, .n_usages = 1 };
+	c->s = (struct sched_snapshot){ .jobs = c->jobs,
+					.n_jobs = n_jobs,
+					.vms = c->vms,
+					.n_vms = 2,
+					.vfs = c->vfs,
+					.n_vfs = 4,
+					.queues = c->queues,
+					.n_queues = 2,
+					.usages = c->usages,
+					.n_usages = 1 };
 }
 
 static const struct sched_decision *decide(struct scene *c, size_t i)
