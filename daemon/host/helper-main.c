@@ -255,7 +255,7 @@ int host_helper_main(int fd, const char *sysfs_root)
 	if (r < 0) {
 		fprintf(stderr, "helper: cannot open %s: %s\n", sysfs_root ? sysfs_root : "/sys",
 			strerror(-r));
-		return EXIT_FAILURE;
+		return r;
 	}
 
 	sysfs_announce(&s, SYSFS_IDLE_COMM);
@@ -265,5 +265,5 @@ int host_helper_main(int fd, const char *sysfs_root)
 	sysfs_done(&s);
 
 	/* EPIPE: the daemon went away while we worked; nobody is left to tell. */
-	return r < 0 && r != -EPIPE ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r == -EPIPE ? 0 : r;
 }

@@ -78,11 +78,25 @@ static int set_attr(posix_spawnattr_t *attr)
 	return -e;
 }
 
+/* The file we were started from.  After an upgrade has replaced it only the kernel's link still
+ * leads to it; otherwise its own path does, which is what a program that runs us (valgrind)
+ * answers with. */
+static const char *own_program(char *buf, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
+
+	if (n < 0)
+		return "/proc/self/exe";
+	buf[n] = '\0';
+	return access(buf, X_OK) == 0 ? buf : "/proc/self/exe";
+}
+
 int helper_spawn(const char *program, const char *name, const char *sysfs_root, int *ret_fd,
 		 pid_t *ret_pid, int *ret_pidfd)
 {
-	char *argv[] = { (char *)"gpuvfd", (char *)"--helper", (char *)name, (char *)sysfs_root,
-			 NULL };
+	char *argv[6] = { (char *)"gpuvfd", (char *)"--helper" };
+	char path[PATH_MAX];
+	size_t n = 2;
 	_cleanup_(actions_done) posix_spawn_file_actions_t actions;
 	_cleanup_(attr_done) posix_spawnattr_t attr;
 	_cleanup_close_ int ours = -1, theirs = -1;
@@ -90,6 +104,11 @@ int helper_spawn(const char *program, const char *name, const char *sysfs_root, 
 	pid_t pid;
 	int r;
 
+	if (sysfs_root) {
+		argv[n++] = (char *)"--sysfs-root";
+		argv[n++] = (char *)sysfs_root;
+	}
+	argv[n] = (char *)name;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -103,8 +122,8 @@ int helper_spawn(const char *program, const char *name, const char *sysfs_root, 
 	if (r == 0)
 		r = set_attr(&attr);
 	if (r == 0)
-		r = -posix_spawn(&pid, program ? program : "/proc/self/exe", &actions, &attr, argv,
-				 environ);
+		r = -posix_spawn(&pid, program ? program : own_program(path, sizeof(path)), &actions,
+				 &attr, argv, environ);
 	if (r < 0)
 		return r;
 	r = open_pidfd(pid);
@@ -178,11 +197,11 @@ static int parent_of(const char *pid, char *buf, size_t size)
 	return 0;
 }
 
-/* argv of a helper on a GPU and on our root?  argv[0] --helper ADDRESS [ROOT] */
+/* Do the words of a command line call a helper for a GPU, and on our root? */
 static bool is_helper(const char *pid, const char *sysfs_root, struct pci_address *ret)
 {
 	_cleanup_free_ char *cmdline = NULL;
-	const char *argv[4] = { 0 };
+	const char *argv[5] = { 0 };
 	char path[PROC_PATH_MAX];
 	size_t size, at = 0, n = 0;
 
@@ -194,8 +213,11 @@ static bool is_helper(const char *pid, const char *sysfs_root, struct pci_addres
 		at += strlen(cmdline + at) + 1;
 	}
 
-	return n >= 3 && streq(argv[1], "--helper") && streq_ptr(argv[3], sysfs_root) &&
-	       pci_address_parse(argv[2], ret) == 0;
+	if (n != (sysfs_root ? 5 : 3) || !streq(argv[1], "--helper") ||
+	    pci_address_parse(argv[n - 1], ret) < 0)
+		return false;
+
+	return !sysfs_root || (streq(argv[2], "--sysfs-root") && streq(argv[3], sysfs_root));
 }
 
 /* True when the process is a helper of ours whose parent is no daemon any more. */

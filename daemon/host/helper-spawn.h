@@ -10,9 +10,10 @@
 /* What the helper that scans carries in place of an address. */
 #define HELPER_SCAN_NAME "scan"
 
-/* Starts `program --helper NAME [SYSFS_ROOT]` with one end of a socket pair on descriptor 3 and
- * nothing else open but standard error. program NULL = /proc/self/exe, sysfs_root NULL = none
- * given.  Returns 0 with our (non-blocking) end, the pid and a pidfd, or a negative errno. */
+/* Starts `program --helper [--sysfs-root SYSFS_ROOT] NAME` with one end of a socket pair on
+ * descriptor 3 and nothing else open but standard error. program NULL = /proc/self/exe,
+ * sysfs_root NULL = none given.  Returns 0 with our (non-blocking) end, the pid and a pidfd, or
+ * a negative errno. */
 int helper_spawn(const char *program, const char *name, const char *sysfs_root, int *ret_fd,
 		 pid_t *ret_pid, int *ret_pidfd);
 

@@ -106,7 +106,9 @@ struct sd_event;
 int host_helper_new(struct sd_event *event, const char *helper, const char *sysfs_root,
 		    struct host **ret);
 
-/* The helper's own main: `gpuvfd --helper`; speaks the wire form on descriptor 3, one line each way. */
+/* The helper's own main: `gpuvfd --helper [--sysfs-root DIR] ADDRESS|scan` (the last word only tells which
+ * GPU it is for); speaks the wire form on descriptor 3, one line each way.  Returns 0 when the daemon went
+ * away, or a negative errno. */
 int host_helper_main(int fd, const char *sysfs_root);
 
 static inline struct host *host_free(struct host *host)
