@@ -629,7 +629,7 @@ static int call_new(struct libvirt *l, const struct hv_request *request, struct 
 	r = free_and_strdup(&call->alias, request->alias);
 	if (r >= 0)
 		r = sd_event_add_time_relative(l->event, &call->deadline, CLOCK_MONOTONIC,
-					       l->connected ? allowed : 0, 0,
+					       l->connected ? allowed : 0, USEC_PER_MSEC,
 					       l->connected ? on_deadline : on_refused, call);
 	if (r < 0) {
 		call_free(call);

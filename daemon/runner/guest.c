@@ -11,7 +11,7 @@
 #include "runner/guest-answer.h"
 
 /* Between looks at a short program: most end at once. */
-#define EXEC_PAUSE_MIN (50 * USEC_PER_MSEC)
+#define EXEC_PAUSE_MIN (20 * USEC_PER_MSEC)
 #define EXEC_PAUSE_MAX USEC_PER_SEC
 
 /* An agent command on its way.  Outlives its guest. */
@@ -152,7 +152,9 @@ static int on_finish_later(sd_event_source *source, uint64_t usec, void *userdat
 static int set_timer(struct guest *g, uint64_t pause, sd_event_time_handler_t fn)
 {
 	g->timer = sd_event_source_disable_unref(g->timer);
-	return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, pause, 0, fn, g);
+	/* 0 would be sd-event's default accuracy, a quarter of a second */
+	return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, pause, USEC_PER_MSEC,
+					  fn, g);
 }
 
 static void finish_later(struct guest *g, enum hv_failure failure)

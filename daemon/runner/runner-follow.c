@@ -18,6 +18,7 @@
 #define STATUS_INTERVAL (30 * USEC_PER_SEC)
 /* From the claim to the command's pid: a fork, in a guest that may be starved. */
 #define START_PATIENCE (60 * USEC_PER_SEC)
+#define START_PAUSE (100 * USEC_PER_MSEC)
 #define KILL_INTERVAL (10 * USEC_PER_SEC)
 /* Chunks per look and stream: a flood must not keep us from seeing the exit or sending a signal. */
 #define CHUNKS_PER_LOOK 32
@@ -174,7 +175,8 @@ static void wait_for_pid(struct runner *r)
 	uint64_t since = r->start_at ? r->start_at : (r->start_at = now_boottime());
 
 	if (now_boottime() - since < START_PATIENCE)
-		runner_pause(r, POLL_MIN, runner_ask_status);
+		runner_pause(r, MIN_OF(MAX_OF((now_boottime() - since) / 2, START_PAUSE), POLL_MAX),
+			     runner_ask_status);
 	else
 		runner_finish(r, RUNNER_LOST, "the guest claimed the attempt and then did not start it");
 }
@@ -217,9 +219,9 @@ static void act_on_status(struct runner *r, const struct status *s)
 		r->gone_seen = 0;
 	r->status_at = now_boottime();
 	r->status_wanted = r->gone_seen > 0;
-	if (r->pause_usec < POLL_MIN || r->pause_usec > POLL_MAX)
+	if (r->pause_usec > POLL_MAX)
 		r->pause_usec = POLL_MIN;
-	runner_pause(r, r->exit_known ? 0 : POLL_MIN, runner_cycle);
+	runner_pause(r, r->status_wanted ? POLL_MIN : 0, runner_cycle);
 }
 
 void runner_on_status(void *userdata, const struct guest_answer *a)

@@ -164,7 +164,9 @@ bool runner_set_step(struct runner *r, enum runner_step step, const char *reason
 int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec, sd_event_time_handler_t fn)
 {
 	*source = sd_event_source_disable_unref(*source);
-	return sd_event_add_time_relative(r->event, source, CLOCK_MONOTONIC, usec, 0, fn, r);
+	/* 0 would be sd-event's default accuracy, a quarter of a second */
+	return sd_event_add_time_relative(r->event, source, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, fn,
+					  r);
 }
 
 static int on_pause(sd_event_source *source, uint64_t usec, void *userdata)
