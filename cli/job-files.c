@@ -135,7 +135,8 @@ int job_files_read(struct cli *cli, json_t *document)
 
 	json_array_foreach((json_t *)files, i, file) {
 		/* What is not an object is the daemon's to refuse, with the whole of its rules. */
-		if (!json_is_object(file) || json_object_get(file, "content"))
+		if (!json_is_object(file) || json_object_get(file, "content") ||
+		    json_object_get(file, "upload"))
 			continue;
 		r = read_one(cli, file, i, &left);
 		if (r)

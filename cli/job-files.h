@@ -13,3 +13,5 @@ int job_file_from_text(struct cli *cli, json_t *files, const char *from, const c
 int job_files_anchor(struct cli *cli, json_t *document, const char *path);
 /* Reads every file that has no content yet.  Returns an exit code. */
 int job_files_read(struct cli *cli, json_t *document);
+/* Sends files ahead when the document does not fit one message with them.  Returns an exit code. */
+int job_files_upload(struct cli *cli, json_t *document);

@@ -29,7 +29,7 @@
 	{ "--array", OPTION_LATER, "submit one job for each", NULL, .hidden = true },              \
 	{ "--begin", OPTION_LATER, "use --hold", NULL, .hidden = true }
 
-/* What a job may bring along, and what one request can carry: files travel in it as base64. */
+/* What a job may bring along; the daemon's own limit. */
 #define JOB_FILES_MAX ((size_t)64 << 20)
 
 /* From a file or "-": a JSON object is a document, anything else that is text a script.  Paths in a document are

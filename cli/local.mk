@@ -10,6 +10,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/interrupt.c \
 	cli/job-files.c cli/job-files.h \
 	cli/job-options.c cli/job-options.h \
+	cli/job-upload.c \
 	cli/layout-options.c cli/layout-options.h \
 	cli/objects.c \
 	cli/print.c \
@@ -34,3 +35,33 @@ bin_PROGRAMS += gpuvf
 gpuvf_SOURCES = cli/main.c
 gpuvf_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 gpuvf_LDADD = libgpuvfcli.a libgpuvf.a $(JANSSON_LIBS)
+
+# Unit tests run verbs against a daemon with canned answers, in one process.
+CLI_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+CLI_TEST_LDADD = libgpuvfcli.a libgpuvf.a $(JANSSON_LIBS) $(TEST_LIBS)
+CLI_TEST_DAEMON = tests/unit/fake-daemon.c tests/unit/fake-daemon.h
+CLI_TESTS = \
+	tests/unit/test-cli \
+	tests/unit/test-cli-arguments \
+	tests/unit/test-cli-submit \
+	tests/unit/test-cli-table
+if HAVE_CMOCKA
+check_PROGRAMS += $(CLI_TESTS)
+TESTS += $(CLI_TESTS)
+endif
+
+tests_unit_test_cli_arguments_SOURCES = tests/unit/test-cli-arguments.c $(CLI_TEST_DAEMON)
+tests_unit_test_cli_arguments_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
+tests_unit_test_cli_arguments_LDADD = $(CLI_TEST_LDADD)
+
+tests_unit_test_cli_SOURCES = tests/unit/test-cli.c $(CLI_TEST_DAEMON)
+tests_unit_test_cli_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
+tests_unit_test_cli_LDADD = $(CLI_TEST_LDADD)
+
+tests_unit_test_cli_submit_SOURCES = tests/unit/test-cli-submit.c $(CLI_TEST_DAEMON)
+tests_unit_test_cli_submit_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
+tests_unit_test_cli_submit_LDADD = $(CLI_TEST_LDADD)
+
+tests_unit_test_cli_table_SOURCES = tests/unit/test-cli-table.c
+tests_unit_test_cli_table_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
+tests_unit_test_cli_table_LDADD = $(CLI_TEST_LDADD)

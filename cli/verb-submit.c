@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* gpuvf submit: documents, scripts and commands become jobs; prints one id a line. */
+#include "cli/job-files.h"
 #include "cli/job-options.h"
 #include "cli/verbs.h"
 
@@ -41,19 +42,6 @@ static int read_documents(struct cli *cli, json_t *documents)
 	return 0;
 }
 
-/* One message holds a job and its files: said here in words of the user, before anything is sent. */
-static int check_size(struct cli *cli, const json_t *document)
-{
-	size_t size = json_dumpb(document, NULL, 0, JSON_COMPACT);
-
-	if (size + 512 <= RPC_MESSAGE_MAX)
-		return 0;
-	return cli_refuse(cli, RPC_LIMIT, "keep large files in the VM",
-			  "the job and its files make a request of %zu KiB; at most %zu KiB fit, which is about "
-			  "%zu KiB of files",
-			  size >> 10, RPC_MESSAGE_MAX >> 10, (RPC_MESSAGE_MAX / 4 * 3) >> 10);
-}
-
 static int check_usage(struct cli *cli)
 {
 	bool one = cli->args.has_command || cli->args.n_words == 1;
@@ -81,10 +69,14 @@ static int submit_one(struct cli *cli, json_t *document, json_t *answers)
 {
 	const char *request_id = arguments_text(&cli->args, "--request-id");
 	bool dry = arguments_flag(&cli->args, "--dry-run");
-	json_t *params = json_pack("{s:O}", "job", document), *answer = NULL;
+	json_t *params, *answer = NULL;
 	_cleanup_free_ char *id = NULL;
 	int r;
 
+	r = job_files_upload(cli, document);
+	if (r)
+		return r;
+	params = json_pack("{s:O}", "job", document);
 	if (!params)
 		return cli_out_of_memory(cli);
 	if (request_id)
@@ -156,10 +148,7 @@ static int submit_run(struct cli *cli)
 	r = check_usage(cli);
 	if (r == 0)
 		r = read_documents(cli, documents);
-	/* All are read and measured before the first one is sent. */
-	json_array_foreach(documents, i, document)
-		if (r == 0)
-			r = check_size(cli, document);
+	/* All have been read before the first one is sent. */
 	json_array_foreach(documents, i, document)
 		if (r == 0)
 			r = submit_one(cli, document, answers);
