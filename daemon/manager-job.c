@@ -315,7 +315,7 @@ static int check_queue(struct manager *m, const struct caller *caller, const str
 		rpc_error_set(error, RPC_NOT_FOUND, "no queue \"%s\"", d->queue ? d->queue : "default");
 		return rpc_error_detail(error, "no_queue", "queue", "see `gpuvf list queues`");
 	}
-	if (queue->n_allow > 0 && caller->role < ROLE_OPERATOR &&
+	if (queue->n_allow > 0 &&
 	    !principals_allow(queue->allow, queue->n_allow, caller->uid, caller->gids, caller->n_gids)) {
 		rpc_error_set(error, RPC_NOT_PERMITTED, "queue \"%s\" is not open to you: its `allow` names others",
 			      queue->name);
@@ -357,8 +357,7 @@ static int check_limits(struct manager *m, const struct caller *caller, const st
 static bool vm_rule_opens(const struct policy_vm_rule *rule, const struct caller *caller)
 {
 	return rule && rule->run_as &&
-	       (caller->role >= ROLE_OPERATOR ||
-		principals_allow(rule->allow, rule->n_allow, caller->uid, caller->gids, caller->n_gids));
+	       principals_allow(rule->allow, rule->n_allow, caller->uid, caller->gids, caller->n_gids);
 }
 
 /* Some VM must be open to the caller: a job that nobody lets run anywhere is refused, not queued. */

@@ -277,7 +277,7 @@ void manager_queue_list(struct manager *m, const struct caller *caller,
 		item = json_pack("{s:s,s:b,s:I,s:I,s:I,s:b}", "name", queue->name, "default",
 				 (int)queue->is_default, "priority", (json_int_t)queue->priority, "queued",
 				 (json_int_t)queued, "running", (json_int_t)running, "open",
-				 (int)(queue->n_allow == 0 || caller->role >= ROLE_OPERATOR ||
+				 (int)(queue->n_allow == 0 ||
 				       principals_allow(queue->allow, queue->n_allow, caller->uid,
 							caller->gids, caller->n_gids)));
 		json_put_uint_known(item, "limit_running", queue->limit_running > 0, queue->limit_running);
