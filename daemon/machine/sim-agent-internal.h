@@ -11,6 +11,7 @@ struct agent_output {
 	int fd; /* -1 = closed, or nothing is captured */
 	char *data;
 	size_t size;
+	size_t allocated;
 	bool truncated;
 };
 

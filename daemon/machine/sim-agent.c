@@ -74,6 +74,22 @@ static void process_remove(struct sim_agent *a, size_t i)
 	a->processes[i] = a->processes[--a->n_processes];
 }
 
+static int output_append(struct agent_output *o, const char *bytes, size_t n)
+{
+	if (o->size + n > o->allocated) {
+		size_t allocated = MAX_OF(2 * o->allocated, o->size + n);
+		char *data = realloc(o->data, allocated);
+
+		if (!data)
+			return -ENOMEM;
+		o->data = data;
+		o->allocated = allocated;
+	}
+	memcpy(o->data + o->size, bytes, n);
+	o->size += n;
+	return 0;
+}
+
 /* qemu-ga stops storing at 16 MiB and goes on reading, so that the process does not block. */
 static void output_read(struct agent_output *o)
 {
@@ -94,17 +110,8 @@ static void output_read(struct agent_output *o)
 			o->truncated = true;
 			n = (ssize_t)(AGENT_OUTPUT_MAX - o->size);
 		}
-		if (n > 0) {
-			char *data = realloc(o->data, o->size + (size_t)n);
-
-			if (!data) {
-				o->truncated = true;
-				continue;
-			}
-			o->data = data;
-			memcpy(o->data + o->size, chunk, (size_t)n);
-			o->size += (size_t)n;
-		}
+		if (n > 0 && output_append(o, chunk, (size_t)n) < 0)
+			o->truncated = true;
 	}
 }
 
