@@ -201,6 +201,9 @@ static void child_run(const struct launch *l)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* The guest's process ignores these, and a shell cannot trap what was ignored when it began. */
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGPIPE, SIG_DFL);
 	(void)setsid();
 	if (null < 0 || chdir(l->root) < 0 || dup2(l->in >= 0 ? l->in : null, 0) < 0 ||
 	    dup2(l->out >= 0 ? l->out : null, 1) < 0 || dup2(l->err >= 0 ? l->err : null, 2) < 0)
