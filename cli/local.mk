@@ -36,6 +36,10 @@ gpuvf_SOURCES = cli/main.c
 gpuvf_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 gpuvf_LDADD = libgpuvfcli.a libgpuvf.a $(JANSSON_LIBS)
 
+# Its program is built before it runs: `make check` builds all.
+TESTS += cli/test-gpuvf.sh
+EXTRA_DIST += cli/test-gpuvf.sh
+
 # Unit tests run verbs against a daemon with canned answers, in one process.
 CLI_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
 CLI_TEST_LDADD = libgpuvfcli.a libgpuvf.a $(JANSSON_LIBS) $(TEST_LIBS)

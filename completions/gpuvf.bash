@@ -7,20 +7,23 @@ declare -gA _gpuvf_options=(
 	[list]=""
 	[show]=""
 	[status]=""
-	[plan]="--vfs --vram --profile --slices --file --policy"
-	[apply]="--vfs --vram --profile --slices --file --policy --all --plan --drain --wait"
+	[plan]="--vfs --vram --profile --quantum --preempt-timeout --slices --layout --file --all"
+	[apply]="--vfs --vram --profile --quantum --preempt-timeout --slices --layout --file --all
+		--plan --policy --drain --yes-display --wait"
 	[assign]="--vf --gpu --profile --vram --add --live --config --both --wait"
 	[release]="--all --live --config --both --force --wait"
-	[submit]="--name --queue --vm --vms --vram --profile --time --priority --env --workdir --file
-		--output --hold --retries --request-id --follow --wait --dry-run"
-	[jobs]="--all-users --ended --all --queue --state --limit"
-	[wait]="--timeout --exit-code"
-	[logs]="-f --stderr --attempt --raw"
-	[fetch]=""
+	[heal]=""
+	[submit]="--name --queue --vm --vms --profile --vram --time --priority --env --env-file --workdir
+		--file --output --hold --retries --request-id --follow --wait --dry-run"
+	[jobs]="--all-users --ended --all --since --queue --state --limit"
+	[wait]="--for --timeout --exit-code"
+	[logs]="--follow --stderr --attempt --raw"
+	[fetch]="--force --attempt"
 	[cancel]=""
 	[policy]=""
-	[watch]="--since --types"
+	[watch]="--since --types --progress"
 	[call]=""
+	[completion]=""
 	[help]=""
 	[version]=""
 )
@@ -33,25 +36,30 @@ declare -gA _gpuvf_words=(
 	[apply]="gpus"
 	[assign]="vms"
 	[release]="vms vfs"
+	[heal]="vms vfs"
 	[submit]="files"
 	[wait]="jobs"
 	[logs]="jobs"
 	[fetch]="jobs files"
 	[cancel]="jobs"
-	[policy]="=check =show =diff =reload files"
+	[policy]="=check =show =reload files"
+	[watch]="jobs"
 	[call]=""
+	[completion]="=bash"
 	[help]="verbs"
 )
 
 # option -> kind of its value; options that are not here take none.
 declare -gA _gpuvf_values=(
-	[--socket]=files [-o]="=table =wide =json =ndjson"
+	[--socket]=files [-o]="=table =wide =json =ndjson" [--format]="=table =wide =json =ndjson"
 	[--vfs]="" [--vram]="" [--slices]="" [--plan]="" [--wait]="" [--time]="" [--priority]=""
 	[--name]="" [--vms]="" [--env]="" [--output]="" [--retries]="" [--request-id]=""
 	[--limit]="" [--timeout]="" [--attempt]="" [--since]="" [--types]="" [--workdir]=""
-	[--profile]=profiles [--queue]=queues [--file]=files
+	[--quantum]="" [--preempt-timeout]="" [--layout]=""
+	[--profile]=profiles [--queue]=queues [--file]=files [--env-file]=files
 	[--vf]=vfs [--gpu]=gpus [--vm]=vms
 	[--state]="=held =queued =starting =waiting-guest =running =unreachable =stopping =ended"
+	[--for]="=held =queued =starting =waiting-guest =running =unreachable =stopping =ended"
 )
 
 _gpuvf_names() {	# KIND... : one candidate a line
@@ -93,7 +101,7 @@ _gpuvf() {
 	current=${words[cword]} previous=${words[cword - 1]}
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
-		--socket | -o) ((i++)) ;;
+		--socket | -o | --format) ((i++)) ;;
 		-*) ;;
 		*) verb=${words[i]}; break ;;
 		esac
@@ -104,7 +112,7 @@ _gpuvf() {
 		! ($verb == submit && $previous == --wait) ]]; then
 		_gpuvf_reply "${_gpuvf_values[$previous]}" "$current"
 	elif [[ -z $verb && $current == -* ]]; then
-		_gpuvf_reply "=--socket =-o =-q =--no-color =--utc" "$current"
+		_gpuvf_reply "=--socket =-o =--format =-q =--quiet =--no-color =--utc =--help =--version" "$current"
 	elif [[ -z $verb ]]; then
 		_gpuvf_reply verbs "$current"
 	elif [[ $current == -* ]]; then

@@ -37,15 +37,17 @@ expect() {
 	fi
 }
 
-echo 1..21
+echo 1..23
 expect "plan,policy" p
 expect "call,cancel" ca
+expect "gpu0/vf1,gpu0/vf2,trainer 2,trainer-1" heal ""
+expect "--env,--env-file" submit --e
 expect "--no-color" --n
 expect "json" -o j
 expect "plan,policy" -o json --utc p
 expect "gpu0,gpu1" plan ""
 expect "gpu0,gpu1" --socket /run/x apply g
-expect "--plan,--policy,--profile" apply --p
+expect "--plan,--policy,--preempt-timeout,--profile" apply --p
 expect "trainer 2,trainer-1" assign ""
 expect "gpu0/vf1,gpu0/vf2" assign trainer-1 --vf ""
 expect "gpu0/vf1,gpu0/vf2" release gpu0/
@@ -55,7 +57,7 @@ expect "--attempt" logs 11 --a
 expect "11,12" logs -f ""
 expect "" apply --vfs ""
 expect "running" jobs --state r
-expect "check,diff,reload,show" policy ""
+expect "check,reload,show" policy ""
 expect "wait,watch" help wa
 expect "" nonsense --x
 daemon=away
