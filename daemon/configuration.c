@@ -14,6 +14,9 @@ struct config {
 	uint64_t guest_ready, agent_silence;
 	uint64_t output_per_attempt;
 	uint64_t connections, connections_per_uid;
+	uint64_t bytes, bytes_per_uid;
+	uint64_t requests_per_connection;
+	uint64_t output_per_connection;
 };
 
 #define AT(member) offsetof(struct config, member)
@@ -42,6 +45,14 @@ static const struct json_field limit_fields[] = {
 	{ "description", JSON_FIELD_IGNORED },
 	{ "connections", JSON_FIELD_UINT, AT(connections), .min = 1, .max = 65536 },
 	{ "connections_per_uid", JSON_FIELD_UINT, AT(connections_per_uid), .min = 1, .max = 65536 },
+	{ "bytes", JSON_FIELD_SIZE, AT(bytes), .min = 1 << 20,
+	  .summary = "received and not answered, of everybody; default 128MiB" },
+	{ "bytes_per_uid", JSON_FIELD_SIZE, AT(bytes_per_uid), .min = 1 << 20,
+	  .summary = "the same of one user; default 32MiB" },
+	{ "requests_per_connection", JSON_FIELD_UINT, AT(requests_per_connection), .min = 1,
+	  .max = 4096, .summary = "taken before some are answered; default 64" },
+	{ "output_per_connection", JSON_FIELD_SIZE, AT(output_per_connection), .min = 1 << 20,
+	  .summary = "answers that a client may leave unread; default 16MiB" },
 	{ NULL },
 };
 
@@ -84,18 +95,24 @@ static int decode(const json_t *document, struct config *c, struct json_fault *f
 
 static json_t *normalised(const struct config *c)
 {
-	return json_pack("{s:{s:I,s:I},s:{s:I},s:{s:I,s:I},s:s?}", "deadlines", "guest_ready_usec",
+	json_t *limits = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "connections", (json_int_t)c->connections,
+				   "connections_per_uid", (json_int_t)c->connections_per_uid, "bytes",
+				   (json_int_t)c->bytes, "bytes_per_uid", (json_int_t)c->bytes_per_uid,
+				   "requests_per_connection", (json_int_t)c->requests_per_connection,
+				   "output_per_connection", (json_int_t)c->output_per_connection);
+
+	return json_pack("{s:{s:I,s:I},s:{s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
 			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
 			 "retention", "output_per_attempt", (json_int_t)c->output_per_attempt, "limits",
-			 "connections", (json_int_t)c->connections, "connections_per_uid",
-			 (json_int_t)c->connections_per_uid, "libvirt_uri", c->libvirt_uri);
+			 limits, "libvirt_uri", c->libvirt_uri);
 }
 
 int config_load(const char *path, json_t **ret, char **ret_message)
 {
 	struct config c = { .guest_ready = 300 * USEC_PER_SEC, .agent_silence = 60 * USEC_PER_SEC,
 			    .output_per_attempt = 64 * MIB, .connections = 1024,
-			    .connections_per_uid = 256 };
+			    .connections_per_uid = 256, .bytes = 128 * MIB, .bytes_per_uid = 32 * MIB,
+			    .requests_per_connection = 64, .output_per_connection = 16 * MIB };
 	_cleanup_json_ json_t *document = NULL;
 	_cleanup_free_ char *text = NULL;
 	struct json_fault fault = { 0 };

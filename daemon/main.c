@@ -165,13 +165,23 @@ static int make_server(struct daemon *d)
 		.methods = rpc_methods,
 		.limits = RPC_LIMITS_DEFAULT,
 	};
+	const struct {
+		const char *name;
+		size_t *target;
+	} members[] = {
+		{ "connections", &options.limits.connections },
+		{ "connections_per_uid", &options.limits.connections_per_uid },
+		{ "bytes", &options.limits.bytes },
+		{ "bytes_per_uid", &options.limits.bytes_per_uid },
+		{ "requests_per_connection", &options.limits.requests_per_connection },
+		{ "output_per_connection", &options.limits.output_max },
+	};
 	int r = listen_socket(d, &options.listen_fd);
 
 	if (r < 0)
 		return r;
-	options.limits.connections = json_get_uint(limits, "connections", RPC_CONNECTIONS_MAX);
-	options.limits.connections_per_uid =
-		json_get_uint(limits, "connections_per_uid", RPC_CONNECTIONS_PER_UID_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		*members[i].target = json_get_uint(limits, members[i].name, *members[i].target);
 	r = rpc_server_new(&options, &d->server);
 	return r < 0 ? complain(r, NULL) : 0;
 }

@@ -184,7 +184,7 @@ void manager_policy_show(struct manager *m, const struct caller *caller,
 	view_reply(m, reply, json);
 }
 
-#define CHECK_FILES_MAX 64
+#define CHECK_FILES_MAX 256
 
 void manager_policy_check(struct manager *m, const struct caller *caller,
 			  const struct policy_check_params *p, struct reply *reply)
