@@ -77,6 +77,16 @@ FUZZ_TARGETS += tests/fuzz/fuzz-policy
 tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz-policy.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_policy_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-guest-answer
+tests_fuzz_fuzz_guest_answer_SOURCES = tests/fuzz/fuzz-guest-answer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_guest_answer_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-outputs
+tests_fuzz_fuzz_outputs_SOURCES = tests/fuzz/fuzz-outputs.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_outputs_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)
