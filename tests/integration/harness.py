@@ -122,7 +122,7 @@ def refused(code, *words, field=None, reason=None):
         yield
     except RpcError as error:
         equal(error.code, code, f"code of \"{error.message}\"")
-        text = f"{error.message} {error.data.get('hint', '')}".lower()
+        text = f"{error.message} {json.dumps(error.data)}".lower()
         for word in words:
             if word.lower() not in text:
                 raise AssertionError(f"\"{word}\" is missing in: {text}") from error
