@@ -63,6 +63,7 @@ int operation_load(void *manager, const char *id, const json_t *doc)
 	op->uid = (uid_t)json_get_uint(doc, "uid", 0);
 	op->state = state < 0 ? OPERATION_FAILED : (enum operation_state)state;
 	op->cancel = json_get_bool(doc, "cancel", false);
+	op->inherited = true;
 	op->created_at = json_get_uint(doc, "created_usec", 0);
 	op->ended_at = json_get_uint(doc, "ended_usec", 0);
 	op->result = json_incref(json_object_get(doc, "result"));

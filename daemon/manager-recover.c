@@ -167,8 +167,9 @@ static void recover_operations(struct manager *m)
 	struct operation *op, *tmp;
 
 	HASH_ITER(hh, m->operations, op, tmp) {
-		if (op->state > OPERATION_RUNNING)
+		if (op->state > OPERATION_RUNNING || !op->inherited)
 			continue;
+		op->inherited = false;
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
 		if (streq(op->method, "gpu.apply"))
 			apply_start(m, op);

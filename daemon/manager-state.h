@@ -97,6 +97,7 @@ struct operation {
 	uint64_t created_at, ended_at;
 	struct waiter *waiters;
 	bool cancel;
+	bool inherited; /* an earlier daemon accepted it, and nobody acts on it yet */
 	UT_hash_handle hh; /* by name */
 };
 

@@ -135,6 +135,7 @@ enum hv_failure sim_domain_attach(struct sim_machine *m, struct sim_vm *vm,
 	if (failure == HV_OK && live) {
 		show_device(m, vm, live);
 		sim_domain_event(m, HV_EVENT_DEVICE_ADDED, vm, live->alias, NULL);
+		sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);
 	}
 	return failure;
 }
@@ -147,6 +148,7 @@ void sim_domain_detach(struct sim_machine *m, struct sim_vm *vm, const struct hv
 	if (request->live) {
 		sim_guest_tree_unplug(vm->guest_root, gone.port);
 		sim_domain_event(m, HV_EVENT_DEVICE_REMOVED, vm, gone.alias, NULL);
+		sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);
 	}
 	sim_hostdev_done(&gone);
 	sim_machine_settle(m);

@@ -19,7 +19,7 @@ def fill(world):
     accepted = []
     for _ in range(5000):
         try:
-            accepted.append(world.submit("true", hold=True, name="x" * 200))
+            accepted.append(world.submit("true", hold=True, name="x" * 120, env={"A": "x" * 1000}))
         except RpcError as error:
             return accepted, error
     raise AssertionError("the disk never gets full")

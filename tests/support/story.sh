@@ -143,6 +143,7 @@ story_assign() {
 submit() {
 	run_for story_id gpuvf submit --name "$1" --priority "$2" --vms 'trainer-*' \
 		"$story_folder/job/job.json"
+	[[ $story_id =~ ^[0-9]+$ ]] || fails 1 "gpuvf submit printed no id"
 	story_ids+=("$story_id")
 }
 
@@ -160,8 +161,15 @@ story_submit() {
 }
 
 story_progress() {
+	local status
 	step "Their losses fall"
-	run gpuvf watch --progress "${story_ids[@]}"
+	shows gpuvf watch --progress "${story_ids[@]}"
+	gpuvf watch --progress "${story_ids[@]}"
+	status=$?
+	[ $status -ne 0 ] || return 0
+	gpuvf show "${story_ids[0]}"
+	gpuvf logs --stderr "${story_ids[0]}"
+	fails $status "gpuvf watch --progress"
 }
 
 losses_fell() {
