@@ -239,7 +239,7 @@ char *plan_command(const struct runner_options *o, const char *device)
 	/* the staged copies, this text and its secrets; whoever runs it has it open */
 	put(&t, "rm -rf -- \"$GPUVF_STAGE\" 2>/dev/null\nunset GPUVF_STAGE\n");
 	/* a shell without it gets what bash calls it */
-	put(&t, "command -v source >/dev/null || source() { . \"$@\"; }\n");
+	put(&t, "command -v source >/dev/null || eval 'source() { . \"$@\"; }'\n");
 	put_env(&t, o->env, false);
 	put_own_env(&t, o, device);
 	json_array_foreach(o->setup, i, item) {
