@@ -3,6 +3,8 @@
 
 import os
 import subprocess
+import threading
+import time
 
 from gpuvf_client import RpcError
 from harness import BUILD, PATIENCE, World, comment, equal, main, seeded, test, until
@@ -78,7 +80,7 @@ def story(world):
     steps = [
         lambda: world.apply(2),
         lambda: world.call("vf.assign", vm="trainer-2", request_id="a", wait_seconds=PATIENCE),
-        lambda: world.submit_once(f"date +%N >>{world.folder}/starts"),
+        lambda: submit_once(world, f"date +%N >>{world.folder}/starts"),
         lambda: world.call("vf.release", vm="trainer-2", all=True, request_id="r",
                            wait_seconds=PATIENCE),
     ]
@@ -90,49 +92,62 @@ def submit_once(world, command):
     return world.call("job.submit", job=job, request_id="j")["id"]
 
 
-def crash_after(world, delay):
-    """kill -9 by a process of its own, after that many seconds."""
-    return subprocess.Popen(["/bin/sh", "-c", f"sleep {delay:.4f}; kill -9 {world.process.pid}"],
-                            stdin=subprocess.DEVNULL)
+class Killer(threading.Thread):
+    """kill -9 to the daemon that runs now, after that many seconds."""
+
+    def __init__(self, world, delay):
+        super().__init__()
+        self.process = world.process
+        self.delay = delay
+        self.start()
+
+    def run(self):
+        time.sleep(self.delay)
+        self.process.kill()
+
+    def end(self, world):
+        """When it has struck, a new daemon runs."""
+        self.join()
+        self.process.wait()
+        if world.process is self.process:
+            world.hang_up()
+            world.start()
 
 
-def restart_if_dead(world):
-    if world.process.poll() is not None:
-        world.hang_up()
-        world.start()
-        return True
-    return False
+def one_step(step, killer, world):
+    """Does it, once more after the crash if that cut it off; the crash comes in or after it."""
+    for _ in range(20):
+        try:
+            step()
+            break
+        except (ConnectionError, OSError):
+            killer.end(world)
+        except RpcError as error:
+            comment(f"refused: {error}")
+            until_libvirt(world)
+    else:
+        raise AssertionError("a step does not succeed after 20 tries")
+    killer.end(world)
+
+
+def until_libvirt(world):
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
 
 
 def one_round(chance, number):
     world = World({"latency": {"sriov_numvfs": "30ms", "attach": "20ms", "detach": "20ms",
                                "guest-exec": "5ms"}})
-    world.submit_once = lambda command: submit_once(world, command)
-    killers, crashes = [], 0
+    delays = []
     for step in story(world):
-        killers.append(crash_after(world, chance.uniform(0, 0.25)))
-        for _ in range(20):
-            try:
-                step()
-                break
-            except (ConnectionError, OSError, RpcError) as error:
-                if isinstance(error, RpcError) and world.process.poll() is None:
-                    # Cut off by the crash before: the operation was ended by the new daemon.
-                    comment(f"round {number}: {error}")
-                killers[-1].wait()
-                crashes += restart_if_dead(world)
-        else:
-            raise AssertionError("a step does not succeed after 20 tries")
-    for killer in killers:
-        killer.wait()
-    crashes += restart_if_dead(world)
+        delays.append(chance.uniform(0, 0.25))
+        one_step(step, Killer(world, delays[-1]), world)
     check_end(world)
-    comment(f"round {number}: {crashes} crashes")
+    comment(f"round {number}: crashes after {', '.join(f'{d:.3f}' for d in delays)} s")
     world.end()
 
 
 def check_end(world):
-    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    until_libvirt(world)
     jobs = world.items("job.list", ended=True)
     equal(len(jobs), 1, "jobs")
     world.until_ended(jobs[0]["id"])
@@ -159,14 +174,13 @@ def submissions():
     """What was answered is there after kill -9: no accepted job is lost."""
     world = World()
     accepted = []
-    killer = crash_after(world, 0.15)
+    killer = Killer(world, 0.15)
     try:
         while True:
             accepted.append(world.submit("true", hold=True))
     except (ConnectionError, OSError):
         pass
-    killer.wait()
-    restart_if_dead(world)
+    killer.end(world)
     there = {j["id"] for j in world.items("job.list")}
     assert set(accepted) <= there, f"lost: {set(accepted) - there}"
     assert len(there) <= len(accepted) + 1, f"{len(there)} jobs of {len(accepted)}"
