@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
 # For scenarios, which run as root inside the testbed's outer machine: `. "$TESTBED_SRC/lib.sh"`.
 # Checks are told as TAP; a scenario ends with `done_testing`, which sets its exit status.
 #

@@ -47,6 +47,7 @@ class Machine:
             "TESTBED_GPUS": ",".join(words),
             "TESTBED_FAULTS": self.options.faults,
             "TESTBED_INSTALL": "" if self.options.no_install else "yes",
+            "TESTBED_ACCEL": accel,
             "TESTBED_GUESTS": self.options.guests,
         }
         text = "".join(f"{k}={shlex.quote(str(v))}\n" for k, v in values.items())
