@@ -19,7 +19,16 @@ def stage(paths):
         return
     shutil.rmtree(root, ignore_errors=True)
     command(["make", "-s", "-C", paths.build, "install", f"DESTDIR={root}"])
+    _merge_usr(root)
     mark_up_to_date(root, inputs)
+
+
+def _merge_usr(root):
+    """/lib is a link to /usr/lib inside: a folder of that name cannot be copied over it."""
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if (root / name).is_dir() and os.path.islink(f"/{name}"):
+            shutil.copytree(root / name, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(root / name)
 
 
 def _products(paths):
