@@ -3,6 +3,7 @@
 #include "hypervisor/libvirt-calls.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <uthash.h>
@@ -162,10 +163,23 @@ static void *pool_thread(void *userdata)
 	return NULL;
 }
 
+/* Signals are the loop's; and libvirt writes to a socket that may be gone, which must not be a SIGPIPE. */
+static int start_thread(struct call_pool *p, pthread_t *ret)
+{
+	sigset_t all, saved;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	r = -pthread_create(ret, NULL, pool_thread, p);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	return r;
+}
+
 int call_pool_new(struct call_pool **ret)
 {
 	struct call_pool *p = calloc(1, sizeof(*p));
-	int r = 0;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
@@ -176,7 +190,7 @@ int call_pool_new(struct call_pool **ret)
 
 	for (; p->n_threads < CALLS_IN_FLIGHT; p->n_threads++) {
 		atomic_fetch_add(&p->refs, 1);
-		r = -pthread_create(&p->threads[p->n_threads], NULL, pool_thread, p);
+		r = start_thread(p, &p->threads[p->n_threads]);
 		if (r < 0) {
 			atomic_fetch_sub(&p->refs, 1);
 			call_pool_stop(p, USEC_INFINITY);

@@ -23,7 +23,7 @@ HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-xml \
 	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls \
-	tests/unit/test-outbox
+	tests/unit/test-libvirt-reconnect tests/unit/test-outbox
 check_PROGRAMS += $(HYPERVISOR_TESTS)
 TESTS += $(HYPERVISOR_TESTS)
 tests_unit_test_agent_answer_SOURCES = tests/unit/test-agent-answer.c
@@ -41,6 +41,9 @@ tests_unit_test_libvirt_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_libvirt_calls_SOURCES = tests/unit/test-libvirt-calls.c
 tests_unit_test_libvirt_calls_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_libvirt_calls_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_libvirt_reconnect_SOURCES = tests/unit/test-libvirt-reconnect.c
+tests_unit_test_libvirt_reconnect_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
+tests_unit_test_libvirt_reconnect_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_outbox_SOURCES = tests/unit/test-outbox.c
 tests_unit_test_outbox_LDADD = $(HYPERVISOR_TEST_LIBS)
 endif
