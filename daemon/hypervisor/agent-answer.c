@@ -7,8 +7,8 @@
 enum hv_failure agent_error_classify(const char *text)
 {
 	static const char *const disabled[] = {
-		"has been disabled",	  /* "Command guest-exec has been disabled[: reason]" */
-		"has not been found",	  /* an agent that was built without it */
+		"has been disabled",  /* "Command guest-exec has been disabled[: reason]" */
+		"has not been found", /* an agent that was built without it */
 		"is not allowed",
 		"is not supported",
 	};
@@ -37,7 +37,8 @@ enum hv_failure agent_answer_parse(const char *text, size_t size, json_t **ret_r
 	if (json_parse(text, size, &answer, NULL) < 0 || !json_is_object(answer))
 		return garbage(ret_message, "the guest agent's answer is not a JSON object");
 	if (json_object_size(answer) != 1)
-		return garbage(ret_message, "the guest agent's answer has other members than \"return\"");
+		return garbage(ret_message,
+			       "the guest agent's answer has other members than \"return\"");
 
 	result = json_object_get(answer, "return");
 	if (result) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reads and writes domain XML with libxml2, which libvirt itself is built on.  No network, no entities, no DTD. */
+/* Reads and writes domain XML with libxml2, which libvirt itself is built on.  No network, no
+ * entities, no DTD. */
 #include "hypervisor/domain-xml.h"
 
 #include <ctype.h>
@@ -28,7 +29,8 @@ bool domain_xml_alias_is_valid(const char *alias)
 static char *escape_attribute(const char *s)
 {
 	static const char *const entities[256] = {
-		['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\''] = "&apos;", ['"'] = "&quot;",
+		['&'] = "&amp;",   ['<'] = "&lt;",   ['>'] = "&gt;",
+		['\''] = "&apos;", ['"'] = "&quot;",
 	};
 	char *out, *p;
 
@@ -57,14 +59,15 @@ char *domain_xml_hostdev(const struct pci_address *address, const char *alias)
 		if (!alias_xml)
 			return NULL;
 	}
-	return xasprintf("<hostdev mode='subsystem' type='pci' managed='no'>"
-			 "<source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>"
-			 "</source>%s</hostdev>",
-			 address->domain, address->bus, address->device, address->function,
-			 strempty(alias_xml));
+	return xasprintf(
+		"<hostdev mode='subsystem' type='pci' managed='no'>"
+		"<source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>"
+		"</source>%s</hostdev>",
+		address->domain, address->bus, address->device, address->function,
+		strempty(alias_xml));
 }
 
-/* ---- Elements ---------------------------------------------------------------------------------- */
+/* ---- Elements ------------------------------------------------------------------------------ */
 
 static bool element_is(const xmlNode *node, const char *name)
 {
@@ -139,7 +142,7 @@ static int pci_address_read(const xmlNode *node, struct pci_address *ret)
 	return 0;
 }
 
-/* ---- What is read ------------------------------------------------------------------------------ */
+/* ---- What is read -------------------------------------------------------------------------- */
 
 /* Everything of one XML, before it is merged. */
 struct reading {
@@ -235,7 +238,8 @@ static void read_channel(const xmlNode *node, struct reading *reading)
 		reading->agent = VM_AGENT_UNKNOWN;
 }
 
-/* The guest's buses by libvirt's controller index: how many slots take a hot-plug, which are used. */
+/* The guest's buses by libvirt's controller index: how many slots take a hot-plug, which are used.
+ */
 struct buses {
 	bool any;
 	unsigned slots[BUSES_MAX]; /* 0 = no such bus, or nothing can be plugged into it */
@@ -300,7 +304,8 @@ static int read_devices(const xmlNode *devices, struct reading *reading)
 		return -ENOMEM;
 	reading->agent = VM_AGENT_ABSENT;
 
-	for (const xmlNode *node = child(devices, NULL); node; node = element_next(node->next, NULL)) {
+	for (const xmlNode *node = child(devices, NULL); node;
+	     node = element_next(node->next, NULL)) {
 		int r = 0;
 
 		read_used_slot(node, buses);
@@ -317,7 +322,7 @@ static int read_devices(const xmlNode *devices, struct reading *reading)
 	return 0;
 }
 
-/* ---- Into the facts ---------------------------------------------------------------------------- */
+/* ---- Into the facts ------------------------------------------------------------------------ */
 
 static struct domain_hostdev *find_same(struct domain_facts *facts, size_t n,
 					const struct domain_hostdev *hostdev)
@@ -380,8 +385,8 @@ static int merge(struct domain_facts *facts, enum domain_xml_side side, struct r
 		facts->agent = reading->agent;
 		facts->free_ports = reading->free_ports;
 	} else if (facts->state == VM_OFF) {
-		facts->agent = reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT :
-								   VM_AGENT_DISCONNECTED;
+		facts->agent =
+			reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT : VM_AGENT_DISCONNECTED;
 		facts->free_ports = -1; /* libvirt adds ports when it defines or starts a domain */
 	}
 	return 0;

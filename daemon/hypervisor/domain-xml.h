@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libvirt's domain XML as far as this project cares: PCI hostdevs, the guest agent's channel, free ports for
- * a hot-plug; and the XML of one hostdev.  Pure; runs on worker threads.  Names and aliases come from
- * whoever defined the VM: bounded here, escaped where they are printed. */
+/* libvirt's domain XML as far as this project cares: PCI hostdevs, the guest agent's channel, free
+ * ports for a hot-plug; and the XML of one hostdev.  Pure; runs on worker threads.  Names and
+ * aliases come from whoever defined the VM: bounded here, escaped where they are printed. */
 #pragma once
 
 #include "core/facts.h"
@@ -18,12 +18,13 @@ enum domain_xml_side {
  * Returns new, NULL when memory is out. */
 char *domain_xml_hostdev(const struct pci_address *address, const char *alias);
 
-/* Adds to facts what the XML of one side says: name and uuid when still unset, hostdevs (the same address and alias
- * on both sides is one entry), and from the live side agent and free_ports.  A domain that is off gives its
- * config side only.  Nothing is changed on failure: -EINVAL (no such XML, a DTD, no name or uuid), -E2BIG,
- * -ENOMEM. */
+/* Adds to facts what the XML of one side says: name and uuid when still unset, hostdevs (the same
+ * address and alias on both sides is one entry), and from the live side agent and free_ports.  A
+ * domain that is off gives its config side only.  Nothing is changed on failure: -EINVAL (no such
+ * XML, a DTD, no name or uuid), -E2BIG, -ENOMEM. */
 int domain_xml_read(struct domain_facts *facts, enum domain_xml_side side, const char *xml,
 		    size_t size);
 
-/* Is "ua-" and then letters, digits, '_', '-', at most 100 bytes: what libvirt keeps as a user's alias. */
+/* Is "ua-" and then letters, digits, '_', '-', at most 100 bytes: what libvirt keeps as a user's
+ * alias. */
 bool domain_xml_alias_is_valid(const char *alias);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Names, default deadlines and the wire form of hypervisor requests and replies.  Used by whoever answers them
- * (libvirt.c, the made-up machine) and by tests; knows neither libvirt nor a socket. */
+/* Names, default deadlines and the wire form of hypervisor requests and replies.  Used by whoever
+ * answers them (libvirt.c, the made-up machine) and by tests; knows neither libvirt nor a socket.
+ */
 #include "hypervisor/hypervisor-ops.h"
 
 #include "lib/units.h"
 
 const char *const hv_op_names[HV_OP_MAX] = {
-	[HV_LIST] = "list",	[HV_GET] = "get",     [HV_ATTACH] = "attach",
+	[HV_LIST] = "list",     [HV_GET] = "get",     [HV_ATTACH] = "attach",
 	[HV_DETACH] = "detach", [HV_AGENT] = "agent",
 };
 DEFINE_ENUM_TABLE(hv_op, enum hv_op, HV_OP_MAX);
@@ -44,7 +45,8 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_LIST] = 30 * USEC_PER_SEC,
 	/* 30 s is what libvirt itself waits for the job lock of a domain */
 	[HV_GET] = 45 * USEC_PER_SEC,
-	/* the first VF pins the guest's whole memory: about 1 s per 4 GiB, so room for large guests */
+	/* the first VF pins the guest's whole memory: about 1 s per 4 GiB, so room for large guests
+	 */
 	[HV_ATTACH] = 120 * USEC_PER_SEC,
 	/* a guest that means to let go does so in seconds, an emulated one in some tens */
 	[HV_DETACH] = 60 * USEC_PER_SEC,

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Everything the daemon ever asks of the hypervisor.  Answered by libvirt (hypervisor/) or by the made-up
- * machine (machine/).  No call blocks; answers and events come on the loop. */
+/* Everything the daemon ever asks of the hypervisor.  Answered by libvirt (hypervisor/) or by the
+ * made-up machine (machine/).  No call blocks; answers and events come on the loop. */
 #pragma once
 
 #include "core/facts.h"
 
 enum hv_op {
-	HV_LIST,   /* all domains → domains[] */
-	HV_GET,	   /* one domain → domains[0]; a cheap modifying job on it first when barrier is set */
+	HV_LIST, /* all domains → domains[] */
+	HV_GET, /* one domain → domains[0]; a cheap modifying job on it first when barrier is set */
 	HV_ATTACH, /* uuid, address, alias, live/config: adds the hostdev, managed='no' */
-	HV_DETACH, /* the same: asks for its removal.  Live: answers once the guest let go (libvirt's removal
-		    * event) or refused, at the latest at the deadline */
+	HV_DETACH, /* the same: asks for its removal.  Live: answers once the guest let go
+		    * (libvirt's removal event) or refused, at the latest at the deadline */
 	HV_AGENT,  /* uuid, command: one guest agent command → result (the "return" member) */
 	HV_OP_MAX,
 };
@@ -19,19 +19,19 @@ DECLARE_ENUM_TABLE(hv_op, enum hv_op);
 /* Why a request failed: what callers must tell apart. */
 enum hv_failure {
 	HV_OK,
-	HV_DISCONNECTED,	/* no libvirtd; it is being reconnected */
+	HV_DISCONNECTED, /* no libvirtd; it is being reconnected */
 	HV_NO_DOMAIN,
 	HV_NOT_RUNNING,
-	HV_NO_PORT,		/* no free PCIe port to plug into */
-	HV_ALREADY,		/* the device is already there / already gone */
-	HV_AGENT_ABSENT,	/* the domain has no agent channel */
-	HV_AGENT_UNRESPONSIVE,	/* channel, but no answer */
-	HV_AGENT_DISABLED,	/* the agent refuses this command by its configuration */
-	HV_AGENT_REFUSED,	/* the agent answered with an error; message holds it */
-	HV_AGENT_GARBAGE,	/* the agent's answer is no such answer: hostile or broken */
-	HV_GUEST_REFUSED,	/* detach: the guest did not let go */
+	HV_NO_PORT,            /* no free PCIe port to plug into */
+	HV_ALREADY,            /* the device is already there / already gone */
+	HV_AGENT_ABSENT,       /* the domain has no agent channel */
+	HV_AGENT_UNRESPONSIVE, /* channel, but no answer */
+	HV_AGENT_DISABLED,     /* the agent refuses this command by its configuration */
+	HV_AGENT_REFUSED,      /* the agent answered with an error; message holds it */
+	HV_AGENT_GARBAGE,      /* the agent's answer is no such answer: hostile or broken */
+	HV_GUEST_REFUSED,      /* detach: the guest did not let go */
 	HV_TIMEOUT,
-	HV_FAILED,		/* anything else; message is libvirt's */
+	HV_FAILED, /* anything else; message is libvirt's */
 	HV_FAILURE_MAX,
 };
 DECLARE_ENUM_TABLE(hv_failure, enum hv_failure);
@@ -40,10 +40,10 @@ struct hv_request {
 	enum hv_op op;
 	const char *uuid;
 	struct pci_address address; /* of the VF on the host */
-	const char *alias;	    /* "ua-gpuvf-…" */
+	const char *alias;          /* "ua-gpuvf-…" */
 	bool live, config;
 	bool barrier;
-	json_t *command;	/* borrowed by request(), which keeps its own reference */
+	json_t *command;        /* borrowed by request(), which keeps its own reference */
 	uint64_t deadline_usec; /* 0 = the op's default */
 };
 
@@ -63,9 +63,9 @@ typedef void (*hv_reply_fn)(void *userdata, const struct hv_reply *reply);
 enum hv_event_type {
 	HV_EVENT_CONNECTED,
 	HV_EVENT_LOST_CONNECTION,
-	HV_EVENT_DOMAIN,	   /* a domain appeared or changed; facts are attached */
-	HV_EVENT_DOMAIN_GONE,	   /* undefined, or a transient one ended */
-	HV_EVENT_DEVICE_REMOVED,   /* alias has left the guest */
+	HV_EVENT_DOMAIN,         /* a domain appeared or changed; facts are attached */
+	HV_EVENT_DOMAIN_GONE,    /* undefined, or a transient one ended */
+	HV_EVENT_DEVICE_REMOVED, /* alias has left the guest */
 	HV_EVENT_DEVICE_ADDED,
 	HV_EVENT_MAX,
 };
@@ -75,7 +75,7 @@ struct hv_event {
 	enum hv_event_type type;
 	const char *uuid;
 	const char *alias;
-	const char *reason;		   /* LOST_CONNECTION */
+	const char *reason;                /* LOST_CONNECTION */
 	const struct domain_facts *domain; /* DOMAIN */
 };
 
@@ -89,8 +89,8 @@ struct hypervisor {
 
 struct hypervisor_ops {
 	const char *name;
-	/* Connects, after READY; retries by itself with a growing pause.  CONNECTED comes when events are
-	 * registered; the caller then lists. */
+	/* Connects, after READY; retries by itself with a growing pause.  CONNECTED comes when
+	 * events are registered; the caller then lists. */
 	int (*start)(struct hypervisor *hv);
 	/* Copies the request; fn runs exactly once, later, on the loop.  0 or negative errno. */
 	int (*request)(struct hypervisor *hv, const struct hv_request *request, hv_reply_fn fn,
@@ -105,7 +105,8 @@ int hv_request_check(const struct hv_request *request);
 
 /* Wire form for the made-up machine. */
 json_t *hv_request_to_json(const struct hv_request *request);
-int hv_request_from_json(const json_t *json, struct hv_request *ret); /* strings borrowed from json */
+int hv_request_from_json(const json_t *json,
+			 struct hv_request *ret); /* strings borrowed from json */
 json_t *hv_reply_to_json(const struct hv_reply *reply);
 int hv_reply_from_json(const json_t *json, struct hv_reply *ret);
 

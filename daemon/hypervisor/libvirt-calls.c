@@ -11,8 +11,8 @@
 #include "lib/clock.h"
 #include "lib/units.h"
 
-/* A call of this length counts its VM as slow: libvirt gives a silent guest agent 5 s, a healthy one
- * answers in milliseconds, an emulated one in some tenths. */
+/* A call of this length counts its VM as slow: libvirt gives a silent guest agent 5 s, a healthy
+ * one answers in milliseconds, an emulated one in some tenths. */
 #define SLOW_USEC (2 * USEC_PER_SEC)
 
 struct vm_state {
@@ -32,7 +32,7 @@ struct work {
 };
 
 struct call_pool {
-	atomic_uint refs; /* the owner and each thread */
+	atomic_uint refs;     /* the owner and each thread */
 	pthread_mutex_t lock; /* guards everything below */
 	pthread_cond_t wake;
 	bool stopping;
@@ -55,7 +55,7 @@ static void pool_unref(struct call_pool *p)
 	free(p);
 }
 
-/* ---- Queue, all under the lock ----------------------------------------------------------------- */
+/* ---- Queue, all under the lock ------------------------------------------------------------- */
 
 static struct vm_state *vm_get(struct call_pool *p, const char *key)
 {
@@ -121,7 +121,7 @@ static void work_done(struct call_pool *p, struct work *w, uint64_t spent)
 	pthread_cond_broadcast(&p->wake);
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------- */
 
 /* Called and returns with the lock held. */
 static void run_work(struct call_pool *p, struct work *w)
@@ -163,7 +163,8 @@ static void *pool_thread(void *userdata)
 	return NULL;
 }
 
-/* Signals are the loop's; and libvirt writes to a socket that may be gone, which must not be a SIGPIPE. */
+/* Signals are the loop's; and libvirt writes to a socket that may be gone, which must not be a
+ * SIGPIPE. */
 static int start_thread(struct call_pool *p, pthread_t *ret)
 {
 	sigset_t all, saved;
@@ -251,7 +252,8 @@ struct call_pool *call_pool_stop(struct call_pool *p, uint64_t patience_usec)
 		dropped = next;
 	}
 
-	/* pthread_timedjoin_np() knows the wall clock only; a jump of it costs patience, nothing else */
+	/* pthread_timedjoin_np() knows the wall clock only; a jump of it costs patience, nothing
+	 * else */
 	end = now_realtime() + MIN_OF(patience_usec, 3600 * USEC_PER_SEC);
 	until.tv_sec = (time_t)(end / USEC_PER_SEC);
 	until.tv_nsec = (long)(end % USEC_PER_SEC) * 1000;
@@ -281,7 +283,8 @@ void call_pool_set_connection(struct call_pool *p, virConnectPtr connection)
 	old = p->connection;
 	p->connection = connection;
 	pthread_mutex_unlock(&p->lock);
-	/* whoever opened it holds a reference until it was closed by a thread: this does not block */
+	/* whoever opened it holds a reference until it was closed by a thread: this does not block
+	 */
 	if (old)
 		virConnectClose(old);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libvirt's errors in our words.  Where libvirt has no code of its own for a case, its text decides; the texts are
- * untranslated because the daemon sets no locale. */
+/* libvirt's errors in our words.  Where libvirt has no code of its own for a case, its text
+ * decides; the texts are untranslated because the daemon sets no locale. */
 #include <libvirt/virterror.h>
 
 #include "hypervisor/agent-answer.h"
@@ -62,7 +62,7 @@ enum hv_failure libvirt_failure(enum hv_op op, int code, const char *message)
 		    (!rule->text || strcasestr(message, rule->text)))
 			return rule->failure;
 	}
-	/* "unable to execute QEMU agent command 'guest-exec': Command guest-exec has been disabled" */
+	/* "… QEMU agent command 'guest-exec': Command guest-exec has been disabled" */
 	if (op == HV_AGENT && strstr(message, "unable to execute QEMU agent command"))
 		return agent_error_classify(message);
 	return HV_FAILED;

@@ -10,8 +10,8 @@
 
 #include "log/log.h"
 
-/* What callbacks need; each registered domain callback holds a reference until libvirt says that it is done
- * with it. */
+/* What callbacks need; each registered domain callback holds a reference until libvirt says that it
+ * is done with it. */
 struct target {
 	atomic_uint refs;
 	struct outbox *outbox;
@@ -27,7 +27,7 @@ struct libvirt_subscription {
 	size_t n_ids;
 };
 
-/* ---- The thread -------------------------------------------------------------------------------- */
+/* ---- The thread ---------------------------------------------------------------------------- */
 
 static void quiet(void *userdata, virErrorPtr error)
 {
@@ -73,7 +73,7 @@ int libvirt_events_start(void)
 	return start_result;
 }
 
-/* ---- Posting ----------------------------------------------------------------------------------- */
+/* ---- Posting ------------------------------------------------------------------------------- */
 
 void libvirt_event_free(struct libvirt_event *event)
 {
@@ -126,7 +126,7 @@ static void post(struct target *t, enum libvirt_event_type type, virDomainPtr do
 	(void)outbox_post(t->outbox, t->fn, event, event_drop);
 }
 
-/* ---- Callbacks, on the event thread ------------------------------------------------------------ */
+/* ---- Callbacks, on the event thread -------------------------------------------------------- */
 
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
 			void *userdata)
@@ -191,7 +191,7 @@ static const struct {
 	  false },
 };
 
-/* ---- Subscriptions ----------------------------------------------------------------------------- */
+/* ---- Subscriptions ------------------------------------------------------------------------- */
 
 struct libvirt_subscription *libvirt_events_unsubscribe(struct libvirt_subscription *s)
 {
@@ -226,9 +226,9 @@ int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, 
 	s->connection = connection;
 	virConnectRef(connection);
 
-	/* A driver inside this process has no connection that could break: it takes the callback and forgets it, free
-	 * function included.  So ours is the reference; libvirt calls back under the lock that
-	 * unregistering takes. */
+	/* A driver inside this process has no connection that could break: it takes the callback
+	 * and forgets it, free function included.  So ours is the reference; libvirt calls back
+	 * under the lock that unregistering takes. */
 	(void)virConnectRegisterCloseCallback(connection, on_close, t, NULL);
 	*ret = s;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* libvirt's events on their way to the loop.  One thread of the process runs libvirt's own event loop; its
- * callbacks copy what they got and post it.  libvirt changes its handles from whichever thread calls it,
- * so it cannot live on sd-event. */
+/* libvirt's events on their way to the loop.  One thread of the process runs libvirt's own event
+ * loop; its callbacks copy what they got and post it.  libvirt changes its handles from whichever
+ * thread calls it, so it cannot live on sd-event. */
 #pragma once
 
 #include <libvirt/libvirt.h>
@@ -13,7 +13,7 @@ enum libvirt_event_type {
 	LIBVIRT_EVENT_DEVICE_ADDED,
 	LIBVIRT_EVENT_DEVICE_REMOVED,
 	LIBVIRT_EVENT_REMOVAL_FAILED, /* the guest refused to let go */
-	LIBVIRT_EVENT_CLOSED,	      /* the connection broke; reason */
+	LIBVIRT_EVENT_CLOSED,         /* the connection broke; reason */
 };
 
 struct libvirt_event {
@@ -27,15 +27,15 @@ struct libvirt_event {
 
 void libvirt_event_free(struct libvirt_event *event);
 
-/* Before the first libvirt call of the process; again does nothing.  Starts the thread, which never ends.
- * Returns 0 or a negative errno. */
+/* Before the first libvirt call of the process; again does nothing.  Starts the thread, which never
+ * ends. Returns 0 or a negative errno. */
 int libvirt_events_start(void);
 
 struct libvirt_subscription;
 
-/* On a worker thread, with a fresh connection: registers for domain events and for its end.  fn runs on the loop with
- * a new struct libvirt_event that carries owner and generation.  Returns 0, -ENOMEM,
- * or -EIO with libvirt's words in *ret_message (new). */
+/* On a worker thread, with a fresh connection: registers for domain events and for its end.  fn
+ * runs on the loop with a new struct libvirt_event that carries owner and generation.  Returns 0,
+ * -ENOMEM, or -EIO with libvirt's words in *ret_message (new). */
 int libvirt_events_subscribe(virConnectPtr connection, struct outbox *outbox, mailbox_fn fn,
 			     void *owner, unsigned generation, struct libvirt_subscription **ret,
 			     char **ret_message);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Lists, reads, attaches, detaches, talks to agents: one function per operation, each blocking in libvirt. */
+/* Lists, reads, attaches, detaches, talks to agents: one function per operation, each blocking in
+ * libvirt. */
 #include "hypervisor/libvirt-ops.h"
 
 #include <libvirt/libvirt-qemu.h>
@@ -11,15 +12,15 @@
 #include "lib/units.h"
 #include "log/log.h"
 
-/* Namespace of a metadata element that never exists: taking it away is the cheapest job that a domain
- * knows.  It waits for the domain's job lock, so every change that was under way before it, also
- * one of a daemon that died, has finished when it returns, and it changes nothing. */
+/* Namespace of a metadata element that never exists: taking it away is the cheapest job that a
+ * domain knows.  It waits for the domain's job lock, so every change that was under way before it,
+ * also one of a daemon that died, has finished when it returns, and it changes nothing. */
 #define BARRIER_URI "urn:gpuvf:barrier"
 
 #define MESSAGE_MAX_BYTES 512
 
-/* Before each command libvirt synchronises with the agent, for up to 5 s whatever timeout we give; a second more,
- * so that libvirt's own answer comes before our deadline. */
+/* Before each command libvirt synchronises with the agent, for up to 5 s whatever timeout we give;
+ * a second more, so that libvirt's own answer comes before our deadline. */
 #define AGENT_SYNC_USEC (6 * USEC_PER_SEC)
 
 DEFINE_CLEANUP(virDomainPtr, virDomainFree);
@@ -27,8 +28,8 @@ DEFINE_CLEANUP(virDomainPtr, virDomainFree);
 
 int libvirt_op_init(struct libvirt_op *op, const struct hv_request *request)
 {
-	uint64_t allowed = request->deadline_usec ? request->deadline_usec :
-						    hv_op_deadline(request->op);
+	uint64_t allowed =
+		request->deadline_usec ? request->deadline_usec : hv_op_deadline(request->op);
 	int r;
 
 	*op = (struct libvirt_op){
@@ -62,7 +63,7 @@ void libvirt_op_done(struct libvirt_op *op)
 	op->alias = op->command = NULL;
 }
 
-/* ---- Failing ----------------------------------------------------------------------------------- */
+/* ---- Failing ------------------------------------------------------------------------------- */
 
 static void fail(struct libvirt_op *op, enum hv_failure failure, const char *message)
 {
@@ -88,16 +89,20 @@ static bool fail_memory(struct libvirt_op *op)
 	return false;
 }
 
-/* ---- Reading a domain -------------------------------------------------------------------------- */
+/* ---- Reading a domain ---------------------------------------------------------------------- */
 
 static enum vm_state state_of(int state)
 {
 	static const enum vm_state states[] = {
-		[VIR_DOMAIN_NOSTATE] = VM_OTHER,  [VIR_DOMAIN_RUNNING] = VM_RUNNING,
-		[VIR_DOMAIN_BLOCKED] = VM_RUNNING, [VIR_DOMAIN_PAUSED] = VM_PAUSED,
+		[VIR_DOMAIN_NOSTATE] = VM_OTHER,
+		[VIR_DOMAIN_RUNNING] = VM_RUNNING,
+		[VIR_DOMAIN_BLOCKED] = VM_RUNNING,
+		[VIR_DOMAIN_PAUSED] = VM_PAUSED,
 		/* still there and still holding its devices */
-		[VIR_DOMAIN_SHUTDOWN] = VM_OTHER, [VIR_DOMAIN_SHUTOFF] = VM_OFF,
-		[VIR_DOMAIN_CRASHED] = VM_OFF,	  [VIR_DOMAIN_PMSUSPENDED] = VM_OTHER,
+		[VIR_DOMAIN_SHUTDOWN] = VM_OTHER,
+		[VIR_DOMAIN_SHUTOFF] = VM_OFF,
+		[VIR_DOMAIN_CRASHED] = VM_OFF,
+		[VIR_DOMAIN_PMSUSPENDED] = VM_OTHER,
 	};
 
 	return state >= 0 && (size_t)state < ARRAY_SIZE(states) ? states[state] : VM_OTHER;
@@ -107,8 +112,7 @@ static int read_side(virDomainPtr domain, struct domain_facts *facts, enum domai
 {
 	_cleanup_free_ char *xml = NULL;
 
-	xml = virDomainGetXMLDesc(domain,
-				  side == DOMAIN_XML_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
+	xml = virDomainGetXMLDesc(domain, side == DOMAIN_XML_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
 	return xml ? domain_xml_read(facts, side, xml, strlen(xml)) : -EIO;
 }
 
@@ -162,8 +166,7 @@ static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 	facts->guest_root = strdup("");
 	facts->state = VM_OTHER;
 	facts->id = facts->free_ports = -1;
-	if (!facts->name || !facts->guest_root ||
-	    virDomainGetUUIDString(domain, facts->uuid) < 0)
+	if (!facts->name || !facts->guest_root || virDomainGetUUIDString(domain, facts->uuid) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(facts);
 	return 0;
@@ -171,8 +174,8 @@ static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 
 static int reply_add(struct hv_reply *reply, struct domain_facts *facts)
 {
-	struct domain_facts **grown = reallocarray(reply->domains, reply->n_domains + 1,
-						   sizeof(struct domain_facts *));
+	struct domain_facts **grown =
+		reallocarray(reply->domains, reply->n_domains + 1, sizeof(struct domain_facts *));
 
 	if (!grown)
 		return -ENOMEM;
@@ -209,7 +212,7 @@ static virDomainPtr look_up(struct libvirt_op *op, virConnectPtr connection)
 	return domain;
 }
 
-/* ---- Operations -------------------------------------------------------------------------------- */
+/* ---- Operations ---------------------------------------------------------------------------- */
 
 static void do_list(struct libvirt_op *op, virConnectPtr connection)
 {
@@ -315,7 +318,8 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 		return;
 	if ((op->live && !find_hostdev(facts, &op->address, NULL, true)) ||
 	    (op->config && !find_hostdev(facts, &op->address, NULL, false)))
-		fail(op, HV_FAILED, "libvirt reported success, but the domain does not show the device");
+		fail(op, HV_FAILED,
+		     "libvirt reported success, but the domain does not show the device");
 }
 
 /* One side.  Returns 0, or -1 with libvirt's error set. */
@@ -369,7 +373,8 @@ static void do_detach(struct libvirt_op *op, virConnectPtr connection)
 		fail(op, HV_OK, NULL);
 	}
 
-	/* the guest may have let go while libvirt waited for it, and its event may have come before ours */
+	/* the guest may have let go while libvirt waited for it, and its event may have come before
+	 * ours */
 	facts = read_again(op, domain);
 	live = facts && op->live ? find_hostdev(facts, &op->address, op->alias, true) : NULL;
 	op->pending = live;
@@ -377,8 +382,8 @@ static void do_detach(struct libvirt_op *op, virConnectPtr connection)
 		(void)fail_memory(op);
 }
 
-/* Asks for the state when libvirt says "not running": it says so of a paused domain as well, which will
- * answer again. */
+/* Asks for the state when libvirt says "not running": it says so of a paused domain as well, which
+ * will answer again. */
 static void refine_not_running(struct libvirt_op *op, virDomainPtr domain)
 {
 	int state;
@@ -407,14 +412,14 @@ static void do_agent(struct libvirt_op *op, virConnectPtr connection)
 		refine_not_running(op, domain);
 		return;
 	}
-	op->reply.failure = agent_answer_parse(answer, strlen(answer), &op->reply.result,
-					       &op->reply.message);
+	op->reply.failure =
+		agent_answer_parse(answer, strlen(answer), &op->reply.result, &op->reply.message);
 }
 
 void libvirt_op_run(struct libvirt_op *op, virConnectPtr connection)
 {
 	static void (*const functions[HV_OP_MAX])(struct libvirt_op *, virConnectPtr) = {
-		[HV_LIST] = do_list,	 [HV_GET] = do_get,	[HV_ATTACH] = do_attach,
+		[HV_LIST] = do_list,     [HV_GET] = do_get,     [HV_ATTACH] = do_attach,
 		[HV_DETACH] = do_detach, [HV_AGENT] = do_agent,
 	};
 
@@ -425,8 +430,8 @@ void libvirt_op_run(struct libvirt_op *op, virConnectPtr connection)
 	virResetLastError();
 	functions[op->op](op, connection);
 
-	/* an RPC error over a connection that lives is an answer that was too big for it, nothing more: a
-	 * guest must not be able to end everybody's connection with one */
+	/* an RPC error over a connection that lives is an answer that was too big for it, nothing
+	 * more: a guest must not be able to end everybody's connection with one */
 	if (op->reply.failure == HV_DISCONNECTED && virConnectIsAlive(connection) == 1)
 		op->reply.failure = op->op == HV_AGENT ? HV_AGENT_GARBAGE : HV_FAILED;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The blocking libvirt calls behind each hypervisor operation.  They run on worker threads, on copies; the
- * loop's side is libvirt.c. */
+/* The blocking libvirt calls behind each hypervisor operation.  They run on worker threads, on
+ * copies; the loop's side is libvirt.c. */
 #pragma once
 
 #include <libvirt/libvirt.h>
@@ -14,7 +14,7 @@ struct libvirt_op {
 	struct pci_address address;
 	char *alias;
 	bool live, config, barrier;
-	char *command;		/* text of the agent's command */
+	char *command;          /* text of the agent's command */
 	uint64_t deadline_usec; /* on the boot clock */
 	struct hv_reply reply;
 	bool pending; /* HV_DETACH: libvirt asked the guest, which has not let go yet */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* struct hypervisor over libvirt: the loop's side.  Connects and reconnects, hands operations to the pools,
- * keeps their deadlines, turns libvirt's events into fresh facts.  Makes no libvirt call by itself
- * that could block. */
+/* struct hypervisor over libvirt: the loop's side.  Connects and reconnects, hands operations to
+ * the pools, keeps their deadlines, turns libvirt's events into fresh facts.  Makes no libvirt call
+ * by itself that could block. */
 #include <libvirt/virterror.h>
 #include <systemd/sd-event.h>
 
@@ -11,7 +11,8 @@
 #include "lib/units.h"
 #include "log/log.h"
 
-/* Reads of many, changes of one VM's devices, and guests that may not answer: none waits behind another kind. */
+/* Reads of many, changes of one VM's devices, and guests that may not answer: none waits behind
+ * another kind. */
 enum line { LINE_QUERIES, LINE_DEVICES, LINE_AGENTS, LINE_MAX };
 
 /* libvirtd that does not answer for this long is gone: 5 s between probes, 4 of them. */
@@ -32,7 +33,8 @@ struct call {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	struct pci_address address;
 	char *alias;
-	bool waiting; /* HV_DETACH: libvirt asked the guest; facts that no longer show the device end it */
+	bool waiting; /* HV_DETACH: libvirt asked the guest; facts that no longer show the device
+			 end it */
 	hv_reply_fn fn;
 	void *userdata;
 	sd_event_source *deadline;
@@ -57,7 +59,7 @@ struct libvirt {
 
 	bool connected;
 	const char *closed_early; /* it broke before on_connect_done() */
-	unsigned generation; /* of the connection; what carries an older one is dropped */
+	unsigned generation;      /* of the connection; what carries an older one is dropped */
 	struct call_pool *pools[LINE_MAX];
 	virConnectPtr connections[LINE_MAX];
 	struct libvirt_subscription *subscriptions[LINE_MAX];
@@ -78,7 +80,7 @@ static void emit(struct libvirt *l, const struct hv_event *event)
 		l->base.on_event(l->base.userdata, event);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------- */
+/* ---- Calls --------------------------------------------------------------------------------- */
 
 static void call_free(struct call *call)
 {
@@ -133,7 +135,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* ---- Work for the pools ------------------------------------------------------------------------ */
+/* ---- Work for the pools -------------------------------------------------------------------- */
 
 /* An operation on its way to a thread and back.  id 0: a refresh. */
 struct op_work {
@@ -196,7 +198,7 @@ static int submit(struct libvirt *l, const struct hv_request *request, uint64_t 
 	return r;
 }
 
-/* ---- Fresh facts ------------------------------------------------------------------------------- */
+/* ---- Fresh facts --------------------------------------------------------------------------- */
 
 static struct refresh **refresh_find(struct libvirt *l, const char *uuid)
 {
@@ -295,7 +297,7 @@ static void on_refreshed(struct libvirt *l, const char *uuid, const struct hv_re
 	}
 }
 
-/* ---- Results ----------------------------------------------------------------------------------- */
+/* ---- Results ------------------------------------------------------------------------------- */
 
 static void call_done(struct libvirt *l, struct call *call, struct libvirt_op *op)
 {
@@ -332,7 +334,7 @@ static void on_op_done(void *payload)
 	op_work_free(w);
 }
 
-/* ---- Losing and getting the connection --------------------------------------------------------- */
+/* ---- Losing and getting the connection ----------------------------------------------------- */
 
 struct connect_work {
 	struct outbox *outbox;
@@ -456,8 +458,8 @@ static void begin_connect(struct libvirt *l)
 	l->generation++;
 	l->closed_early = NULL;
 	w = connect_work_new(l);
-	if (!w || call_pool_submit(l->pools[LINE_QUERIES], NULL, run_connect, w,
-				   connect_work_free) < 0) {
+	if (!w ||
+	    call_pool_submit(l->pools[LINE_QUERIES], NULL, run_connect, w, connect_work_free) < 0) {
 		if (w)
 			connect_work_free(w);
 		retry_later(l);
@@ -539,7 +541,7 @@ static void on_connect_done(void *payload)
 	emit(l, &event);
 }
 
-/* ---- Events ------------------------------------------------------------------------------------ */
+/* ---- Events -------------------------------------------------------------------------------- */
 
 static void refuse_removal(struct libvirt *l, const struct libvirt_event *event)
 {
@@ -548,7 +550,8 @@ static void refuse_removal(struct libvirt *l, const struct libvirt_event *event)
 	for (struct call *call; (call = waiting_call(l, event->uuid, after));) {
 		after = call->id;
 		if (streq_ptr(call->alias, event->alias))
-			call_fail(call, HV_GUEST_REFUSED, "the guest refused to let go of the device");
+			call_fail(call, HV_GUEST_REFUSED,
+				  "the guest refused to let go of the device");
 	}
 }
 
@@ -570,8 +573,8 @@ static void handle_event(struct libvirt *l, const struct libvirt_event *event)
 		break;
 	case LIBVIRT_EVENT_DEVICE_ADDED:
 	case LIBVIRT_EVENT_DEVICE_REMOVED:
-		out.type = event->type == LIBVIRT_EVENT_DEVICE_ADDED ? HV_EVENT_DEVICE_ADDED :
-								       HV_EVENT_DEVICE_REMOVED;
+		out.type = event->type == LIBVIRT_EVENT_DEVICE_ADDED ? HV_EVENT_DEVICE_ADDED
+								     : HV_EVENT_DEVICE_REMOVED;
 		emit(l, &out);
 		break;
 	}
@@ -589,7 +592,7 @@ static void on_libvirt_event(void *payload)
 	libvirt_event_free(event);
 }
 
-/* ---- The interface ----------------------------------------------------------------------------- */
+/* ---- The interface ------------------------------------------------------------------------- */
 
 static int on_outbox(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
@@ -614,8 +617,8 @@ static int on_refused(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int call_new(struct libvirt *l, const struct hv_request *request, struct call **ret)
 {
-	uint64_t allowed = request->deadline_usec ? request->deadline_usec :
-						    hv_op_deadline(request->op);
+	uint64_t allowed =
+		request->deadline_usec ? request->deadline_usec : hv_op_deadline(request->op);
 	struct call *call = calloc(1, sizeof(*call));
 	int r;
 
@@ -687,7 +690,8 @@ static void libvirt_free(struct hypervisor *hv)
 	if (l->outbox && l->pools[LINE_MAX - 1]) {
 		struct connect_work *w = take_connections(l);
 
-		if (w && call_pool_submit(l->pools[LINE_DEVICES], NULL, run_disconnect, w, NULL) < 0)
+		if (w &&
+		    call_pool_submit(l->pools[LINE_DEVICES], NULL, run_disconnect, w, NULL) < 0)
 			connect_work_free(w);
 	}
 	if (l->outbox)
@@ -729,7 +733,8 @@ static int libvirt_init(struct libvirt *l, sd_event *event, const char *uri)
 		if (r < 0)
 			return r;
 	}
-	r = sd_event_add_io(l->event, &l->outbox_source, outbox_fd(l->outbox), EPOLLIN, on_outbox, l);
+	r = sd_event_add_io(l->event, &l->outbox_source, outbox_fd(l->outbox), EPOLLIN, on_outbox,
+			    l);
 	if (r < 0)
 		return r;
 	(void)sd_event_source_set_description(l->outbox_source, "libvirt");

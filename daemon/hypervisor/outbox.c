@@ -7,7 +7,7 @@
 
 struct outbox {
 	atomic_uint refs;
-	pthread_mutex_t lock;	 /* guards closing against posting */
+	pthread_mutex_t lock;    /* guards closing against posting */
 	struct mailbox *mailbox; /* NULL = closed */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A mailbox that may go away before those who post to it: libvirt's event thread never ends, and a call
- * that is stuck in libvirt ends when it likes.  They hold a reference to the outbox; closing it makes
- * their posts vanish. */
+/* A mailbox that may go away before those who post to it: libvirt's event thread never ends, and a
+ * call that is stuck in libvirt ends when it likes.  They hold a reference to the outbox; closing
+ * it makes their posts vanish. */
 #pragma once
 
 #include "lib/mailbox.h"

@@ -22,8 +22,8 @@ static int number(const json_t *object, const char *name, json_int_t min, json_i
 int guest_answer_info(const json_t *result, const char **ret_missing)
 {
 	static const char *const needed[] = {
-		"guest-exec",	   "guest-exec-status", "guest-file-open", "guest-file-close",
-		"guest-file-read", "guest-file-write",	"guest-file-seek",
+		"guest-exec",      "guest-exec-status", "guest-file-open", "guest-file-close",
+		"guest-file-read", "guest-file-write",  "guest-file-seek",
 	};
 	const json_t *commands = json_object_get(result, "supported_commands"), *command;
 	bool enabled[ARRAY_SIZE(needed)] = { false };
@@ -31,7 +31,8 @@ int guest_answer_info(const json_t *result, const char **ret_missing)
 
 	if (!json_is_array(commands) || json_array_size(commands) > COMMANDS_MAX)
 		return -EBADMSG;
-	json_array_foreach(commands, index, command) {
+	json_array_foreach(commands, index, command)
+	{
 		const char *name = json_get_string(command, "name");
 
 		if (!name)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a guest agent's "return" may look like, per command.  Pure and strict: types, sizes, base64.  Everything
- * here may have been written by a hostile guest; each function returns 0 or -EBADMSG. */
+/* What a guest agent's "return" may look like, per command.  Pure and strict: types, sizes, base64.
+ * Everything here may have been written by a hostile guest; each function returns 0 or -EBADMSG. */
 #pragma once
 
 #include "lib/json.h"
@@ -8,7 +8,8 @@
 /* Output of a short command that we look at. */
 #define GUEST_CAPTURE_MAX ((size_t)1 << 20)
 
-/* guest-info: the first of the commands that we need which the agent lacks or has switched off, or NULL. */
+/* guest-info: the first of the commands that we need which the agent lacks or has switched off, or
+ * NULL. */
 int guest_answer_info(const json_t *result, const char **ret_missing);
 
 /* guest-exec. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One struct guest runs one thing at a time; a thing is a chain of agent commands, each with its own answer function. */
+/* One struct guest runs one thing at a time; a thing is a chain of agent commands, each with its
+ * own answer function. */
 #include "runner/guest.h"
 
 #include <systemd/sd-event.h>
@@ -23,7 +24,8 @@ struct flight {
 	unsigned status_left; /* of a forgotten program: how often its end is still asked for */
 };
 
-/* All of them: a hypervisor that is freed first never answers, and then they stay reachable here. */
+/* All of them: a hypervisor that is freed first never answers, and then they stay reachable here.
+ */
 static struct flight *flights;
 
 typedef void (*step_fn)(struct guest *g, const struct hv_reply *reply);
@@ -47,7 +49,7 @@ struct guest {
 	bool handle_open; /* to be closed when the rest fails */
 };
 
-/* ---- Commands ---------------------------------------------------------------------------------- */
+/* ---- Commands ------------------------------------------------------------------------------ */
 
 static struct flight *flight_new(struct guest *g)
 {
@@ -102,7 +104,7 @@ static int send_command(struct flight *f, json_t *command, hv_reply_fn fn)
 	return f->hypervisor->ops->request(f->hypervisor, &request, fn, f);
 }
 
-/* ---- Ending ------------------------------------------------------------------------------------ */
+/* ---- Ending -------------------------------------------------------------------------------- */
 
 static void answer(struct guest *g, const struct guest_answer *a)
 {
@@ -128,7 +130,8 @@ static void answer_failure(struct guest *g, enum hv_failure failure, const char 
 
 static void answer_garbage(struct guest *g, const char *what)
 {
-	_cleanup_free_ char *message = xasprintf("the guest agent's answer to %s makes no sense", what);
+	_cleanup_free_ char *message =
+		xasprintf("the guest agent's answer to %s makes no sense", what);
 
 	answer_failure(g, HV_AGENT_GARBAGE, message);
 }
@@ -153,8 +156,8 @@ static int set_timer(struct guest *g, uint64_t pause, sd_event_time_handler_t fn
 {
 	g->timer = sd_event_source_disable_unref(g->timer);
 	/* 0 would be sd-event's default accuracy, a quarter of a second */
-	return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, pause, USEC_PER_MSEC,
-					  fn, g);
+	return sd_event_add_time_relative(g->event, &g->timer, CLOCK_MONOTONIC, pause,
+					  USEC_PER_MSEC, fn, g);
 }
 
 static void finish_later(struct guest *g, enum hv_failure failure)
@@ -211,7 +214,7 @@ static void begin(struct guest *g, guest_fn fn, void *userdata)
 	g->handle_open = false;
 }
 
-/* ---- Ping, info -------------------------------------------------------------------------------- */
+/* ---- Ping, info ---------------------------------------------------------------------------- */
 
 static void on_ping(struct guest *g, const struct hv_reply *reply)
 {
@@ -243,7 +246,7 @@ void guest_info(struct guest *g, guest_fn fn, void *userdata)
 	command(g, "guest-info", NULL, on_info);
 }
 
-/* ---- Programs ---------------------------------------------------------------------------------- */
+/* ---- Programs ------------------------------------------------------------------------------ */
 
 static json_t *exec_arguments(const char *const *argv, bool capture)
 {
@@ -324,8 +327,9 @@ static void on_forgotten(void *userdata, const struct hv_reply *reply)
 
 	if (reply->failure == HV_OK && guest_answer_pid(reply->result, &pid) >= 0 &&
 	    f->status_left-- > 0 &&
-	    send_command(f, command_new("guest-exec-status", json_pack("{s:I}", "pid", (json_int_t)pid)),
-			 on_forgotten) >= 0)
+	    send_command(
+		    f, command_new("guest-exec-status", json_pack("{s:I}", "pid", (json_int_t)pid)),
+		    on_forgotten) >= 0)
 		return;
 	flight_free(f);
 }
@@ -337,11 +341,12 @@ void guest_exec_forget(struct guest *g, const char *const *argv)
 	if (!f)
 		return;
 	f->status_left = 1;
-	if (send_command(f, command_new("guest-exec", exec_arguments(argv, false)), on_forgotten) < 0)
+	if (send_command(f, command_new("guest-exec", exec_arguments(argv, false)), on_forgotten) <
+	    0)
 		flight_free(f);
 }
 
-/* ---- Writing a file ---------------------------------------------------------------------------- */
+/* ---- Writing a file ------------------------------------------------------------------------ */
 
 static json_t *open_arguments(const char *path, const char *mode)
 {
@@ -409,7 +414,7 @@ void guest_put(struct guest *g, const char *path, int fd, guest_fn fn, void *use
 	command(g, "guest-file-open", open_arguments(path, "w"), on_put_opened);
 }
 
-/* ---- Reading a file ---------------------------------------------------------------------------- */
+/* ---- Reading a file ------------------------------------------------------------------------ */
 
 static void answer_opened(struct guest *g)
 {
@@ -477,13 +482,14 @@ void guest_close(struct guest *g, uint64_t handle)
 {
 	struct flight *f = flight_new(g);
 
-	if (f && send_command(f, command_new("guest-file-close",
-					     json_pack("{s:I}", "handle", (json_int_t)handle)),
+	if (f && send_command(f,
+			      command_new("guest-file-close",
+					  json_pack("{s:I}", "handle", (json_int_t)handle)),
 			      on_closed) < 0)
 		flight_free(f);
 }
 
-/* ---- Life -------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------- */
 
 bool guest_busy(const struct guest *g)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Small things done in a guest through its agent: run a short program and wait for it, write a file, open and read
- * one.  Each is several agent commands; one thing at a time per struct guest.  Knows nothing of jobs. */
+/* Small things done in a guest through its agent: run a short program and wait for it, write a
+ * file, open and read one.  Each is several agent commands; one thing at a time per struct guest.
+ * Knows nothing of jobs. */
 #pragma once
 
 #include "hypervisor/hypervisor-ops.h"
@@ -8,8 +9,8 @@
 struct sd_event;
 struct guest;
 
-/* Raw bytes of one read while following output: their base64 stays well below what libvirt carries (4 MiB), and a busy
- * agent is not held for long. */
+/* Raw bytes of one read while following output: their base64 stays well below what libvirt carries
+ * (4 MiB), and a busy agent is not held for long. */
 #define GUEST_READ_CHUNK ((size_t)64 << 10)
 /* For whole files: fewer round trips; a line of the made-up machine holds 1 MiB. */
 #define GUEST_COPY_CHUNK ((size_t)512 << 10)
@@ -18,11 +19,11 @@ struct guest;
 struct guest_answer {
 	enum hv_failure failure;
 	const char *message; /* never NULL unless failure is HV_OK */
-	int exit_code;	     /* guest_exec(): -1 = ended by the signal */
+	int exit_code;       /* guest_exec(): -1 = ended by the signal */
 	int signal;
 	const char *out, *err; /* NUL-terminated; may hold NULs besides */
 	size_t out_size, err_size;
-	uint64_t handle; /* guest_open() */
+	uint64_t handle;  /* guest_open() */
 	const void *data; /* guest_read() */
 	size_t size;
 	bool eof;

@@ -28,10 +28,10 @@ struct outputs {
 	char line[LINE_MAX_BYTES];
 	size_t line_size;
 	uint64_t size; /* bytes of the present file that are still to come */
-	int fd;	       /* where they go; -1 = nowhere */
+	int fd;        /* where they go; -1 = nowhere */
 };
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names --------------------------------------------------------------------------------- */
 
 bool outputs_name_is_valid(const char *name)
 {
@@ -88,8 +88,7 @@ bool outputs_glob_match(const char *glob, const char *name)
 			if (streq(globs[i], "**"))
 				next[j] = any;
 			else if (j > 0)
-				next[j] = matches[j - 1] &&
-					  fnmatch(globs[i], names[j - 1], 0) == 0;
+				next[j] = matches[j - 1] && fnmatch(globs[i], names[j - 1], 0) == 0;
 		}
 		memcpy(matches, next, sizeof(matches));
 	}
@@ -121,7 +120,8 @@ static bool is_wanted(const struct outputs *o, const char *name)
 	const json_t *glob;
 	size_t i;
 
-	json_array_foreach(o->globs, i, glob) {
+	json_array_foreach(o->globs, i, glob)
+	{
 		const char *text = strempty(json_string_value(glob));
 
 		if (outputs_glob_match(strncmp(text, "./", 2) == 0 ? text + 2 : text, name))
@@ -130,9 +130,10 @@ static bool is_wanted(const struct outputs *o, const char *name)
 	return false;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------------------------------- */
 
-/* Opens the directory that name lies in, making what is missing.  Returns a descriptor, or a negative errno. */
+/* Opens the directory that name lies in, making what is missing.  Returns a descriptor, or a
+ * negative errno. */
 static int open_parent(const struct outputs *o, char *name, const char **ret_base)
 {
 	int directory = dup(o->directory), next;
@@ -174,7 +175,8 @@ static int create(const struct outputs *o, const char *name, bool executable)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A name that stands in its own way (a file where a folder should be) is the job's mistake, not the host's. */
+/* A name that stands in its own way (a file where a folder should be) is the job's mistake, not the
+ * host's. */
 static bool is_names_fault(int r)
 {
 	return r == -ENOTDIR || r == -EISDIR || r == -ELOOP || r == -EEXIST || r == -ENAMETOOLONG;

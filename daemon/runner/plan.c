@@ -12,7 +12,7 @@
 #define PATH_BYTES_MAX 4000
 #define FILES_MAX 1000
 
-/* ---- Checks ------------------------------------------------------------------------------------ */
+/* ---- Checks -------------------------------------------------------------------------------- */
 
 static bool only(const char *s, const char *more)
 {
@@ -58,9 +58,7 @@ static bool all_strings(const json_t *array, bool nonempty)
 
 	if (!json_is_array(array) || (nonempty && json_array_size(array) == 0))
 		return false;
-	json_array_foreach(array, i, item)
-		if (!json_is_string(item))
-			return false;
+	json_array_foreach(array, i, item) if (!json_is_string(item)) return false;
 	return true;
 }
 
@@ -73,9 +71,8 @@ static bool env_is_valid(const json_t *env)
 		return true;
 	if (!json_is_object(env))
 		return false;
-	json_object_foreach((json_t *)env, name, value)
-		if (!name_is_variable(name) || !json_is_string(value))
-			return false;
+	json_object_foreach((json_t *)env, name, value) if (!name_is_variable(name) ||
+							    !json_is_string(value)) return false;
 	return true;
 }
 
@@ -128,7 +125,7 @@ int plan_check(const struct runner_options *options, char **ret_message)
 	return -EINVAL;
 }
 
-/* ---- Texts ------------------------------------------------------------------------------------- */
+/* ---- Texts --------------------------------------------------------------------------------- */
 
 char *plan_quote(const char *text)
 {
@@ -207,7 +204,8 @@ static void put_env(struct text *t, const json_t *env, bool ours)
 	const json_t *value;
 	const char *name;
 
-	json_object_foreach((json_t *)env, name, value) {
+	json_object_foreach((json_t *)env, name, value)
+	{
 		/* what we tell the job is not for the job to say */
 		if (!ours && strncmp(name, "GPUVF_", 6) == 0)
 			continue;
@@ -242,7 +240,8 @@ char *plan_command(const struct runner_options *o, const char *device)
 	put(&t, "command -v source >/dev/null || eval 'source() { . \"$@\"; }'\n");
 	put_env(&t, o->env, false);
 	put_own_env(&t, o, device);
-	json_array_foreach(o->setup, i, item) {
+	json_array_foreach(o->setup, i, item)
+	{
 		put(&t, json_string_value(item));
 		put(&t, "\n");
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The texts that go into the guest before a start: plan, command, list of files.  Checks everything that becomes part
- * of a path or of a shell's text.  Pure. */
+/* The texts that go into the guest before a start: plan, command, list of files.  Checks everything
+ * that becomes part of a path or of a shell's text.  Pure. */
 #pragma once
 
 #include "runner/runner.h"

@@ -11,7 +11,8 @@ static bool take_number(const json_t *line, const char *name, struct known *know
 
 	if (json_is_integer(value) && json_integer_value(value) >= 0)
 		number = (uint64_t)json_integer_value(value);
-	else if (json_is_real(value) && json_real_value(value) >= 0 && json_real_value(value) < 9e15)
+	else if (json_is_real(value) && json_real_value(value) >= 0 &&
+		 json_real_value(value) < 9e15)
 		number = (uint64_t)json_real_value(value);
 	else
 		return false;

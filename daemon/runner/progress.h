@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Progress as a job tells it: JSON lines with "step", "total" (or "max_steps"), "loss", "vram_peak_bytes", between
- * whatever else it prints.  Lines that are not such are passed over. */
+/* Progress as a job tells it: JSON lines with "step", "total" (or "max_steps"), "loss",
+ * "vram_peak_bytes", between whatever else it prints.  Lines that are not such are passed over. */
 #pragma once
 
 #include "runner/runner.h"

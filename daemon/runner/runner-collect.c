@@ -39,7 +39,8 @@ static void give_up(struct runner *r, const char *why)
 
 static void collect_again(struct runner *r);
 
-/* What the agent's answers so far hold is lost with them: from the beginning, while it is only silence. */
+/* What the agent's answers so far hold is lost with them: from the beginning, while it is only
+ * silence. */
 static bool failed(struct runner *r, const struct guest_answer *a)
 {
 	if (a->failure == HV_OK)
@@ -66,7 +67,8 @@ static void on_pack_read(void *userdata, const struct guest_answer *a)
 	}
 	guest_close(r->guest, r->outputs_handle);
 	if (q < 0)
-		return give_up(r, q == -EBADMSG ? "what the guest packed makes no sense" : strerror(-q));
+		return give_up(r, q == -EBADMSG ? "what the guest packed makes no sense"
+						: strerror(-q));
 	end(r);
 }
 
@@ -110,7 +112,8 @@ static void pack(struct runner *r)
 	argv[2] = "outputs";
 	argv[3] = r->directory;
 	argv[4] = limit;
-	json_array_foreach(r->outputs_globs, i, glob) {
+	json_array_foreach(r->outputs_globs, i, glob)
+	{
 		loose[i] = outputs_glob_loosen(strempty(json_string_value(glob)));
 		argv[5 + i] = strempty(loose[i]);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* While the command runs, and after a restart of the daemon: what is with it, its output, its exit code; signals. */
+/* While the command runs, and after a restart of the daemon: what is with it, its output, its exit
+ * code; signals. */
 #include <ctype.h>
 #include <stdio.h>
 
@@ -8,13 +9,14 @@
 #include "lib/units.h"
 #include "runner/runner-internal.h"
 
-/* An agent does one thing at a time, and each look costs it four commands: half a second keeps that unnoticed and a
- * progress display alive; a job that prints nothing is looked at less often. */
+/* An agent does one thing at a time, and each look costs it four commands: half a second keeps that
+ * unnoticed and a progress display alive; a job that prints nothing is looked at less often. */
 #define POLL_MIN (500 * USEC_PER_MSEC)
 #define POLL_MAX (4 * USEC_PER_SEC)
 /* While the agent is silent: each try may take libvirt 5 s. */
 #define SILENT_PAUSE_MAX (15 * USEC_PER_SEC)
-/* How often the launcher is asked, besides the look for the exit code: is the command still there? */
+/* How often the launcher is asked, besides the look for the exit code: is the command still there?
+ */
 #define STATUS_INTERVAL (30 * USEC_PER_SEC)
 /* From the claim to the command's pid: a fork, in a guest that may be starved. */
 #define START_PATIENCE (60 * USEC_PER_SEC)
@@ -25,7 +27,7 @@
 
 static const char *const followed_names[FOLLOWED_MAX] = { "stdout", "stderr", "progress" };
 
-/* ---- Silence ----------------------------------------------------------------------------------- */
+/* ---- Silence ------------------------------------------------------------------------------- */
 
 static void forget_handles(struct runner *r)
 {
@@ -78,7 +80,7 @@ bool runner_silence(struct runner *r, const struct guest_answer *a, void (*again
 	return true;
 }
 
-/* ---- Status ------------------------------------------------------------------------------------ */
+/* ---- Status -------------------------------------------------------------------------------- */
 
 struct status {
 	bool claimed, alive, watched;
@@ -178,7 +180,8 @@ static void wait_for_pid(struct runner *r)
 		runner_pause(r, MIN_OF(MAX_OF((now_boottime() - since) / 2, START_PAUSE), POLL_MAX),
 			     runner_ask_status);
 	else
-		runner_finish(r, RUNNER_LOST, "the guest claimed the attempt and then did not start it");
+		runner_finish(r, RUNNER_LOST,
+			      "the guest claimed the attempt and then did not start it");
 }
 
 static void not_claimed(struct runner *r)
@@ -210,7 +213,8 @@ static void act_on_status(struct runner *r, const struct status *s)
 		r->exit_known = true;
 		r->exit_code = s->exit_code;
 	} else if (other_boot) {
-		return runner_finish(r, RUNNER_LOST, "the guest was restarted while the command ran");
+		return runner_finish(r, RUNNER_LOST,
+				     "the guest was restarted while the command ran");
 	} else if (!s->alive && !s->watched && ++r->gone_seen > 1) {
 		/* twice, so that it is no glance between two writes */
 		return runner_finish(r, RUNNER_LOST, "the command is gone and left no exit code");
@@ -248,7 +252,7 @@ void runner_ask_status(struct runner *r)
 	runner_launch(r, words, runner_on_status);
 }
 
-/* ---- Signals ----------------------------------------------------------------------------------- */
+/* ---- Signals ------------------------------------------------------------------------------- */
 
 static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -269,7 +273,8 @@ static void on_signalled(void *userdata, const struct guest_answer *a)
 
 	if (a->failure != HV_OK) {
 		r->stop_sent = r->kill_sent = false; /* not known to have come through */
-	} else if (runner_timer(r, &r->grace_timer, killed ? KILL_INTERVAL : r->grace, on_grace) < 0) {
+	} else if (runner_timer(r, &r->grace_timer, killed ? KILL_INTERVAL : r->grace, on_grace) <
+		   0) {
 		r->kill = true;
 	}
 	runner_on_status(r, a);
@@ -279,7 +284,8 @@ static void on_signalled(void *userdata, const struct guest_answer *a)
 static bool send_signal(struct runner *r)
 {
 	static const char *const reasons[] = {
-		[RUNNER_STOP_CANCEL] = "cancelled", [RUNNER_STOP_PREEMPT] = "preempted",
+		[RUNNER_STOP_CANCEL] = "cancelled",
+		[RUNNER_STOP_PREEMPT] = "preempted",
 		[RUNNER_STOP_TIMEOUT] = "time limit",
 	};
 	const char *name = r->kill ? "KILL" : r->signal_name;
@@ -295,14 +301,16 @@ static bool send_signal(struct runner *r)
 	return true;
 }
 
-/* ---- Streams ----------------------------------------------------------------------------------- */
+/* ---- Streams ------------------------------------------------------------------------------- */
 
 static void next_stream(struct runner *r);
 
 /* The host's copy gets it, as far as it may grow.  Returns false when the host cannot store it. */
 static bool store(struct runner *r, struct followed *f, const void *data, size_t size)
 {
-	size_t room = f->offset < r->output_max ? (size_t)MIN_OF(r->output_max - f->offset, (uint64_t)size) : 0;
+	size_t room = f->offset < r->output_max
+			      ? (size_t)MIN_OF(r->output_max - f->offset, (uint64_t)size)
+			      : 0;
 
 	if (f->fd >= 0 && room > 0 && write_all(f->fd, data, room) < 0)
 		return false;
@@ -316,7 +324,8 @@ static bool store(struct runner *r, struct followed *f, const void *data, size_t
 static bool tell_output(struct runner *r, unsigned stream)
 {
 	if (stream != FOLLOWED_PROGRESS && r->callbacks.on_output)
-		r->callbacks.on_output(r->userdata, stream == FOLLOWED_STDOUT ? RUNNER_STDOUT : RUNNER_STDERR,
+		r->callbacks.on_output(r->userdata,
+				       stream == FOLLOWED_STDOUT ? RUNNER_STDOUT : RUNNER_STDERR,
 				       r->followed[stream].offset);
 	return runner_tell(r);
 }
@@ -397,7 +406,8 @@ static void end_cycle(struct runner *r)
 		}
 		return runner_collect(r);
 	}
-	r->pause_usec = r->moved ? POLL_MIN : MIN_OF(MAX_OF(r->pause_usec, POLL_MIN) * 3 / 2, POLL_MAX);
+	r->pause_usec =
+		r->moved ? POLL_MIN : MIN_OF(MAX_OF(r->pause_usec, POLL_MIN) * 3 / 2, POLL_MAX);
 	/* once it has ended, what is left is read without waiting */
 	runner_pause(r, r->exit_known ? 0 : r->pause_usec, runner_cycle);
 }
@@ -418,7 +428,7 @@ static void next_stream(struct runner *r)
 	begin_stream(r);
 }
 
-/* ---- One look ---------------------------------------------------------------------------------- */
+/* ---- One look ------------------------------------------------------------------------------ */
 
 static void read_streams(struct runner *r)
 {
@@ -439,7 +449,8 @@ static void on_exit_read(void *userdata, const struct guest_answer *a)
 		int code, end = 0;
 
 		memcpy(text, a->data, a->size);
-		if (sscanf(text, "%3d%n", &code, &end) == 1 && text[end] == '\n' && code >= 0 && code <= 255) {
+		if (sscanf(text, "%3d%n", &code, &end) == 1 && text[end] == '\n' && code >= 0 &&
+		    code <= 255) {
 			r->exit_known = true;
 			r->exit_code = code;
 		}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of a runner share: runner.c (life, ending, timers), runner-ready.c (until the start),
- * runner-follow.c (while it runs), runner-collect.c (outputs). */
+/* What the files of a runner share: runner.c (life, ending, timers), runner-ready.c (until the
+ * start), runner-follow.c (while it runs), runner-collect.c (outputs). */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -41,7 +41,8 @@ struct runner {
 	void *userdata;
 
 	/* options */
-	char *vm_uuid, *root, *base, *key, *directory, *launcher; /* directory, launcher: in the guest */
+	char *vm_uuid, *root, *base, *key, *directory,
+		*launcher; /* directory, launcher: in the guest */
 	char *plan, *files;
 	struct runner_staged *staged;
 	size_t n_staged;
@@ -59,14 +60,14 @@ struct runner {
 	/* state */
 	enum runner_step step;
 	char *step_reason;
-	char *device; /* GPUVF_DEVICE */
+	char *device;                    /* GPUVF_DEVICE */
 	void (*again)(struct runner *r); /* what the pause timer runs */
 	sd_event_source *pause, *deadline, *limit, *grace_timer;
 	uint64_t pause_usec;
 	size_t next_file;
 	bool start_sent;   /* from here on only the guest can say that nothing was started */
 	uint64_t start_at; /* when it was */
-	bool started;	   /* on_started was called */
+	bool started;      /* on_started was called */
 	bool ended;
 
 	enum runner_stop stop; /* asked for */
@@ -89,13 +90,14 @@ struct runner {
 	size_t n_outputs;
 };
 
-/* ---- runner.c ---- */
+/* ---- runner.c  */
 
 /* Each returns false when the runner was freed in the callback. */
 bool runner_set_step(struct runner *r, enum runner_step step, const char *reason);
 bool runner_tell(struct runner *r);
 
-/* Runs again() after a pause; every caller of guest_*() below goes on only when the runner lives. */
+/* Runs again() after a pause; every caller of guest_*() below goes on only when the runner lives.
+ */
 void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *r));
 
 /* on_ended, once. */
@@ -108,7 +110,8 @@ char *runner_path(const struct runner *r, const char *name);
 /* sh LAUNCHER WORDS…; words end with NULL, at most 8 and the globs. */
 void runner_launch(struct runner *r, const char *const *words, guest_fn fn);
 /* Sets a one-shot timer in *source. */
-int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec, sd_event_time_handler_t fn);
+int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec,
+		 sd_event_time_handler_t fn);
 
 /* Keeps the runner's memory over a callback. */
 static inline struct runner *runner_ref(struct runner *r)
@@ -119,22 +122,22 @@ static inline struct runner *runner_ref(struct runner *r)
 void runner_unref(struct runner *r);
 DEFINE_CLEANUP(struct runner *, runner_unref);
 
-/* ---- runner-ready.c ---- */
+/* ---- runner-ready.c  */
 
 void runner_ready_begin(struct runner *r);
 
-/* ---- runner-follow.c ---- */
+/* ---- runner-follow.c  */
 
 /* Asks the launcher what is, then goes on with whatever that is. */
 void runner_ask_status(struct runner *r);
 void runner_on_status(void *userdata, const struct guest_answer *answer);
 void runner_cycle(struct runner *r);
 
-/* An agent that does not answer, while it runs.  Returns true when the answer was a failure and has been dealt with:
- * again() will be tried. */
+/* An agent that does not answer, while it runs.  Returns true when the answer was a failure and has
+ * been dealt with: again() will be tried. */
 bool runner_silence(struct runner *r, const struct guest_answer *answer,
 		    void (*again)(struct runner *r));
 
-/* ---- runner-collect.c ---- */
+/* ---- runner-collect.c  */
 
 void runner_collect(struct runner *r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From "is there an agent" to the launcher's start: one function per step, each tried again until the deadline. */
+/* From "is there an agent" to the launcher's start: one function per step, each tried again until
+ * the deadline. */
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@
 /* The policy's ready command may itself look at the device for some time. */
 #define READY_COMMAND_TIMEOUT (60 * USEC_PER_SEC)
 
-/* Makes the attempt's directory: $1 our base, $2 its name.  An attempt that was claimed is left alone. */
+/* Makes the attempt's directory: $1 our base, $2 its name.  An attempt that was claimed is left
+ * alone. */
 static const char prepare_script[] =
 	"umask 022\n"
 	"mkdir -p \"$1/jobs\" && chmod 0711 \"$1\" \"$1/jobs\" || exit 1\n"
@@ -24,8 +26,8 @@ static const char prepare_script[] =
 	"umask 077\n"
 	"mkdir -p \"$1/jobs/$2/stage\" && chmod 0700 \"$1/jobs/$2\" && echo fresh\n";
 
-/* A failure of the agent before the start.  Returns true when the answer was one; again() is tried later, or the
- * attempt has ended. */
+/* A failure of the agent before the start.  Returns true when the answer was one; again() is tried
+ * later, or the attempt has ended. */
 static bool failed(struct runner *r, enum runner_step step, const struct guest_answer *a,
 		   void (*again)(struct runner *r))
 {
@@ -38,9 +40,12 @@ static bool failed(struct runner *r, enum runner_step step, const struct guest_a
 	case HV_AGENT_DISABLED:
 		/* waiting does not change these */
 		if (runner_set_step(r, step, a->message))
-			runner_finish(r, r->was_started && a->failure != HV_AGENT_ABSENT &&
-						 a->failure != HV_AGENT_DISABLED ?
-					 RUNNER_LOST : RUNNER_NEVER_READY, a->message);
+			runner_finish(r,
+				      r->was_started && a->failure != HV_AGENT_ABSENT &&
+						      a->failure != HV_AGENT_DISABLED
+					      ? RUNNER_LOST
+					      : RUNNER_NEVER_READY,
+				      a->message);
 		return true;
 	default:
 		if (runner_set_step(r, step, a->message))
@@ -75,7 +80,7 @@ static bool failed_program(struct runner *r, enum runner_step step, const struct
 	return true;
 }
 
-/* ---- Start ------------------------------------------------------------------------------------- */
+/* ---- Start --------------------------------------------------------------------------------- */
 
 static void start(struct runner *r)
 {
@@ -83,7 +88,8 @@ static void start(struct runner *r)
 
 	if (!runner_set_step(r, RUNNER_STEP_START, NULL))
 		return;
-	if (r->stop != RUNNER_STOP_NONE) /* asked for while files were written: do not start at all */
+	if (r->stop !=
+	    RUNNER_STOP_NONE) /* asked for while files were written: do not start at all */
 		return runner_pause(r, 0, start);
 	r->start_sent = true;
 	if (!r->start_at)
@@ -91,7 +97,7 @@ static void start(struct runner *r)
 	runner_launch(r, words, runner_on_status);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------------------------------- */
 
 static void put_files(struct runner *r);
 
@@ -107,8 +113,8 @@ static void on_put(void *userdata, const struct guest_answer *a)
 
 static void refuse_file(struct runner *r, const char *name, int error)
 {
-	_cleanup_free_ char *reason = xasprintf("%s cannot be read on the host: %s", name,
-						strerror(-error));
+	_cleanup_free_ char *reason =
+		xasprintf("%s cannot be read on the host: %s", name, strerror(-error));
 
 	runner_finish(r, RUNNER_START_REFUSED, reason);
 }
@@ -135,8 +141,10 @@ static void put_files(struct runner *r)
 		name = strdup(names[i]);
 		if (i == 1)
 			text = plan_command(&r->kept, r->device);
-		fd = i == 1 && !text ? -ENOMEM :
-				       runner_text_file(i == 0 ? r->plan : i == 1 ? text : r->files);
+		fd = i == 1 && !text ? -ENOMEM
+				     : runner_text_file(i == 0   ? r->plan
+							: i == 1 ? text
+								 : r->files);
 		if (fd < 0)
 			return refuse_file(r, names[i], fd);
 	}
@@ -148,7 +156,7 @@ static void put_files(struct runner *r)
 	guest_put(r->guest, path, fd, on_put, r);
 }
 
-/* ---- The policy's ready command ---------------------------------------------------------------- */
+/* ---- The policy's ready command ------------------------------------------------------------ */
 
 static void run_ready(struct runner *r);
 
@@ -164,9 +172,9 @@ static void on_ready(void *userdata, const struct guest_answer *a)
 	if (a->exit_code == 0)
 		return put_files(r);
 	line = first_line(a);
-	reason = a->exit_code > 0 ?
-			 xasprintf("the ready command exits %d: %s", a->exit_code, strempty(line)) :
-			 xasprintf("the ready command was ended by signal %d", a->signal);
+	reason = a->exit_code > 0
+			 ? xasprintf("the ready command exits %d: %s", a->exit_code, strempty(line))
+			 : xasprintf("the ready command was ended by signal %d", a->signal);
 	if (runner_set_step(r, RUNNER_STEP_READY, reason))
 		runner_pause(r, READY_PAUSE, run_ready);
 }
@@ -182,9 +190,8 @@ static void run_ready(struct runner *r)
 		return put_files(r);
 	if (!runner_set_step(r, RUNNER_STEP_READY, NULL))
 		return;
-	json_array_foreach(r->ready, i, item)
-		if (i < ARRAY_SIZE(argv) - 1)
-			argv[i] = json_string_value(item);
+	json_array_foreach(r->ready, i, item) if (i < ARRAY_SIZE(argv) - 1) argv[i] =
+		json_string_value(item);
 	path = argv[0][0] == '/' ? xasprintf("%s%s", r->root, argv[0]) : strdup(argv[0]);
 	if (!path)
 		return runner_finish(r, RUNNER_NEVER_READY, "out of memory");
@@ -192,7 +199,7 @@ static void run_ready(struct runner *r)
 	guest_exec(r->guest, argv, READY_COMMAND_TIMEOUT, on_ready, r);
 }
 
-/* ---- The device -------------------------------------------------------------------------------- */
+/* ---- The device ---------------------------------------------------------------------------- */
 
 struct seen {
 	const char *address, *bars, *driver, *module, *render;
@@ -220,8 +227,10 @@ static bool id_is(const json_t *line, const char *name, unsigned wanted)
 static bool read_function(const json_t *line, struct seen *seen)
 {
 	*seen = (struct seen){
-		.address = json_get_string(line, "address"), .bars = json_get_string(line, "bars"),
-		.driver = json_get_string(line, "driver"), .module = json_get_string(line, "module"),
+		.address = json_get_string(line, "address"),
+		.bars = json_get_string(line, "bars"),
+		.driver = json_get_string(line, "driver"),
+		.module = json_get_string(line, "module"),
 		.render = json_get_string(line, "render"),
 	};
 	return is_word(seen->address) && *seen->address && is_word(seen->bars) &&
@@ -234,17 +243,20 @@ static enum runner_step lacks(const struct seen *f, char **ret_reason)
 	static const char *const gpu_drivers[] = { "xe", "i915" };
 
 	if (streq(f->bars, "missing")) {
-		*ret_reason = xasprintf("the guest gave %s no memory (BARs): its PCIe port may be too small",
-					f->address);
+		*ret_reason = xasprintf(
+			"the guest gave %s no memory (BARs): its PCIe port may be too small",
+			f->address);
 		return RUNNER_STEP_BARS;
 	}
 	if (!*f->driver && *f->module) {
-		*ret_reason = xasprintf("the guest's driver %s has not taken %s", f->module, f->address);
+		*ret_reason =
+			xasprintf("the guest's driver %s has not taken %s", f->module, f->address);
 		return RUNNER_STEP_DRIVER;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(gpu_drivers); i++)
 		if (streq(f->driver, gpu_drivers[i]) && !*f->render) {
-			*ret_reason = xasprintf("%s shows no render node for %s", f->driver, f->address);
+			*ret_reason =
+				xasprintf("%s shows no render node for %s", f->driver, f->address);
 			return RUNNER_STEP_RENDER;
 		}
 	return RUNNER_STEP_READY;
@@ -320,7 +332,8 @@ static void on_look(void *userdata, const struct guest_answer *a)
 	_cleanup_(runner_unrefp) struct runner *r = runner_ref(userdata);
 	_cleanup_(look_done) struct look look = { 0 };
 
-	if (failed_program(r, RUNNER_STEP_DEVICE, a, "looking at the guest's devices", look_for_device))
+	if (failed_program(r, RUNNER_STEP_DEVICE, a, "looking at the guest's devices",
+			   look_for_device))
 		return;
 	look_read(r, a, &look);
 	if (!look.complete || look.step != RUNNER_STEP_READY) {
@@ -328,8 +341,8 @@ static void on_look(void *userdata, const struct guest_answer *a)
 			runner_pause(r, READY_PAUSE, look_for_device);
 		return;
 	}
-	r->device = look.render ? xasprintf("/dev/dri/%s", look.render) :
-				  strdup(strempty(look.address));
+	r->device = look.render ? xasprintf("/dev/dri/%s", look.render)
+				: strdup(strempty(look.address));
 	if (look.address && r->callbacks.on_device)
 		r->callbacks.on_device(r->userdata, look.address, look.driver, look.render);
 	if (runner_tell(r))
@@ -347,7 +360,7 @@ static void look_for_device(struct runner *r)
 	runner_launch(r, words, on_look);
 }
 
-/* ---- Agent, directory, launcher ---------------------------------------------------------------- */
+/* ---- Agent, directory, launcher ------------------------------------------------------------ */
 
 static void put_launcher(struct runner *r);
 

@@ -24,21 +24,25 @@
 #define FILES_DEFAULT (256 * MIB)
 
 const char *const runner_step_names[RUNNER_STEP_MAX] = {
-	[RUNNER_STEP_AGENT] = "agent",	     [RUNNER_STEP_EXEC] = "exec",
+	[RUNNER_STEP_AGENT] = "agent",       [RUNNER_STEP_EXEC] = "exec",
 	[RUNNER_STEP_DEVICE] = "device",     [RUNNER_STEP_BARS] = "bars",
 	[RUNNER_STEP_DRIVER] = "driver",     [RUNNER_STEP_RENDER] = "render-node",
-	[RUNNER_STEP_READY] = "ready",	     [RUNNER_STEP_FILES] = "files",
-	[RUNNER_STEP_START] = "start",	     [RUNNER_STEP_RUNNING] = "running",
+	[RUNNER_STEP_READY] = "ready",       [RUNNER_STEP_FILES] = "files",
+	[RUNNER_STEP_START] = "start",       [RUNNER_STEP_RUNNING] = "running",
 	[RUNNER_STEP_STOPPING] = "stopping", [RUNNER_STEP_OUTPUTS] = "outputs",
 	[RUNNER_STEP_ENDED] = "ended",
 };
 DEFINE_ENUM_TABLE(runner_step, enum runner_step, RUNNER_STEP_MAX);
 
 const char *const runner_outcome_names[RUNNER_OUTCOME_MAX] = {
-	[RUNNER_EXITED] = "exited",	      [RUNNER_SIGNALED] = "signaled",
-	[RUNNER_LOST] = "lost",		      [RUNNER_NEVER_READY] = "never-ready",
-	[RUNNER_START_REFUSED] = "start-refused", [RUNNER_TIMEOUT] = "timeout",
-	[RUNNER_CANCELLED] = "cancelled",     [RUNNER_PREEMPTED] = "preempted",
+	[RUNNER_EXITED] = "exited",
+	[RUNNER_SIGNALED] = "signaled",
+	[RUNNER_LOST] = "lost",
+	[RUNNER_NEVER_READY] = "never-ready",
+	[RUNNER_START_REFUSED] = "start-refused",
+	[RUNNER_TIMEOUT] = "timeout",
+	[RUNNER_CANCELLED] = "cancelled",
+	[RUNNER_PREEMPTED] = "preempted",
 };
 DEFINE_ENUM_TABLE(runner_outcome, enum runner_outcome, RUNNER_OUTCOME_MAX);
 
@@ -48,7 +52,7 @@ const char *const runner_stream_names[RUNNER_STREAM_MAX] = {
 };
 DEFINE_ENUM_TABLE(runner_stream, enum runner_stream, RUNNER_STREAM_MAX);
 
-/* ---- Ending ------------------------------------------------------------------------------------ */
+/* ---- Ending -------------------------------------------------------------------------------- */
 
 void runner_unref(struct runner *r)
 {
@@ -130,14 +134,15 @@ void runner_finish(struct runner *r, enum runner_outcome outcome, const char *re
 	if (r->exit_known) {
 		result.exit_code = r->exit_code;
 		/* the shell's way to tell of a signal */
-		result.signal = r->exit_code > 128 && r->exit_code <= 128 + 64 ? r->exit_code - 128 : 0;
+		result.signal =
+			r->exit_code > 128 && r->exit_code <= 128 + 64 ? r->exit_code - 128 : 0;
 	}
 	r->step = RUNNER_STEP_ENDED;
 	if (r->callbacks.on_ended)
 		r->callbacks.on_ended(r->userdata, &result);
 }
 
-/* ---- Telling ----------------------------------------------------------------------------------- */
+/* ---- Telling ------------------------------------------------------------------------------- */
 
 bool runner_tell(struct runner *r)
 {
@@ -159,14 +164,15 @@ bool runner_set_step(struct runner *r, enum runner_step step, const char *reason
 	return runner_tell(r);
 }
 
-/* ---- Timers ------------------------------------------------------------------------------------ */
+/* ---- Timers -------------------------------------------------------------------------------- */
 
-int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec, sd_event_time_handler_t fn)
+int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec,
+		 sd_event_time_handler_t fn)
 {
 	*source = sd_event_source_disable_unref(*source);
 	/* 0 would be sd-event's default accuracy, a quarter of a second */
-	return sd_event_add_time_relative(r->event, source, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, fn,
-					  r);
+	return sd_event_add_time_relative(r->event, source, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
+					  fn, r);
 }
 
 static int on_pause(sd_event_source *source, uint64_t usec, void *userdata)
@@ -196,8 +202,7 @@ void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *
 	}
 	r->again = again;
 	if (runner_timer(r, &r->pause, usec, on_pause) < 0)
-		runner_finish(r, r->start_sent ? RUNNER_LOST : RUNNER_NEVER_READY,
-			      "out of memory");
+		runner_finish(r, r->start_sent ? RUNNER_LOST : RUNNER_NEVER_READY, "out of memory");
 }
 
 static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userdata)
@@ -209,14 +214,15 @@ static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userd
 	/* once the start was sent, only the guest can say that it did not come through */
 	if (r->start_sent)
 		return 0;
-	reason = xasprintf("the guest was not ready in time: %s%s%s", runner_step_to_string(r->step),
-			   r->step_reason ? ": " : "", strempty(r->step_reason));
+	reason =
+		xasprintf("the guest was not ready in time: %s%s%s", runner_step_to_string(r->step),
+			  r->step_reason ? ": " : "", strempty(r->step_reason));
 	r->guest = guest_free(r->guest);
 	runner_finish(r, RUNNER_NEVER_READY, reason);
 	return 0;
 }
 
-/* ---- Stopping ---------------------------------------------------------------------------------- */
+/* ---- Stopping ------------------------------------------------------------------------------ */
 
 void runner_stop(struct runner *r, enum runner_stop why, bool now)
 {
@@ -248,7 +254,7 @@ void runner_clean(struct runner *r)
 		guest_exec_forget(guest, argv);
 }
 
-/* ---- The guest's paths ------------------------------------------------------------------------- */
+/* ---- The guest's paths --------------------------------------------------------------------- */
 
 int runner_text_file(const char *text)
 {
@@ -280,7 +286,7 @@ void runner_launch(struct runner *r, const char *const *words, guest_fn fn)
 	guest_exec(r->guest, argv, LAUNCHER_TIMEOUT, fn, r);
 }
 
-/* ---- Making ------------------------------------------------------------------------------------ */
+/* ---- Making -------------------------------------------------------------------------------- */
 
 static int copy_json(json_t **to, const json_t *from)
 {
@@ -302,15 +308,14 @@ static int copy_texts(struct runner *r, const struct runner_options *o)
 	r->vm_uuid = strdup(o->vm_uuid);
 	r->run_as = strdup(o->run_as);
 	r->job_id = strdup(o->job_id);
-	if (!r->base || !r->key || !r->launcher || !r->vm_uuid ||
-	    !r->run_as || !r->job_id)
+	if (!r->base || !r->key || !r->launcher || !r->vm_uuid || !r->run_as || !r->job_id)
 		return -ENOMEM;
-	if (free_and_strdup(&r->shell, o->shell) < 0 || free_and_strdup(&r->boot_id, o->boot_id) < 0)
+	if (free_and_strdup(&r->shell, o->shell) < 0 ||
+	    free_and_strdup(&r->boot_id, o->boot_id) < 0)
 		return -ENOMEM;
 
-	checkpoint = o->checkpoint_dir ?
-			     xasprintf("%s%s", r->root, o->checkpoint_dir) :
-			     xasprintf("%s/checkpoints/%s", r->base, o->job_key);
+	checkpoint = o->checkpoint_dir ? xasprintf("%s%s", r->root, o->checkpoint_dir)
+				       : xasprintf("%s/checkpoints/%s", r->base, o->job_key);
 	r->plan = checkpoint ? plan_variables(o, checkpoint) : NULL;
 	r->files = plan_files(o);
 	return r->plan && r->files ? 0 : -ENOMEM;
@@ -347,8 +352,13 @@ static int copy_documents(struct runner *r, const struct runner_options *o)
 	if (q < 0)
 		return q;
 	r->kept = (struct runner_options){
-		.job_id = r->job_id, .attempt = o->attempt, .command = r->command, .shell = r->shell,
-		.setup = r->setup,   .env = r->env,	    .gpuvf_env = r->gpuvf_env,
+		.job_id = r->job_id,
+		.attempt = o->attempt,
+		.command = r->command,
+		.shell = r->shell,
+		.setup = r->setup,
+		.env = r->env,
+		.gpuvf_env = r->gpuvf_env,
 	};
 	return 0;
 }

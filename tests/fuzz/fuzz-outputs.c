@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a guest packed as outputs, in pieces of any size: nothing lands outside the directory, no name that is not
- * valid, no more bytes than allowed. */
+/* What a guest packed as outputs, in pieces of any size: nothing lands outside the directory, no
+ * name that is not valid, no more bytes than allowed. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>

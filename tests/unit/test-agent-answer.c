@@ -31,10 +31,21 @@ static void test_good(void **state)
 static void test_garbage(void **state)
 {
 	static const char *const bad[] = {
-		"", "null", "[]", "7", "\"return\"", "{}", "{\"return\": {}", "{\"return\": {}} {}",
-		"{\"return\": {}, \"return\": {}}", "{\"return\": {}, \"id\": 3}",
-		"{\"result\": {}}", "{\"error\": \"text\"}", "{\"error\": {\"desc\": 7}}",
-		"{\"return\": \"\\u0000\"}", "{\"return\": \"\xff\"}",
+		"",
+		"null",
+		"[]",
+		"7",
+		"\"return\"",
+		"{}",
+		"{\"return\": {}",
+		"{\"return\": {}} {}",
+		"{\"return\": {}, \"return\": {}}",
+		"{\"return\": {}, \"id\": 3}",
+		"{\"result\": {}}",
+		"{\"error\": \"text\"}",
+		"{\"error\": {\"desc\": 7}}",
+		"{\"return\": \"\\u0000\"}",
+		"{\"return\": \"\xff\"}",
 	};
 	_cleanup_free_ char *deep = malloc(10001), *long_text = malloc(AGENT_ANSWER_MAX + 2);
 	char *message;
@@ -68,13 +79,15 @@ static void test_error(void **state)
 	char *message;
 	json_t *result;
 
-	assert_int_equal(parse("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such file\"}}",
-			       &result, &message),
-			 HV_AGENT_REFUSED);
+	assert_int_equal(
+		parse("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such file\"}}",
+		      &result, &message),
+		HV_AGENT_REFUSED);
 	assert_string_equal(message, "no such file");
 	free(message);
 	assert_int_equal(parse("{\"error\": {\"class\": \"CommandNotFound\", \"desc\": "
-			       "\"Command guest-exec has been disabled\"}}", &result, &message),
+			       "\"Command guest-exec has been disabled\"}}",
+			       &result, &message),
 			 HV_AGENT_DISABLED);
 	free(message);
 
@@ -104,7 +117,8 @@ static void test_libvirt_errors(void **state)
 		  "Requested operation is not valid: domain is not running", HV_NOT_RUNNING },
 		{ HV_ATTACH, VIR_ERR_OPERATION_INVALID,
 		  "Requested operation is not valid: PCI device 0000:03:00.1 is in use by driver "
-		  "QEMU, domain other", HV_FAILED },
+		  "QEMU, domain other",
+		  HV_FAILED },
 		{ HV_ATTACH, VIR_ERR_OPERATION_TIMEOUT,
 		  "Timed out during operation: cannot acquire state change lock", HV_TIMEOUT },
 		{ HV_DETACH, VIR_ERR_DEVICE_MISSING, "device not found", HV_ALREADY },
@@ -118,10 +132,12 @@ static void test_libvirt_errors(void **state)
 		  "argument unsupported: QEMU guest agent is not configured", HV_AGENT_ABSENT },
 		{ HV_AGENT, VIR_ERR_INTERNAL_ERROR,
 		  "internal error: unable to execute QEMU agent command 'guest-exec': Command "
-		  "guest-exec has been disabled", HV_AGENT_DISABLED },
+		  "guest-exec has been disabled",
+		  HV_AGENT_DISABLED },
 		{ HV_AGENT, VIR_ERR_INTERNAL_ERROR,
 		  "internal error: unable to execute QEMU agent command 'guest-file-open': failed "
-		  "to open file '/x' (mode: 'r'): No such file or directory", HV_AGENT_REFUSED },
+		  "to open file '/x' (mode: 'r'): No such file or directory",
+		  HV_AGENT_REFUSED },
 		{ HV_AGENT, VIR_ERR_INTERNAL_ERROR, "internal error: cannot parse json {: bad",
 		  HV_AGENT_GARBAGE },
 		{ HV_LIST, VIR_ERR_INTERNAL_ERROR, "No more available PCI slots", HV_FAILED },

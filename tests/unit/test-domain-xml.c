@@ -137,12 +137,16 @@ static void test_bad_addresses_are_left_out(void **state)
 {
 	static const char xml[] =
 		"<domain><name>a</name>" UUID "<devices>"
-		"<hostdev type='pci'><source><address bus='0x100' slot='0' function='0'/></source></hostdev>"
-		"<hostdev type='pci'><source><address bus='-1' slot='0' function='0'/></source></hostdev>"
-		"<hostdev type='pci'><source><address bus='1x' slot='0' function='0'/></source></hostdev>"
+		"<hostdev type='pci'><source><address bus='0x100' slot='0' "
+		"function='0'/></source></hostdev>"
+		"<hostdev type='pci'><source><address bus='-1' slot='0' "
+		"function='0'/></source></hostdev>"
+		"<hostdev type='pci'><source><address bus='1x' slot='0' "
+		"function='0'/></source></hostdev>"
 		"<hostdev type='pci'><source><address slot='0' function='0'/></source></hostdev>"
 		"<hostdev type='pci'><source/></hostdev><hostdev type='pci'/>"
-		"<hostdev type='pci'><source><address bus='2' slot='3' function='4'/></source></hostdev>"
+		"<hostdev type='pci'><source><address bus='2' slot='3' "
+		"function='4'/></source></hostdev>"
 		"</devices></domain>";
 	_cleanup_(domain_facts_freep) struct domain_facts *facts = facts_new(VM_RUNNING);
 
@@ -171,8 +175,10 @@ static void test_sizes(void **state)
 	f = open_memstream(&many, &size);
 	fputs("<domain><name>a</name>" UUID "<devices>", f);
 	for (size_t i = 0; i < 1025; i++)
-		fputs("<hostdev type='pci'><source><address bus='1' slot='1' function='1'/></source>"
-		      "</hostdev>", f);
+		fputs("<hostdev type='pci'><source><address bus='1' slot='1' "
+		      "function='1'/></source>"
+		      "</hostdev>",
+		      f);
 	fputs("</devices></domain>", f);
 	fclose(f);
 	refuse(many, -E2BIG);
@@ -180,14 +186,17 @@ static void test_sizes(void **state)
 
 static void test_hostdev(void **state)
 {
-	const struct pci_address address = { .domain = 0x10000, .bus = 3, .device = 31, .function = 7 };
+	const struct pci_address address = {
+		.domain = 0x10000, .bus = 3, .device = 31, .function = 7
+	};
 	_cleanup_free_ char *plain = domain_xml_hostdev(&address, NULL);
 	_cleanup_free_ char *named = domain_xml_hostdev(&address, "ua-gpuvf-1");
 	_cleanup_free_ char *hostile = domain_xml_hostdev(&address, "x'/><disk a=\"&");
 
-	assert_string_equal(plain, "<hostdev mode='subsystem' type='pci' managed='no'><source>"
-				   "<address domain='0x10000' bus='0x03' slot='0x1f' function='0x7'/>"
-				   "</source></hostdev>");
+	assert_string_equal(plain,
+			    "<hostdev mode='subsystem' type='pci' managed='no'><source>"
+			    "<address domain='0x10000' bus='0x03' slot='0x1f' function='0x7'/>"
+			    "</source></hostdev>");
 	assert_non_null(strstr(named, "</source><alias name='ua-gpuvf-1'/></hostdev>"));
 	assert_non_null(strstr(hostile, "<alias name='x&apos;/&gt;&lt;disk a=&quot;&amp;'/>"));
 }
@@ -211,14 +220,10 @@ static void test_alias(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_running),
-		cmocka_unit_test(test_both_sides),
-		cmocka_unit_test(test_off),
-		cmocka_unit_test(test_conventional_pci),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_bad_addresses_are_left_out),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_hostdev),
+		cmocka_unit_test(test_running),  cmocka_unit_test(test_both_sides),
+		cmocka_unit_test(test_off),      cmocka_unit_test(test_conventional_pci),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_addresses_are_left_out),
+		cmocka_unit_test(test_sizes),    cmocka_unit_test(test_hostdev),
 		cmocka_unit_test(test_alias),
 	};
 	int r;

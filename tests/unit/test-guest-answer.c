@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Answers of a guest agent, progress lines, and the shell text of a plan: good ones and refusals. */
+/* Answers of a guest agent, progress lines, and the shell text of a plan: good ones and refusals.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,14 +21,14 @@ static json_t *json(const char *text)
 
 static void test_info(void **state)
 {
-	_cleanup_json_ json_t *all = json(
-		"{\"supported_commands\": [{\"name\": \"guest-exec\", \"enabled\": true},"
-		"{\"name\": \"guest-exec-status\", \"enabled\": true},"
-		"{\"name\": \"guest-file-open\", \"enabled\": true},"
-		"{\"name\": \"guest-file-close\", \"enabled\": true},"
-		"{\"name\": \"guest-file-read\", \"enabled\": true},"
-		"{\"name\": \"guest-file-write\", \"enabled\": true},"
-		"{\"name\": \"guest-file-seek\", \"enabled\": true}]}");
+	_cleanup_json_ json_t *all =
+		json("{\"supported_commands\": [{\"name\": \"guest-exec\", \"enabled\": true},"
+		     "{\"name\": \"guest-exec-status\", \"enabled\": true},"
+		     "{\"name\": \"guest-file-open\", \"enabled\": true},"
+		     "{\"name\": \"guest-file-close\", \"enabled\": true},"
+		     "{\"name\": \"guest-file-read\", \"enabled\": true},"
+		     "{\"name\": \"guest-file-write\", \"enabled\": true},"
+		     "{\"name\": \"guest-file-seek\", \"enabled\": true}]}");
 	_cleanup_json_ json_t *one = json("{\"supported_commands\": [{\"name\": \"guest-exec\"}]}");
 	_cleanup_json_ json_t *bad = json("{\"supported_commands\": [{\"nam\": \"guest-exec\"}]}");
 	const char *missing = "unset";
@@ -42,13 +43,18 @@ static void test_info(void **state)
 static void test_exec_status(void **state)
 {
 	static const char *const bad[] = {
-		"{}", "{\"exited\": 1}", "{\"exited\": true}", "{\"exited\": true, \"exitcode\": -1}",
-		"{\"exited\": true, \"signal\": 0}", "{\"exited\": true, \"exitcode\": 0, \"out-data\": 7}",
+		"{}",
+		"{\"exited\": 1}",
+		"{\"exited\": true}",
+		"{\"exited\": true, \"exitcode\": -1}",
+		"{\"exited\": true, \"signal\": 0}",
+		"{\"exited\": true, \"exitcode\": 0, \"out-data\": 7}",
 		"{\"exited\": true, \"exitcode\": 0, \"out-data\": \"YQ\"}",
 		"{\"exited\": true, \"exitcode\": 0, \"err-data\": \"Y===\"}",
 	};
 	_cleanup_json_ json_t *runs = json("{\"exited\": false}");
-	_cleanup_json_ json_t *done = json("{\"exited\": true, \"exitcode\": 3, \"out-data\": \"aGk=\"}");
+	_cleanup_json_ json_t *done =
+		json("{\"exited\": true, \"exitcode\": 3, \"out-data\": \"aGk=\"}");
 	struct guest_exec_status status;
 
 	assert_int_equal(guest_answer_exec_status(runs, &status), 0);
@@ -107,7 +113,9 @@ static void test_progress(void **state)
 	assert_true(p.loss == 2.0);
 	assert_false(feed(reader, "{\"step\": 1}\n", &p)); /* nothing new */
 	assert_true(feed(reader, "  {\"step\": 2}\n", &p));
-	assert_false(feed(reader, "{\"step\": -1}\n{\"step\": \"3\"}\n{\"loss\": null}\n{\"step\": 3\n[3]\n", &p));
+	assert_false(feed(
+		reader, "{\"step\": -1}\n{\"step\": \"3\"}\n{\"loss\": null}\n{\"step\": 3\n[3]\n",
+		&p));
 	assert_int_equal(p.step.value, 2);
 
 	memset(long_line, ' ', 10000);
@@ -131,7 +139,10 @@ static void test_command(void **state)
 	_cleanup_json_ json_t *env = json("{\"A\": \"x'y\", \"GPUVF_JOB_ID\": \"forged\"}");
 	_cleanup_json_ json_t *words = json("[\"echo\", \"$HOME; reboot\"]");
 	const struct runner_options options = {
-		.job_id = "12_3", .attempt = 2, .env = env, .command = words,
+		.job_id = "12_3",
+		.attempt = 2,
+		.env = env,
+		.command = words,
 	};
 	_cleanup_free_ char *text = plan_command(&options, NULL);
 
@@ -146,9 +157,9 @@ static void test_command(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_info),	 cmocka_unit_test(test_exec_status),
-		cmocka_unit_test(test_read),	 cmocka_unit_test(test_progress),
-		cmocka_unit_test(test_quote),	 cmocka_unit_test(test_command),
+		cmocka_unit_test(test_info),  cmocka_unit_test(test_exec_status),
+		cmocka_unit_test(test_read),  cmocka_unit_test(test_progress),
+		cmocka_unit_test(test_quote), cmocka_unit_test(test_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

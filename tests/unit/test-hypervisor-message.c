@@ -29,8 +29,12 @@ static void test_request(void **state)
 	const struct hv_request requests[] = {
 		{ .op = HV_LIST },
 		{ .op = HV_GET, .uuid = UUID, .barrier = true },
-		{ .op = HV_ATTACH, .uuid = UUID, .alias = "ua-gpuvf-1", .live = true,
-		  .address = { .bus = 3, .function = 1 }, .deadline_usec = 5 },
+		{ .op = HV_ATTACH,
+		  .uuid = UUID,
+		  .alias = "ua-gpuvf-1",
+		  .live = true,
+		  .address = { .bus = 3, .function = 1 },
+		  .deadline_usec = 5 },
 		{ .op = HV_DETACH, .uuid = UUID, .config = true, .address = { .bus = 3 } },
 		{ .op = HV_AGENT, .uuid = UUID, .command = command },
 	};
@@ -121,8 +125,10 @@ static void test_reply_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	       cmocka_unit_test(test_request),
-		cmocka_unit_test(test_request_refusals), cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_request),
+		cmocka_unit_test(test_request_refusals),
+		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_reply_refusals),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The pool of call threads: bounds, order within a VM, stubborn VMs, stopping.  No libvirt needed. */
+/* The pool of call threads: bounds, order within a VM, stubborn VMs, stopping.  No libvirt needed.
+ */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A libvirtd of our own, unprivileged, with the test driver: what we notice when it dies, and that we come back by ourselves.
- * Skipped where libvirtd is not installed. */
+/* A libvirtd of our own, unprivileged, with the test driver: what we notice when it dies, and that
+ * we come back by ourselves. Skipped where libvirtd is not installed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -90,7 +90,8 @@ static enum hv_failure list(struct fixture *f)
 /* Never as root: it would take the host's own VMs and networks into its hands. */
 static void become_libvirtd(const struct fixture *f)
 {
-	_cleanup_free_ char *config = xasprintf("%s/conf", f->top), *pid = xasprintf("%s/pid", f->top);
+	_cleanup_free_ char *config = xasprintf("%s/conf", f->top),
+			    *pid = xasprintf("%s/pid", f->top);
 	int null = open("/dev/null", O_RDWR);
 
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
@@ -133,8 +134,10 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(f->top));
 	snprintf(f->socket, sizeof(f->socket), "%s/libvirt-sock", f->top);
 	path = xasprintf("%s/conf", f->top);
-	config = xasprintf("unix_sock_dir = \"%s\"\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n"
-			   "log_outputs = \"4:file:/dev/null\"\n", f->top);
+	config = xasprintf(
+		"unix_sock_dir = \"%s\"\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n"
+		"log_outputs = \"4:file:/dev/null\"\n",
+		f->top);
 	assert_int_equal(write_file_atomic_at(AT_FDCWD, path, config, strlen(config), 0644), 0);
 	if (geteuid() == 0)
 		assert_int_equal(chown(f->top, NOBODY, NOBODY), 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The libvirt layer against libvirt's own test driver: threads, events, refusals, with real libvirt calls.  What
- * only QEMU can do (attach, agents) is shown in the testbed. */
+/* The libvirt layer against libvirt's own test driver: threads, events, refusals, with real libvirt
+ * calls.  What only QEMU can do (attach, agents) is shown in the testbed. */
 #include <libvirt/libvirt.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,8 +15,9 @@
 #include "lib/units.h"
 #include "log/log.h"
 
-/* GLib's own allocator and locks are futexes that the thread sanitizer does not see, and with them what
- * libvirt does with its objects.  Our own threads without libvirt: test-libvirt-calls, test-outbox. */
+/* GLib's own allocator and locks are futexes that the thread sanitizer does not see, and with them
+ * what libvirt does with its objects.  Our own threads without libvirt: test-libvirt-calls,
+ * test-outbox. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -43,7 +44,7 @@ struct fixture {
 	unsigned connected, lost, gone, replies;
 	char gone_uuid[37];
 	struct domain_facts *changed; /* the last HV_EVENT_DOMAIN */
-	struct hv_reply reply;	      /* the last one, copied */
+	struct hv_reply reply;        /* the last one, copied */
 };
 
 static void on_event(void *userdata, const struct hv_event *event)
@@ -223,7 +224,10 @@ static void test_device_refusals(void **state)
 	struct fixture *f = *state;
 	virDomainPtr guest = virDomainCreateXML(f->other, guest_xml, 0);
 	struct hv_request request = {
-		.op = HV_ATTACH, .uuid = GUEST_UUID, .live = true, .alias = "ua-gpuvf-2",
+		.op = HV_ATTACH,
+		.uuid = GUEST_UUID,
+		.live = true,
+		.alias = "ua-gpuvf-2",
 		.address = { .bus = 3, .function = 1 },
 	};
 
@@ -250,7 +254,10 @@ static void test_off(void **state)
 	struct fixture *f = *state;
 	virDomainPtr guest = virDomainDefineXML(f->other, guest_xml);
 	struct hv_request request = {
-		.op = HV_ATTACH, .uuid = GUEST_UUID, .live = true, .address = { .bus = 4 },
+		.op = HV_ATTACH,
+		.uuid = GUEST_UUID,
+		.live = true,
+		.address = { .bus = 4 },
 	};
 
 	assert_non_null(guest);
@@ -349,8 +356,9 @@ static void test_nobody_there(void **state)
 	struct hypervisor *nobody;
 	const struct hv_request request = { .op = HV_LIST };
 
-	assert_int_equal(hypervisor_libvirt_new(f->event, "test+unix:///default?socket=/nonexistent",
-						&nobody), 0);
+	assert_int_equal(hypervisor_libvirt_new(
+				 f->event, "test+unix:///default?socket=/nonexistent", &nobody),
+			 0);
 	hypervisor_free(f->hv);
 	f->hv = nobody;
 	f->hv->on_event = on_event;

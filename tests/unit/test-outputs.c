@@ -89,8 +89,8 @@ static void test_good(void **state)
 static void test_names_that_are_not_taken(void **state)
 {
 	static const char *const bad[] = {
-		"../x", "adapter/../../x", "/etc/x", "adapter//x", "adapter/./x", "adapter/", "",
-		"adapter/\x1b[31m", "adapter/\xff",
+		"../x", "adapter/../../x",  "/etc/x",       "adapter//x", "adapter/./x", "adapter/",
+		"",     "adapter/\x1b[31m", "adapter/\xff",
 	};
 	struct fixture *f = *state;
 
@@ -114,7 +114,10 @@ static void test_limit(void **state)
 	bytes[sizeof(bytes) - 1] = '\0';
 	assert_int_equal(feed(f, "file 90 - adapter/a\n"), 0);
 	assert_int_equal(feed(f, bytes), 0);
-	assert_int_equal(feed(f, "\nfile 11 - adapter/b\n01234567890\nfile 10 - adapter/c\n0123456789\nend\n"), 0);
+	assert_int_equal(
+		feed(f,
+		     "\nfile 11 - adapter/b\n01234567890\nfile 10 - adapter/c\n0123456789\nend\n"),
+		0);
 	assert_true(there(f, "files/adapter/a"));
 	assert_false(there(f, "files/adapter/b"));
 	assert_true(there(f, "files/adapter/c"));
@@ -148,8 +151,15 @@ static void test_again_over_the_old(void **state)
 static void test_broken_packs(void **state)
 {
 	static const char *const bad[] = {
-		"nonsense\n", "file\n", "file x - a\n", "file -1 - a\n", "file 1 ? a\n", "file 1 -a\n",
-		"file 99999999999999999999 - a\n", "file 1 - a.txt\nxy", "end\nmore",
+		"nonsense\n",
+		"file\n",
+		"file x - a\n",
+		"file -1 - a\n",
+		"file 1 ? a\n",
+		"file 1 -a\n",
+		"file 99999999999999999999 - a\n",
+		"file 1 - a.txt\nxy",
+		"end\nmore",
 	};
 	struct fixture *f = *state;
 	_cleanup_free_ char *endless = malloc(5001);

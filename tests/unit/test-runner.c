@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The runner against a made-up guest's agent, which runs the launcher for real, and which a test can make silent, hostile
- * or gone. */
+/* The runner against a made-up guest's agent, which runs the launcher for real, and which a test
+ * can make silent, hostile or gone. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
@@ -25,7 +25,7 @@
 #define UUID "aaaaaaaa-0000-4000-8000-000000000001"
 #define BOOT_ID_FILE "proc/sys/kernel/random/boot_id"
 
-/* ---- A hypervisor with one VM ------------------------------------------------------------------ */
+/* ---- A hypervisor with one VM -------------------------------------------------------------- */
 
 struct question {
 	struct question *next;
@@ -44,7 +44,7 @@ struct fake {
 
 	/* What a test does to the answers. */
 	enum hv_failure failure; /* every command fails so */
-	const char *only;	 /* … or only this one */
+	const char *only;        /* … or only this one */
 	bool no_exec;
 	unsigned hostile_at;   /* the command with this number, from 1, … */
 	const char *hostile;   /* … is answered with this "return" */
@@ -107,7 +107,7 @@ static int fake_request(struct hypervisor *hv, const struct hv_request *request,
 
 static const struct hypervisor_ops fake_ops = { .name = "fake", .request = fake_request };
 
-/* ---- Fixture ----------------------------------------------------------------------------------- */
+/* ---- Fixture ------------------------------------------------------------------------------- */
 
 struct fixture {
 	struct fake fake;
@@ -227,7 +227,7 @@ static int on_test_deadline(sd_event_source *source, uint64_t usec, void *userda
 						       60 * USEC_PER_SEC, 0, on_test_deadline,     \
 						       (f)) >= 0);                                 \
 		while (!(condition) && !(f)->timed_out)                                            \
-			/* a condition may be a file of the guest, which wakes nobody */                 \
+			/* a condition may be a file of the guest, which wakes nobody */           \
 			assert_true(sd_event_run((f)->fake.event, USEC_PER_SEC / 20) >= 0);        \
 		sd_event_source_disable_unref(_timer);                                             \
 		if (!(condition))                                                                  \
@@ -246,7 +246,11 @@ static json_t *document(struct fixture *f, json_t *json)
 static void plug(struct fixture *f)
 {
 	const struct sim_guest_device device = {
-		.port = 1, .device_id = 0x56c0, .class_code = 0x038000, .driver = true, .bars = true,
+		.port = 1,
+		.device_id = 0x56c0,
+		.class_code = 0x038000,
+		.driver = true,
+		.bars = true,
 	};
 
 	assert_int_equal(sim_guest_tree_plug(f->root, &device), 0);
@@ -275,10 +279,20 @@ static int set_up(void **state)
 	assert_int_equal(sim_agent_new(f->root, &f->fake.agent), 0);
 
 	f->options = (struct runner_options){
-		.event = f->fake.event, .hypervisor = &f->fake.base, .vm_uuid = UUID,
-		.guest_root = f->root, .attempt_key = "7.1-abc", .job_key = "7-abc", .job_id = "7",
-		.attempt = 1, .run_as = "trainer", .vendor_id = 0x8086, .device_id = 0x56c0,
-		.devices = 1, .directory = f->directory, .userdata = f,
+		.event = f->fake.event,
+		.hypervisor = &f->fake.base,
+		.vm_uuid = UUID,
+		.guest_root = f->root,
+		.attempt_key = "7.1-abc",
+		.job_key = "7-abc",
+		.job_id = "7",
+		.attempt = 1,
+		.run_as = "trainer",
+		.vendor_id = 0x8086,
+		.device_id = 0x56c0,
+		.devices = 1,
+		.directory = f->directory,
+		.userdata = f,
 		.callbacks = { on_step, on_device, on_started, on_output, on_progress,
 			       on_unreachable, on_reachable, on_ended },
 	};
@@ -347,7 +361,7 @@ static bool file_has(struct fixture *f, const char *name, const char *part)
 	return read_file_at(f->directory, name, 1 << 20, &text, &size) >= 0 && strstr(text, part);
 }
 
-/* ---- Good ends --------------------------------------------------------------------------------- */
+/* ---- Good ends ----------------------------------------------------------------------------- */
 
 static void test_success(void **state)
 {
@@ -359,20 +373,26 @@ static void test_success(void **state)
 
 	assert_int_equal(write_file_atomic_at(f->directory, "given", "data\n", 5, 0600), 0);
 	assert_int_equal(write_file_atomic_at(f->directory, "tool",
-					      "#!/bin/sh\necho \"tool: $1\"\n", 26, 0600), 0);
+					      "#!/bin/sh\necho \"tool: $1\"\n", 26, 0600),
+			 0);
 	f->options.files = files;
 	f->options.n_files = 2;
 	f->options.command = document(f, json_pack("[s,s]", "./tool", "it's \"quoted\" $HOME"));
-	f->options.setup = document(f, json_pack("[s,s,s]", "cat in/given",
-		"echo $GPUVF_JOB_ID $GPUVF_ATTEMPT $GPUVF_DEVICE $GPUVF_VF $SECRET",
-		"mkdir -p adapter/x; echo one >adapter/a; echo two >adapter/x/b; echo no >other; "
-		"ln -s /etc/passwd adapter/link; "
-		"echo '{\"step\": 3, \"total\": 10, \"loss\": 0.5, \"vram_peak_bytes\": 77}'; echo e >&2"));
-	f->options.env = document(f, json_pack("{s:s, s:s}", "SECRET", "a'b", "GPUVF_VF", "forged"));
+	f->options.setup = document(
+		f, json_pack("[s,s,s]", "cat in/given",
+			     "echo $GPUVF_JOB_ID $GPUVF_ATTEMPT $GPUVF_DEVICE $GPUVF_VF $SECRET",
+			     "mkdir -p adapter/x; echo one >adapter/a; echo two >adapter/x/b; echo "
+			     "no >other; "
+			     "ln -s /etc/passwd adapter/link; "
+			     "echo '{\"step\": 3, \"total\": 10, \"loss\": 0.5, "
+			     "\"vram_peak_bytes\": 77}'; echo e >&2"));
+	f->options.env =
+		document(f, json_pack("{s:s, s:s}", "SECRET", "a'b", "GPUVF_VF", "forged"));
 	f->options.gpuvf_env = document(f, json_pack("{s:s}", "GPUVF_VF", "gpu0/vf1"));
 	f->options.outputs = document(f, json_pack("[s,s]", "adapter/**", "*.none"));
 	f->options.ready = document(f, json_pack("[s,s]", "sh", "-c"));
-	assert_int_equal(json_array_append_new((json_t *)f->options.ready, json_string("exit 0")), 0);
+	assert_int_equal(json_array_append_new((json_t *)f->options.ready, json_string("exit 0")),
+			 0);
 	plug(f);
 	begin(f);
 	run_until(f, f->ended);
@@ -388,13 +408,15 @@ static void test_success(void **state)
 	assert_int_equal(f->progress.total.value, 10);
 	assert_int_equal(f->progress.vram_peak_bytes.value, 77);
 	assert_true(f->progress.has_loss && f->progress.loss == 0.5);
-	assert_file(f, "stdout", "data\n7 1 /dev/dri/renderD129 gpu0/vf1 a'b\n"
-				 "{\"step\": 3, \"total\": 10, \"loss\": 0.5, \"vram_peak_bytes\": 77}\n"
-				 "tool: it's \"quoted\" $HOME\n");
+	assert_file(f, "stdout",
+		    "data\n7 1 /dev/dri/renderD129 gpu0/vf1 a'b\n"
+		    "{\"step\": 3, \"total\": 10, \"loss\": 0.5, \"vram_peak_bytes\": 77}\n"
+		    "tool: it's \"quoted\" $HOME\n");
 	assert_file(f, "stderr", "e\n");
 	assert_file(f, "files/adapter/a", "one\n");
 	assert_file(f, "files/adapter/x/b", "two\n");
-	assert_int_equal(faccessat(f->directory, "files/adapter/link", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(faccessat(f->directory, "files/adapter/link", F_OK, AT_SYMLINK_NOFOLLOW),
+			 -1);
 	assert_int_equal(faccessat(f->directory, "files/other", F_OK, 0), -1);
 }
 
@@ -418,17 +440,20 @@ static void test_output_limit(void **state)
 	struct fixture *f = *state;
 
 	f->options.output_max = 100;
-	run_shell(f, "i=0; while [ $i -lt 1000 ]; do echo 123456789; i=$((i + 1)); done; echo err >&2");
+	run_shell(
+		f,
+		"i=0; while [ $i -lt 1000 ]; do echo 123456789; i=$((i + 1)); done; echo err >&2");
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_EXITED);
 	assert_true(f->result.stdout_truncated);
 	assert_false(f->result.stderr_truncated);
 	assert_file(f, "stderr", "err\n");
-	assert_file(f, "stdout", "123456789\n123456789\n123456789\n123456789\n123456789\n"
-				 "123456789\n123456789\n123456789\n123456789\n123456789\n");
+	assert_file(f, "stdout",
+		    "123456789\n123456789\n123456789\n123456789\n123456789\n"
+		    "123456789\n123456789\n123456789\n123456789\n123456789\n");
 }
 
-/* ---- Stopping ---------------------------------------------------------------------------------- */
+/* ---- Stopping ------------------------------------------------------------------------------ */
 
 #define TRAPPER "trap 'echo stopped; exit 143' TERM; echo up; while :; do sleep 0.05; done"
 #define STUBBORN "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -499,7 +524,7 @@ static void test_stop_before_start(void **state)
 	assert_int_equal(f->started, 0);
 }
 
-/* ---- Never ready ------------------------------------------------------------------------------- */
+/* ---- Never ready --------------------------------------------------------------------------- */
 
 static void expect_never_ready(struct fixture *f, enum runner_step step, const char *words)
 {
@@ -525,7 +550,11 @@ static void test_no_bars(void **state)
 {
 	struct fixture *f = *state;
 	const struct sim_guest_device device = {
-		.port = 1, .device_id = 0x56c0, .class_code = 0x038000, .driver = false, .bars = false,
+		.port = 1,
+		.device_id = 0x56c0,
+		.class_code = 0x038000,
+		.driver = false,
+		.bars = false,
 	};
 
 	assert_int_equal(sim_guest_tree_plug(f->root, &device), 0);
@@ -548,8 +577,8 @@ static void test_ready_command_fails(void **state)
 	struct fixture *f = *state;
 
 	plug(f);
-	f->options.ready = document(f, json_pack("[s,s,s]", "sh", "-c",
-						 "printf 'no \\033[31mGPU\\n' >&2; exit 3"));
+	f->options.ready = document(
+		f, json_pack("[s,s,s]", "sh", "-c", "printf 'no \\033[31mGPU\\n' >&2; exit 3"));
 	expect_never_ready(f, RUNNER_STEP_READY, "exits 3: no \\x1b[31mGPU");
 }
 
@@ -621,10 +650,12 @@ static void test_missing_file(void **state)
 	assert_non_null(strstr(f->reason, "none cannot be read on the host"));
 }
 
-/* ---- Restarts and losses ----------------------------------------------------------------------- */
+/* ---- Restarts and losses ------------------------------------------------------------------- */
 
 /* Ends when the test removes the file "go" of the guest's root. */
-#define COUNTING "for i in 1 2 3; do echo line $i; done; while [ -e \"$GPUVF_VF\" ]; do sleep 0.05; done; echo end"
+#define COUNTING                                                                                   \
+	"for i in 1 2 3; do echo line $i; done; while [ -e \"$GPUVF_VF\" ]; do sleep 0.05; done; " \
+	"echo end"
 
 static void hold(struct fixture *f, char path[static 256])
 {
@@ -687,7 +718,8 @@ static void test_guest_restarts(void **state)
 	run_shell(f, COUNTING);
 	run_until(f, file_has(f, "stdout", "line 3"));
 	snprintf(path, sizeof(path), "%s/" BOOT_ID_FILE, f->root);
-	assert_int_equal(write_file_at(AT_FDCWD, path, "99999999-2222-3333-4444-555555555555\n"), 0);
+	assert_int_equal(write_file_at(AT_FDCWD, path, "99999999-2222-3333-4444-555555555555\n"),
+			 0);
 	/* an agent that was restarted knows no handle */
 	sim_agent_free(f->fake.agent);
 	assert_int_equal(sim_agent_new(f->root, &f->fake.agent), 0);
@@ -731,19 +763,31 @@ static void test_silence(void **state)
 	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
 }
 
-/* ---- Hostile agents ---------------------------------------------------------------------------- */
+/* ---- Hostile agents ------------------------------------------------------------------------ */
 
 static const char *const hostile_answers[] = {
-	"null", "7", "-1", "\"text\"", "[]", "{}", "{\"pid\": -1}", "{\"pid\": \"7\"}", "{\"pid\": 1e99}",
-	"{\"exited\": true}", "{\"exited\": true, \"exitcode\": 0, \"out-data\": \"***\"}",
+	"null",
+	"7",
+	"-1",
+	"\"text\"",
+	"[]",
+	"{}",
+	"{\"pid\": -1}",
+	"{\"pid\": \"7\"}",
+	"{\"pid\": 1e99}",
+	"{\"exited\": true}",
+	"{\"exited\": true, \"exitcode\": 0, \"out-data\": \"***\"}",
 	"{\"exited\": true, \"exitcode\": 0, \"out-data\": \"e30K\"}", /* "{}\n" */
-	"{\"exited\": true, \"signal\": 99999999}", "{\"count\": 5, \"buf-b64\": \"\", \"eof\": false}",
+	"{\"exited\": true, \"signal\": 99999999}",
+	"{\"count\": 5, \"buf-b64\": \"\", \"eof\": false}",
 	"{\"count\": 99999999999, \"buf-b64\": \"YQ==\", \"eof\": false}",
-	"{\"supported_commands\": {}}", "{\"supported_commands\": [7]}",
+	"{\"supported_commands\": {}}",
+	"{\"supported_commands\": [7]}",
 	"{\"supported_commands\": [{\"name\": \"guest-exec\", \"enabled\": true}]}",
 };
 
-/* One answer in the middle of everything is wrong: the attempt ends, one way or the other, and never twice. */
+/* One answer in the middle of everything is wrong: the attempt ends, one way or the other, and
+ * never twice. */
 static void test_one_hostile_answer(void **state)
 {
 	struct fixture *f = *state;
@@ -767,8 +811,8 @@ static void test_one_hostile_answer(void **state)
 	}
 }
 
-/* From some point on every answer is wrong.  Before the start it ends by the deadline; after it, a runner that learns
- * nothing goes on asking, and can be freed. */
+/* From some point on every answer is wrong.  Before the start it ends by the deadline; after it, a
+ * runner that learns nothing goes on asking, and can be freed. */
 static void test_only_hostile_answers(void **state)
 {
 	struct fixture *f = *state;
@@ -811,7 +855,7 @@ static void test_freed_in_callbacks(void **state)
 	assert_true(f->free_at > 8);
 }
 
-/* ---- Options ----------------------------------------------------------------------------------- */
+/* ---- Options ------------------------------------------------------------------------------- */
 
 static void refuse(struct fixture *f, const char *words)
 {
