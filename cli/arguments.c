@@ -66,7 +66,8 @@ int option_read(const struct option *options, int argc, char *const *argv, int *
 	return 1;
 }
 
-static int read_number(const struct option *o, const char *text, uint64_t *ret, const char **ret_hint)
+static int read_number(const struct option *o, const char *text, uint64_t *ret,
+		       const char **ret_hint)
 {
 	bool negative = o->kind == OPTION_INT && text[0] == '-';
 	const char *digits = text + negative;
@@ -85,7 +86,8 @@ static int read_number(const struct option *o, const char *text, uint64_t *ret, 
 }
 
 /* Checks a value, and reads its number. */
-static int read_value(const struct option *o, const char *text, uint64_t *ret, const char **ret_hint)
+static int read_value(const struct option *o, const char *text, uint64_t *ret,
+		      const char **ret_hint)
 {
 	struct amount amount;
 
@@ -110,7 +112,8 @@ static int read_value(const struct option *o, const char *text, uint64_t *ret, c
 	return -EINVAL;
 }
 
-static int store_value(struct arguments *a, const struct option *o, const char *text, char **ret_error)
+static int store_value(struct arguments *a, const struct option *o, const char *text,
+		       char **ret_error)
 {
 	struct option_value *v = &a->values[o - a->options];
 	const char *hint = NULL;

@@ -46,18 +46,19 @@ struct arguments {
 	bool has_command;
 };
 
-/* An option that the table does not have: 1 when it was handled (*i moved over its value), 0 when not
- * known, negative when refused with new *ret_error. */
+/* An option that the table does not have: 1 when it was handled (*i moved over its value), 0 when
+ * not known, negative when refused with new *ret_error. */
 typedef int (*other_option_fn)(void *userdata, int argc, char *const *argv, int *i,
 			       char **ret_error);
 
-/* Reads argv[0…argc-1] (without program and verb).  Returns 0, -EINVAL with new *ret_error, or -ENOMEM. */
+/* Reads argv[0…argc-1] (without program and verb).  Returns 0, -EINVAL with new *ret_error, or
+ * -ENOMEM. */
 int arguments_parse(struct arguments *a, const struct option *options, bool takes_command, int argc,
 		    char *const *argv, other_option_fn other, void *userdata, char **ret_error);
 void arguments_done(struct arguments *a);
 
-/* The table's row for argv[*i], and its value, if it takes one.  Returns 1 and moves *i, 0 when argv[*i] is not
- * in the table, -EINVAL with new *ret_error. */
+/* The table's row for argv[*i], and its value, if it takes one.  Returns 1 and moves *i, 0 when
+ * argv[*i] is not in the table, -EINVAL with new *ret_error. */
 int option_read(const struct option *options, int argc, char *const *argv, int *i,
 		const struct option **ret_option, const char **ret_value, char **ret_error);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Calls to the daemon, their refusals as people and programs read them, lists page by page, events. */
+/* Calls to the daemon, their refusals as people and programs read them, lists page by page, events.
+ */
 #include <stdarg.h>
 
 #include "cli/cli.h"
@@ -43,7 +44,8 @@ static void print_error(struct cli *cli, const struct rpc_error *error)
 	const char *message = error->message ? error->message : rpc_code_to_string(error->code);
 
 	whole = xasprintf("%s%s%s%s%s%s%s", message, holders ? ": held by " : "", strempty(holders),
-			  error->hint ? " (" : "", strempty(error->hint), error->hint ? ")" : "", "");
+			  error->hint ? " (" : "", strempty(error->hint), error->hint ? ")" : "",
+			  "");
 	safe = whole ? escape_terminal(whole, strlen(whole), false) : NULL;
 	if (cli->verb)
 		fprintf(cli->err, "gpuvf: %s: %s\n", cli->verb->name, strempty(safe));
@@ -188,8 +190,8 @@ int cli_call(struct cli *cli, const char *method, json_t *params, json_t **ret_r
 }
 
 /* One page into items. */
-static int add_page(struct cli *cli, const char *method, json_t *params, uint64_t limit, json_t *items,
-		    json_t **ret_next)
+static int add_page(struct cli *cli, const char *method, json_t *params, uint64_t limit,
+		    json_t *items, json_t **ret_next)
 {
 	_cleanup_json_ json_t *page = NULL, *call = json_copy(params);
 	const json_t *next;

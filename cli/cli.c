@@ -37,7 +37,8 @@ static int set_format(struct cli *cli, const char *value, char **ret_error)
 	int format = enum_from_string(format_names, FORMAT_MAX, value);
 
 	if (format < 0) {
-		*ret_error = xasprintf("-o %s: no such format (table, wide, json or ndjson)", value);
+		*ret_error =
+			xasprintf("-o %s: no such format (table, wide, json or ndjson)", value);
 		return -EINVAL;
 	}
 	cli->format = (enum format)format;
@@ -119,8 +120,8 @@ static int check_words(struct cli *cli)
 	if (n < v->min_words && !(v->takes_command && cli->args.has_command))
 		return cli_usage(cli, "something is missing: gpuvf %s %s", v->name, v->usage);
 	if (n > v->max_words)
-		return cli_usage(cli, "\"%s\" is too much: gpuvf %s %s", cli->args.words[v->max_words],
-				 v->name, v->usage);
+		return cli_usage(cli, "\"%s\" is too much: gpuvf %s %s",
+				 cli->args.words[v->max_words], v->name, v->usage);
 	return 0;
 }
 
@@ -194,6 +195,7 @@ int cli_run(int argc, char **argv, FILE *in, FILE *out, FILE *err)
 	interrupt_say(NULL);
 	arguments_done(&cli.args);
 	if ((fflush(out) != 0 || ferror(out)) && r == EXIT_DONE)
-		r = cli_refuse(&cli, RPC_HOST_ERROR, "is the disk full?", "the output could not be written");
+		r = cli_refuse(&cli, RPC_HOST_ERROR, "is the disk full?",
+			       "the output could not be written");
 	return r;
 }

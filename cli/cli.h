@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What every verb of `gpuvf` works with: where to print, what was said on the command line, and the
- * connection to the daemon.  Functions that return "an exit code" return 0 when all is well; else the
- * error was printed already and the code is what the program shall exit with (interface: "Exit codes"). */
+ * connection to the daemon.  Functions that return "an exit code" return 0 when all is well; else
+ * the error was printed already and the code is what the program shall exit with (interface: "Exit
+ * codes"). */
 #pragma once
 
 #include <stdio.h>
@@ -102,9 +103,9 @@ int cli_list(struct cli *cli, const char *method, json_t *params, uint64_t limit
 /* Events of these types (NULL = all) are given to fn from now on. Takes types. */
 int cli_subscribe(struct cli *cli, json_t *types, uint64_t since, rpc_notification_fn fn,
 		  void *userdata);
-/* Waits for an event; deadline on the boot clock in µs, UINT64_MAX = none.  Takes the subscription up
- * again when the daemon was restarted (then *ret_missed: events may have been missed).  Returns an exit
- * code; EXIT_TIMEOUT is not printed. */
+/* Waits for an event; deadline on the boot clock in µs, UINT64_MAX = none.  Takes the subscription
+ * up again when the daemon was restarted (then *ret_missed: events may have been missed).  Returns
+ * an exit code; EXIT_TIMEOUT is not printed. */
 int cli_next_event(struct cli *cli, uint64_t deadline, bool *ret_missed);
 void cli_disconnect(struct cli *cli);
 
@@ -117,8 +118,8 @@ void interrupt_say(const char *line);
 
 /* Deadline of an option such as --wait; UINT64_MAX when it was not given. */
 uint64_t deadline_of(const struct arguments *args, const char *option);
-/* Calls a method that may answer with an operation, and waits for its end.  Takes params.  The result is
- * the method's answer as it is at the end.  On EXIT_TIMEOUT the way on was printed. */
+/* Calls a method that may answer with an operation, and waits for its end.  Takes params.  The
+ * result is the method's answer as it is at the end.  On EXIT_TIMEOUT the way on was printed. */
 int cli_call_and_wait(struct cli *cli, const char *method, json_t *params, uint64_t deadline,
 		      json_t **ret_result);
 

@@ -45,9 +45,10 @@ int cli_write_chunk(struct cli *cli, FILE *to, const json_t *chunk, bool raw)
 	size_t size = 0;
 
 	if (!streq_ptr(json_get_string(chunk, "encoding"), "base64"))
-		return write_bytes(cli, to, strempty(json_string_value(data)), json_string_length(data),
-				   raw);
-	if (base64_decode(strempty(json_string_value(data)), json_string_length(data), &bytes, &size) < 0)
+		return write_bytes(cli, to, strempty(json_string_value(data)),
+				   json_string_length(data), raw);
+	if (base64_decode(strempty(json_string_value(data)), json_string_length(data), &bytes,
+			  &size) < 0)
 		return cli_refuse(cli, RPC_INTERNAL_ERROR, NULL, "the daemon sent broken base64");
 	return write_bytes(cli, to, bytes, size, raw);
 }
@@ -63,9 +64,9 @@ static int drain(struct cli *cli, const struct follow *f, struct stream *s, bool
 
 		s->offset = next;
 		r = cli_call(cli, "job.logs",
-			     json_pack("{s:s,s:s,s:I,s:I,s:I}", "id", f->id, "stream", s->name, "attempt",
-				       (json_int_t)f->attempt, "offset", (json_int_t)s->offset, "limit",
-				       (json_int_t)CHUNK_BYTES),
+			     json_pack("{s:s,s:s,s:I,s:I,s:I}", "id", f->id, "stream", s->name,
+				       "attempt", (json_int_t)f->attempt, "offset",
+				       (json_int_t)s->offset, "limit", (json_int_t)CHUNK_BYTES),
 			     &chunk);
 		if (r)
 			return r;
@@ -75,8 +76,8 @@ static int drain(struct cli *cli, const struct follow *f, struct stream *s, bool
 		next = json_get_uint(chunk, "next", s->offset);
 		s->eof = json_get_bool(chunk, "eof", false);
 		if (s->eof && json_get_bool(chunk, "truncated", false))
-			cli_warn(cli, "gpuvf: %s of job %s was longer; only the beginning was kept", s->name,
-				 f->id);
+			cli_warn(cli, "gpuvf: %s of job %s was longer; only the beginning was kept",
+				 s->name, f->id);
 	} while (next != s->offset && !s->eof);
 	s->offset = next;
 	return 0;
@@ -92,7 +93,8 @@ static void on_event(void *userdata, const char *method, const json_t *event)
 }
 
 /* After the end of one attempt: goes on with the next, or tells that the job has ended. */
-static int next_attempt(struct cli *cli, struct follow *f, struct stream *streams, size_t n, bool *ret_ended)
+static int next_attempt(struct cli *cli, struct follow *f, struct stream *streams, size_t n,
+			bool *ret_ended)
 {
 	_cleanup_json_ json_t *job = NULL;
 	uint64_t attempt;
@@ -116,7 +118,8 @@ static int next_attempt(struct cli *cli, struct follow *f, struct stream *stream
 	return 0;
 }
 
-static int follow_streams(struct cli *cli, struct follow *f, struct stream *streams, size_t n, bool raw)
+static int follow_streams(struct cli *cli, struct follow *f, struct stream *streams, size_t n,
+			  bool raw)
 {
 	bool ended = false, eof, missed = false;
 	size_t i;
@@ -148,7 +151,8 @@ static int follow_streams(struct cli *cli, struct follow *f, struct stream *stre
 
 int follow_job(struct cli *cli, const char *id, bool both, bool only_stderr, bool raw)
 {
-	_cleanup_free_ char *hint = xasprintf("job %s continues; gpuvf wait %s; gpuvf cancel %s", id, id, id);
+	_cleanup_free_ char *hint =
+		xasprintf("job %s continues; gpuvf wait %s; gpuvf cancel %s", id, id, id);
 	_cleanup_json_ json_t *job = NULL;
 	struct follow f = { .id = id };
 	struct stream streams[2] = { { .name = only_stderr ? "stderr" : "stdout", .to = cli->out },
@@ -156,7 +160,8 @@ int follow_job(struct cli *cli, const char *id, bool both, bool only_stderr, boo
 	int r;
 
 	interrupt_say(strempty(hint));
-	r = cli_subscribe(cli, json_pack("[s,s]", "job.state", "job.output"), UINT64_MAX, on_event, &f);
+	r = cli_subscribe(cli, json_pack("[s,s]", "job.state", "job.output"), UINT64_MAX, on_event,
+			  &f);
 	if (r == 0)
 		r = cli_call(cli, "job.get", json_pack("{s:s}", "id", id), &job);
 	if (r == 0) {

@@ -27,14 +27,14 @@ int job_file_from_option(struct cli *cli, json_t *files, const char *text)
 	return 0;
 }
 
-int job_file_from_text(struct cli *cli, json_t *files, const char *from, const char *to, const char *text,
-		       size_t size)
+int job_file_from_text(struct cli *cli, json_t *files, const char *from, const char *to,
+		       const char *text, size_t size)
 {
 	_cleanup_free_ char *content = base64_encode(text, size);
 
 	if (!files || !content ||
-	    json_array_append_new(files, json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to, "mode",
-						   "0755", "content", content)) < 0)
+	    json_array_append_new(files, json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to,
+						   "mode", "0755", "content", content)) < 0)
 		return cli_out_of_memory(cli);
 	return 0;
 }
@@ -63,7 +63,8 @@ int job_files_anchor(struct cli *cli, json_t *document, const char *path)
 }
 
 /* Not through a FIFO, which would wait; the size is known before the reading. */
-static int read_regular(const char *path, size_t max, char **ret, size_t *ret_size, unsigned *ret_mode)
+static int read_regular(const char *path, size_t max, char **ret, size_t *ret_size,
+			unsigned *ret_mode)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	_cleanup_free_ char *self = NULL;
@@ -86,15 +87,17 @@ static int fail_to_read(struct cli *cli, size_t i, const char *from, int r)
 {
 	if (r == -EFBIG)
 		return cli_refuse(cli, RPC_LIMIT, "keep large data in the VM",
-				  "/files/%zu: %s: a job brings at most %zu MiB", i, from, JOB_FILES_MAX >> 20);
+				  "/files/%zu: %s: a job brings at most %zu MiB", i, from,
+				  JOB_FILES_MAX >> 20);
 	if (r == -EISDIR)
-		return cli_refuse(cli, RPC_INVALID_DOCUMENT, "name its files one by one, or pack them",
+		return cli_refuse(cli, RPC_INVALID_DOCUMENT,
+				  "name its files one by one, or pack them",
 				  "/files/%zu: %s is a folder", i, from);
 	if (r == -EINVAL)
-		return cli_refuse(cli, RPC_INVALID_DOCUMENT, NULL, "/files/%zu: %s is not a regular file", i,
-				  from);
-	return cli_refuse(cli, r == -ENOENT ? RPC_NOT_FOUND : RPC_HOST_ERROR, NULL, "/files/%zu: %s: %s", i,
-			  from, strerror(-r));
+		return cli_refuse(cli, RPC_INVALID_DOCUMENT, NULL,
+				  "/files/%zu: %s is not a regular file", i, from);
+	return cli_refuse(cli, r == -ENOENT ? RPC_NOT_FOUND : RPC_HOST_ERROR, NULL,
+			  "/files/%zu: %s: %s", i, from, strerror(-r));
 }
 
 static int read_one(struct cli *cli, json_t *file, size_t i, size_t *left)
@@ -107,7 +110,8 @@ static int read_one(struct cli *cli, json_t *file, size_t i, size_t *left)
 	int r;
 
 	if (!from || !*from)
-		return cli_refuse(cli, RPC_INVALID_DOCUMENT, "{\"from\": \"train.py\", \"to\": \"train.py\"}",
+		return cli_refuse(cli, RPC_INVALID_DOCUMENT,
+				  "{\"from\": \"train.py\", \"to\": \"train.py\"}",
 				  "/files/%zu has no \"from\"", i);
 	r = read_regular(from, *left, &data, &size, &mode);
 	if (r < 0)

@@ -147,7 +147,8 @@ static int put_environment(struct cli *cli, json_t *document, const struct argum
 
 static int put_lists(struct cli *cli, json_t *document, const struct arguments *args)
 {
-	const json_t *files = arguments_list(args, "--file"), *outputs = arguments_list(args, "--output");
+	const json_t *files = arguments_list(args, "--file"),
+		     *outputs = arguments_list(args, "--output");
 	json_t *list, *item;
 	size_t i;
 	int r;
@@ -158,7 +159,8 @@ static int put_lists(struct cli *cli, json_t *document, const struct arguments *
 				  "/outputs is not an array");
 	list = files ? member_of_type(document, "files", JSON_ARRAY) : NULL;
 	if (files && !list)
-		return cli_refuse(cli, RPC_INVALID_DOCUMENT, "\"files\": [{\"from\": …, \"to\": …}]",
+		return cli_refuse(cli, RPC_INVALID_DOCUMENT,
+				  "\"files\": [{\"from\": …, \"to\": …}]",
 				  "/files is not an array");
 	json_array_foreach((json_t *)files, i, item) {
 		r = job_file_from_option(cli, list, json_string_value(item));
@@ -175,7 +177,8 @@ static int put_place(struct cli *cli, json_t *document, const struct arguments *
 	if (vm && vms)
 		return cli_usage(cli, "either --vm or --vms, not both");
 	if (vm || vms)
-		json_object_set_new(document, "run_in", json_pack("{s:s}", vm ? "vm" : "vms", vm ? vm : vms));
+		json_object_set_new(document, "run_in",
+				    json_pack("{s:s}", vm ? "vm" : "vms", vm ? vm : vms));
 	return 0;
 }
 
@@ -216,8 +219,9 @@ static int read_mark(struct cli *cli, const char *name, unsigned number, const c
 	int r;
 
 	if (!words)
-		return errno == EINVAL ? cli_usage(cli, "%s:%u: a quote is not closed", name, number)
-				       : cli_out_of_memory(cli);
+		return errno == EINVAL
+			       ? cli_usage(cli, "%s:%u: a quote is not closed", name, number)
+			       : cli_out_of_memory(cli);
 	r = arguments_parse(&args, script_options, false, (int)n, words, NULL, NULL, &error);
 	if (r < 0)
 		r = cli_usage(cli, "%s:%u: %s", name, number, strempty(error));
@@ -250,7 +254,8 @@ static int read_marks(struct cli *cli, const char *name, const char *text, json_
 	return 0;
 }
 
-/* A script with an interpreter is a file of its own, so that its first line counts; else it is for /bin/sh. */
+/* A script with an interpreter is a file of its own, so that its first line counts; else it is for
+ * /bin/sh. */
 static int job_from_script(struct cli *cli, const char *path, const char *text, size_t size,
 			   json_t **ret)
 {
@@ -260,7 +265,8 @@ static int job_from_script(struct cli *cli, const char *path, const char *text, 
 	int r;
 
 	if (!utf8_is_valid(text, size))
-		return cli_refuse(cli, RPC_INVALID_DOCUMENT, "a program is started by: gpuvf submit -- ./PROGRAM",
+		return cli_refuse(cli, RPC_INVALID_DOCUMENT,
+				  "a program is started by: gpuvf submit -- ./PROGRAM",
 				  "%s is neither a job document nor a script", path);
 	document = json_pack("{s:i,s:s}", "version", 1, "name", name);
 	if (!document)
@@ -273,8 +279,8 @@ static int job_from_script(struct cli *cli, const char *path, const char *text, 
 	} else {
 		program = xasprintf("./%s", name);
 		json_object_set_new(document, "command", json_pack("[s]", program));
-		r = job_file_from_text(cli, member_of_type(document, "files", JSON_ARRAY), path, name, text,
-				       size);
+		r = job_file_from_text(cli, member_of_type(document, "files", JSON_ARRAY), path,
+				       name, text, size);
 	}
 	if (r)
 		return r;
@@ -348,6 +354,7 @@ int job_from_command(struct cli *cli, const struct arguments *args, json_t **ret
 			return cli_usage(cli, "the command is not valid UTF-8");
 	copy = strdup(args->command[0]);
 	return finish(cli,
-		      json_pack("{s:i,s:s,s:O}", "version", 1, "name", basename(copy), "command", command),
+		      json_pack("{s:i,s:s,s:O}", "version", 1, "name", basename(copy), "command",
+				command),
 		      args, ret);
 }

@@ -32,11 +32,12 @@
 /* What a job may bring along; the daemon's own limit. */
 #define JOB_FILES_MAX ((size_t)64 << 20)
 
-/* From a file or "-": a JSON object is a document, anything else that is text a script.  Paths in a document are
- * relative to its folder.  args are the options of the command line, which win.  Returns an exit code. */
+/* From a file or "-": a JSON object is a document, anything else that is text a script.  Paths in a
+ * document are relative to its folder.  args are the options of the command line, which win.
+ * Returns an exit code. */
 int job_from_file(struct cli *cli, const char *path, const struct arguments *args, json_t **ret);
 /* From the words behind "--". */
 int job_from_command(struct cli *cli, const struct arguments *args, json_t **ret);
-/* Splits a line as a shell would: blanks, '…', "…", \.  Returns new words ended by NULL in one block (words and
- * text), or NULL with errno EINVAL (a quote is open) or ENOMEM. */
+/* Splits a line as a shell would: blanks, '…', "…", \.  Returns new words ended by NULL in one
+ * block (words and text), or NULL with errno EINVAL (a quote is open) or ENOMEM. */
 char **split_words(const char *line, size_t *ret_n);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A job whose files do not fit one message: they go ahead, chunk by chunk, and the job names them. */
+/* A job whose files do not fit one message: they go ahead, chunk by chunk, and the job names them.
+ */
 #include "cli/job-files.h"
 
-/* Base64 of one chunk: a multiple of four, so that each piece is base64 of its own, and below what the
- * daemon takes at once (512 KiB of content). */
+/* Base64 of one chunk: a multiple of four, so that each piece is base64 of its own, and below what
+ * the daemon takes at once (512 KiB of content). */
 #define CHUNK_TEXT ((size_t)680 * 1024)
 /* Room for what surrounds the document in its message. */
 #define ENVELOPE 1024
@@ -15,11 +16,13 @@ static bool fits(const json_t *document)
 	return json_dumpb(document, NULL, 0, JSON_COMPACT) + ENVELOPE <= RPC_MESSAGE_MAX;
 }
 
-static int send_chunk(struct cli *cli, json_t *file, const char *text, size_t length, uint64_t *offset)
+static int send_chunk(struct cli *cli, json_t *file, const char *text, size_t length,
+		      uint64_t *offset)
 {
 	const char *upload = json_get_string(file, "upload");
 	_cleanup_json_ json_t *answer = NULL;
-	json_t *params = json_pack("{s:I,s:s%}", "offset", (json_int_t)*offset, "data", text, length);
+	json_t *params =
+		json_pack("{s:I,s:s%}", "offset", (json_int_t)*offset, "data", text, length);
 	int r;
 
 	if (!params)
@@ -75,5 +78,6 @@ int job_files_upload(struct cli *cli, json_t *document)
 	if (fits(document))
 		return 0;
 	return cli_refuse(cli, RPC_LIMIT, "move what is long into a file (--file)",
-			  "the job is larger than one request may be (%zu KiB)", RPC_MESSAGE_MAX >> 10);
+			  "the job is larger than one request may be (%zu KiB)",
+			  RPC_MESSAGE_MAX >> 10);
 }

@@ -32,7 +32,8 @@ static int layout_from_slices(struct cli *cli, const char *text, json_t **ret)
 
 	while ((slice = strsep(&rest, ",")))
 		if (add_slice(slices, slice) < 0)
-			return cli_usage(cli, "--slices %s: wrong value (such as small:2,large:1)", text);
+			return cli_usage(cli, "--slices %s: wrong value (such as small:2,large:1)",
+					 text);
 	*ret = json_pack("{s:O}", "slices", slices);
 	return *ret ? 0 : cli_out_of_memory(cli);
 }

@@ -6,13 +6,14 @@
 
 #define LAYOUT_OPTIONS                                                                             \
 	{ "--vfs", OPTION_UINT, "N", "that many VFs; 0 removes them" },                            \
-	{ "--vram", OPTION_AMOUNT, "SIZE", "VRAM of each: 4GiB, 25% of what is free, or fair" },    \
-	{ "--profile", OPTION_TEXT, "NAME", "each by this profile of the policy" },                 \
-	{ "--quantum", OPTION_DURATION, "T", "execution quantum of each, such as 20ms" },           \
-	{ "--preempt-timeout", OPTION_DURATION, "T", "preemption timeout of each" },                \
-	{ "--slices", OPTION_TEXT, "P:2,Q:1", "VFs by profiles" },                                  \
-	{ "--layout", OPTION_TEXT, "NAME", "a layout of the policy" },                              \
-	{ "--file", OPTION_TEXT, "F", "a layout as a JSON document" }
+		{ "--vram", OPTION_AMOUNT, "SIZE",                                                 \
+		  "VRAM of each: 4GiB, 25% of what is free, or fair" },                            \
+		{ "--profile", OPTION_TEXT, "NAME", "each by this profile of the policy" },        \
+		{ "--quantum", OPTION_DURATION, "T", "execution quantum of each, such as 20ms" },  \
+		{ "--preempt-timeout", OPTION_DURATION, "T", "preemption timeout of each" },       \
+		{ "--slices", OPTION_TEXT, "P:2,Q:1", "VFs by profiles" },                         \
+		{ "--layout", OPTION_TEXT, "NAME", "a layout of the policy" },                     \
+		{ "--file", OPTION_TEXT, "F", "a layout as a JSON document" }
 
 /* The layout that the options describe, or NULL when there are none.  Returns an exit code. */
 int layout_from_options(struct cli *cli, json_t **ret);

@@ -51,7 +51,8 @@ bool is_job_id(const char *s)
 
 bool is_vf_name(const char *s)
 {
-	return ends(skip_digits(skip_word(skip_digits(skip_word(s, "gpu")), "/vf"))) || is_address(s);
+	return ends(skip_digits(skip_word(skip_digits(skip_word(s, "gpu")), "/vf"))) ||
+	       is_address(s);
 }
 
 bool is_gpu_name(const char *s)
@@ -127,8 +128,8 @@ int cli_read_file(struct cli *cli, const char *path, size_t max, char **ret, siz
 	if (r == 0)
 		return 0;
 	if (r == -EFBIG)
-		return cli_refuse(cli, RPC_LIMIT, "is it the right file?", "%s: larger than %zu bytes", path,
-				  max);
+		return cli_refuse(cli, RPC_LIMIT, "is it the right file?",
+				  "%s: larger than %zu bytes", path, max);
 	return cli_refuse(cli, r == -ENOENT ? RPC_NOT_FOUND : RPC_HOST_ERROR, NULL, "%s: %s", path,
 			  strerror(-r));
 }
@@ -139,6 +140,6 @@ int cli_parse_json(struct cli *cli, const char *name, const char *text, size_t s
 
 	if (json_parse(text, size, ret, &error) == 0)
 		return 0;
-	return cli_refuse(cli, RPC_INVALID_DOCUMENT, NULL, "%s:%d:%d: %s", name, MAX_OF(error.line, 1),
-			  MAX_OF(error.column, 1), error.text);
+	return cli_refuse(cli, RPC_INVALID_DOCUMENT, NULL, "%s:%d:%d: %s", name,
+			  MAX_OF(error.line, 1), MAX_OF(error.column, 1), error.text);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* JSON, lines and whole objects on the output.  Names and messages come from VMs, users and cards: all of
- * them are made harmless first. */
+/* JSON, lines and whole objects on the output.  Names and messages come from VMs, users and cards:
+ * all of them are made harmless first. */
 #include <stdarg.h>
 
 #include "cli/cli.h"
@@ -13,8 +13,8 @@ bool cli_wants_json(const struct cli *cli)
 	return cli->format == FORMAT_JSON || cli->format == FORMAT_NDJSON;
 }
 
-/* Control characters are escaped by JSON itself, but C1 and direction marks are not: on a terminal all that
- * is not ASCII is written as \u. */
+/* Control characters are escaped by JSON itself, but C1 and direction marks are not: on a terminal
+ * all that is not ASCII is written as \u. */
 static int dump(struct cli *cli, const json_t *value, size_t flags)
 {
 	if (cli->terminal)
@@ -103,16 +103,18 @@ static char *flat_text(struct cli *cli, const char *name, const json_t *value)
 
 static void print_members(struct cli *cli, const json_t *object, unsigned depth);
 
-static void print_line(struct cli *cli, unsigned depth, int width, const char *name, const char *text)
+static void print_line(struct cli *cli, unsigned depth, int width, const char *name,
+		       const char *text)
 {
 	_cleanup_free_ char *safe = text ? escape_terminal(text, strlen(text), false) : NULL;
 	_cleanup_free_ char *safe_name = escape_terminal(name, strlen(name), false);
 
-	fprintf(cli->out, "%*s%-*s%s%s\n", (int)depth * 2, "", safe ? width : 0, strempty(safe_name),
-		safe ? "  " : "", strempty(safe));
+	fprintf(cli->out, "%*s%-*s%s%s\n", (int)depth * 2, "", safe ? width : 0,
+		strempty(safe_name), safe ? "  " : "", strempty(safe));
 }
 
-static void print_value(struct cli *cli, const char *name, const json_t *value, unsigned depth, int width)
+static void print_value(struct cli *cli, const char *name, const json_t *value, unsigned depth,
+			int width)
 {
 	_cleanup_free_ char *text = NULL;
 	json_t *item;
@@ -132,7 +134,7 @@ static void print_value(struct cli *cli, const char *name, const json_t *value, 
 		}
 		return;
 	}
-	text = flat_text(cli, name, value);
+	text = json_is_object(value) && depth < 8 ? strdup("-") : flat_text(cli, name, value);
 	print_line(cli, depth, width, name, strempty(text));
 }
 

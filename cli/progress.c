@@ -29,7 +29,8 @@ static bool has_ended(const struct line *line)
 /* "[#########---------------]", or nothing when it is not known how far. */
 static char *bar_text(const json_t *progress)
 {
-	uint64_t step = json_get_uint(progress, "step", 0), total = json_get_uint(progress, "total", 0);
+	uint64_t step = json_get_uint(progress, "step", 0),
+		 total = json_get_uint(progress, "total", 0);
 	char bar[BAR_WIDTH + 1];
 	size_t full;
 
@@ -47,9 +48,11 @@ static char *line_text(const struct line *line)
 	const json_t *progress = json_object_get(line->job, "progress");
 	const char *state = strempty(json_get_string(line->job, "state"));
 	const char *result = json_get_string(line->job, "result");
-	_cleanup_free_ char *bar = bar_text(progress), *text = text_progress(progress), *whole = NULL;
+	_cleanup_free_ char *bar = bar_text(progress), *text = text_progress(progress),
+			    *whole = NULL;
 
-	whole = xasprintf("%4s  %-16s %-13s %s%s", line->id, strempty(json_get_string(line->job, "name")),
+	whole = xasprintf("%4s  %-16s %-13s %s%s", line->id,
+			  strempty(json_get_string(line->job, "name")),
 			  has_ended(line) && result ? result : state, strempty(bar),
 			  streq(strempty(text), "-") ? "" : strempty(text));
 	return whole ? escape_terminal(whole, strlen(whole), false) : NULL;
@@ -102,7 +105,8 @@ static void take_progress(struct line *line, const json_t *event)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(members); i++)
-		json_object_set(progress, members[i], json_object_get(event, members[i]) ?: json_null());
+		json_object_set(progress, members[i],
+				json_object_get(event, members[i]) ?: json_null());
 	json_object_set_new(line->job, "progress", progress);
 }
 
@@ -202,7 +206,8 @@ static int show(struct display *d)
 	size_t i;
 	int r;
 
-	r = cli_subscribe(d->cli, json_pack("[s,s]", "job.state", "job.progress"), UINT64_MAX, on_event, d);
+	r = cli_subscribe(d->cli, json_pack("[s,s]", "job.state", "job.progress"), UINT64_MAX,
+			  on_event, d);
 	while (r == 0) {
 		r = refresh(d, &over);
 		if (r || over)

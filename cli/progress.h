@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A display of jobs that are under way: on a terminal redrawn in place, else a line for each change. */
+/* A display of jobs that are under way: on a terminal redrawn in place, else a line for each
+ * change. */
 #pragma once
 
 #include "cli/cli.h"

@@ -105,7 +105,8 @@ void table_add(struct table *t, char **cells)
 		const char *text = strempty(cells[i]);
 
 		if (more)
-			more[t->n_rows * t->n_columns + i] = escape_terminal(text, strlen(text), false);
+			more[t->n_rows * t->n_columns + i] =
+				escape_terminal(text, strlen(text), false);
 		free(cells[i]);
 	}
 	if (!more)
@@ -155,8 +156,8 @@ static const char *state_color(const char *word)
 	return NULL;
 }
 
-static void print_row(const struct table *t, const size_t *widths, const char *const *row, FILE *out,
-		      bool color, bool header)
+static void print_row(const struct table *t, const size_t *widths, const char *const *row,
+		      FILE *out, bool color, bool header)
 {
 	size_t last = t->n_columns, pending = 0, i;
 
@@ -164,12 +165,15 @@ static void print_row(const struct table *t, const size_t *widths, const char *c
 		last--;
 	for (i = 0; i < last; i++) {
 		size_t pad = widths[i] - MIN_OF(widths[i], text_columns(row[i]));
-		const char *paint = header ? BOLD : t->columns[i].state ? state_color(row[i]) : NULL;
+		const char *paint = header                ? BOLD
+				    : t->columns[i].state ? state_color(row[i])
+							  : NULL;
 
 		if (!color)
 			paint = NULL;
 		pending += t->columns[i].right ? pad : 0;
-		fprintf(out, "%*s%s%s%s", (int)pending, "", strempty(paint), row[i], paint ? PLAIN : "");
+		fprintf(out, "%*s%s%s%s", (int)pending, "", strempty(paint), row[i],
+			paint ? PLAIN : "");
 		pending = GAP + (t->columns[i].right ? 0 : pad);
 	}
 	fputc('\n', out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tables of aligned columns for people.  Cells are foreign text: they are escaped here.  Knows nothing of
- * what the columns mean, but for a column of states, which is coloured. */
+/* Tables of aligned columns for people.  Cells are foreign text: they are escaped here.  Knows
+ * nothing of what the columns mean, but for a column of states, which is coloured. */
 #pragma once
 
 #include <stdio.h>
@@ -15,7 +15,8 @@ struct table_column {
 
 struct table;
 
-/* Columns are ended by a row without a title, and are borrowed.  Returns NULL when memory is out. */
+/* Columns are ended by a row without a title, and are borrowed.  Returns NULL when memory is out.
+ */
 struct table *table_new(const struct table_column *columns);
 struct table *table_free(struct table *t);
 DEFINE_CLEANUP(struct table *, table_free);

@@ -31,7 +31,8 @@ char *text_time(struct cli *cli, const char *rfc3339)
 		return strdup(rfc3339);
 	seconds = (time_t)(usec / USEC_PER_SEC);
 	if (!(cli->utc ? gmtime_r(&seconds, &tm) : localtime_r(&seconds, &tm)) ||
-	    strftime(buf, sizeof(buf), cli->utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S", &tm) == 0)
+	    strftime(buf, sizeof(buf), cli->utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S",
+		     &tm) == 0)
 		return strdup(rfc3339);
 	return strdup(buf);
 }
@@ -59,7 +60,8 @@ char *text_span(const char *from, const char *to)
 	if (!from || rfc3339_parse(from, &start) < 0 || (to && rfc3339_parse(to, &end) < 0))
 		return strdup(UNKNOWN);
 	end = MAX_OF(end, start);
-	return strdup(duration_format((end - start) / USEC_PER_SEC * USEC_PER_SEC, buf, sizeof(buf)));
+	return strdup(
+		duration_format((end - start) / USEC_PER_SEC * USEC_PER_SEC, buf, sizeof(buf)));
 }
 
 static char *text_number(const char *name, json_int_t number)
@@ -123,14 +125,16 @@ char *text_of_object(struct cli *cli, const json_t *object)
 			continue;
 		}
 		one = text_of(cli, name, value);
-		text = xasprintf("%s%s%s=%s", strempty(before), before ? " " : "", name, strempty(one));
+		text = xasprintf("%s%s%s=%s", strempty(before), before ? " " : "", name,
+				 strempty(one));
 	}
 	return text ? text : strdup("");
 }
 
 char *text_progress(const json_t *progress)
 {
-	const json_t *step = json_object_get(progress, "step"), *total = json_object_get(progress, "total");
+	const json_t *step = json_object_get(progress, "step"),
+		     *total = json_object_get(progress, "total");
 	const json_t *loss = json_object_get(progress, "loss");
 	_cleanup_free_ char *steps = NULL, *of = NULL, *losses = NULL;
 
@@ -151,8 +155,9 @@ static int clock_argument(const char *text, uint64_t *ret_usec)
 	time_t now = time(NULL), then;
 	struct tm tm;
 
-	if (strlen(text) != 5 || !isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[1]) ||
-	    text[2] != ':' || !isdigit((unsigned char)text[3]) || !isdigit((unsigned char)text[4]) ||
+	if (strlen(text) != 5 || !isdigit((unsigned char)text[0]) ||
+	    !isdigit((unsigned char)text[1]) || text[2] != ':' ||
+	    !isdigit((unsigned char)text[3]) || !isdigit((unsigned char)text[4]) ||
 	    !localtime_r(&now, &tm))
 		return -EINVAL;
 	tm.tm_hour = atoi(text);

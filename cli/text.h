@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Values of the API as people read them: sizes, times, names of users.  Unknown is "-".  Nothing here is
- * escaped: tables and lines do that. */
+/* Values of the API as people read them: sizes, times, names of users.  Unknown is "-".  Nothing
+ * here is escaped: tables and lines do that. */
 #pragma once
 
 #include "cli/cli.h"
 
-/* The value of a member; its unit comes from the member's name (_bytes, _ms, _us, _at).  Returns new. */
+/* The value of a member; its unit comes from the member's name (_bytes, _ms, _us, _at).  Returns
+ * new. */
 char *text_of(struct cli *cli, const char *name, const json_t *value);
 /* The member of an object; "-" when it is missing.  Returns new. */
 char *text_member(struct cli *cli, const json_t *object, const char *name);
@@ -15,7 +16,8 @@ char *text_of_object(struct cli *cli, const json_t *object);
 char *text_time(struct cli *cli, const char *rfc3339);
 /* The name of a user whom the API gives by number.  Returns new. */
 char *text_user(const char *user);
-/* How long from the first time to the second (NULL = now); "-" when it has not begun.  Returns new. */
+/* How long from the first time to the second (NULL = now); "-" when it has not begun.  Returns new.
+ */
 char *text_span(const char *from, const char *to);
 /* "step 12/40, loss 1.234" or "-".  Returns new. */
 char *text_progress(const json_t *progress);

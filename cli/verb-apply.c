@@ -16,7 +16,8 @@ static const struct option apply_options[] = {
 	{ "--policy", OPTION_FLAG, NULL, "drop a manual layout; the policy's is wanted again" },
 	{ "--drain", OPTION_FLAG, NULL, "wait until the holders of VFs have left" },
 	{ "--yes-display", OPTION_FLAG, NULL, "although the GPU drives a display" },
-	{ "--wait", OPTION_DURATION, "T", "at most so long; 0s = return at once (else until it is done)" },
+	{ "--wait", OPTION_DURATION, "T",
+	  "at most so long; 0s = return at once (else until it is done)" },
 	{ NULL },
 };
 
@@ -151,7 +152,8 @@ static json_t *apply_params(struct cli *cli, const char *gpu, const json_t *layo
 static int check_apply(struct cli *cli, const json_t *layout)
 {
 	if (layout && arguments_flag(&cli->args, "--policy"))
-		return cli_usage(cli, "--policy takes the policy's layout: leave the other one out");
+		return cli_usage(cli,
+				 "--policy takes the policy's layout: leave the other one out");
 	if (arguments_flag(&cli->args, "--all") && arguments_text(&cli->args, "--plan"))
 		return cli_usage(cli, "--plan is of one GPU: name it instead of --all");
 	return 0;
@@ -176,7 +178,8 @@ static int apply_run(struct cli *cli)
 		const char *gpu = json_string_value(name);
 		json_t *answer = NULL;
 
-		r = cli_call_and_wait(cli, "gpu.apply", apply_params(cli, gpu, layout), deadline, &answer);
+		r = cli_call_and_wait(cli, "gpu.apply", apply_params(cli, gpu, layout), deadline,
+				      &answer);
 		if (r)
 			return r;
 		json_array_append_new(answers, answer);
@@ -187,8 +190,10 @@ static int apply_run(struct cli *cli)
 }
 
 #define LAYOUT_DETAILS                                                                             \
-	"LAYOUT is --vfs N with --vram, --profile, --quantum, --preempt-timeout; or --slices P:2,Q:1;\n" \
-	"or --layout NAME of the policy; or --file F.  Without one it is the wanted layout: the last\n" \
+	"LAYOUT is --vfs N with --vram, --profile, --quantum, --preempt-timeout; or --slices "     \
+	"P:2,Q:1;\n"                                                                               \
+	"or --layout NAME of the policy; or --file F.  Without one it is the wanted layout: the "  \
+	"last\n"                                                                                   \
 	"that was applied by hand, else the policy's.  --vfs 0 removes all VFs."
 
 const struct verb verb_plan = {

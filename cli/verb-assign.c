@@ -14,7 +14,8 @@ static const struct option assign_options[] = {
 	{ "--vram", OPTION_SIZE, "SIZE", "some VF with at least so much VRAM" },
 	{ "--add", OPTION_FLAG, NULL, "one more, although the VM holds such a VF" },
 	MODE_OPTIONS,
-	{ "--wait", OPTION_DURATION, "T", "wait so long for a free VF and for the end; 0s = return at once" },
+	{ "--wait", OPTION_DURATION, "T",
+	  "wait so long for a free VF and for the end; 0s = return at once" },
 	{ "--for", OPTION_LATER, "give it back with gpuvf release", NULL },
 	{ NULL },
 };
@@ -23,7 +24,8 @@ static const struct option release_options[] = {
 	{ "--all", OPTION_FLAG, NULL, "all VFs of the VM" },
 	MODE_OPTIONS,
 	{ "--force", OPTION_FLAG, NULL, "although the guest does not let go" },
-	{ "--wait", OPTION_DURATION, "T", "at most so long; 0s = return at once (else until it is done)" },
+	{ "--wait", OPTION_DURATION, "T",
+	  "at most so long; 0s = return at once (else until it is done)" },
 	{ NULL },
 };
 
@@ -94,8 +96,8 @@ static void on_vf_event(void *userdata, const char *method, const json_t *event)
 	*changed = true;
 }
 
-/* Tries again whenever a VF has changed, until one is free.  The subscription is older than the try, so no
- * change is missed. */
+/* Tries again whenever a VF has changed, until one is free.  The subscription is older than the
+ * try, so no change is missed. */
 static int assign_when_free(struct cli *cli, json_t *params, uint64_t deadline, json_t **ret)
 {
 	bool changed = false, missed = false;
@@ -153,10 +155,13 @@ static int assign_run(struct cli *cli)
 	else if (cli_wants_json(cli))
 		return cli_print_json(cli, answer);
 	else if (!vf)
-		cli_say(cli, "%s was accepted; gpuvf wait %s", strempty(operation), strempty(operation));
+		cli_say(cli, "%s was accepted; gpuvf wait %s", strempty(operation),
+			strempty(operation));
 	else
 		cli_say(cli, "%s holds %s%s", arguments_word(&cli->args, 0), vf,
-			json_get_bool(answer, "changed", true) ? "" : ", as before: nothing was changed");
+			json_get_bool(answer, "changed", true)
+				? ""
+				: ", as before: nothing was changed");
 	return 0;
 }
 
@@ -198,9 +203,11 @@ static int print_released(struct cli *cli, const json_t *answer)
 		cli_say(cli, cli->quiet ? "%s" : "%s was accepted; gpuvf wait shows its end",
 			strempty(operation));
 	json_array_foreach((json_t *)released, i, name)
-		cli_say(cli, cli->quiet ? "%s" : "%s is free again", strempty(json_string_value(name)));
+		cli_say(cli, cli->quiet ? "%s" : "%s is free again",
+			strempty(json_string_value(name)));
 	if (released && json_array_size(released) == 0 && !cli->quiet)
-		cli_say(cli, "%s holds nothing: nothing was changed", arguments_word(&cli->args, 0));
+		cli_say(cli, "%s holds nothing: nothing was changed",
+			arguments_word(&cli->args, 0));
 	return 0;
 }
 
@@ -211,7 +218,8 @@ static int release_run(struct cli *cli)
 	int r = release_params(cli, &params);
 
 	if (r == 0)
-		r = cli_call_and_wait(cli, "vf.release", params, deadline_of(&cli->args, "--wait"), &answer);
+		r = cli_call_and_wait(cli, "vf.release", params, deadline_of(&cli->args, "--wait"),
+				      &answer);
 	return r ? r : print_released(cli, answer);
 }
 
@@ -231,9 +239,10 @@ static int heal_run(struct cli *cli)
 	if (cli_wants_json(cli) && !cli->quiet)
 		return cli_print_json(cli, answer);
 	cli_say(cli, "%s%s", word,
-		cli->quiet				  ? ""
-		: json_get_bool(answer, "changed", true) ? " is out of quarantine"
-							  : " was not in quarantine: nothing was changed");
+		cli->quiet ? ""
+		: json_get_bool(answer, "changed", true)
+			? " is out of quarantine"
+			: " was not in quarantine: nothing was changed");
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gpuvf fetch: the collected files of a job, written below a folder.  Their paths come from the guest, so
- * none may leave that folder: no "..", nothing absolute, no symbolic links on the way. */
+/* gpuvf fetch: the collected files of a job, written below a folder.  Their paths come from the
+ * guest, so none may leave that folder: no "..", nothing absolute, no symbolic links on the way. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -86,7 +86,8 @@ static int check_files(struct fetch *f, int dirfd, const json_t *items)
 			return cli_refuse(f->cli, RPC_CONFLICT, "nothing was written",
 					  "the path \"%s\" would leave the folder", path);
 		if (dirfd >= 0 && !f->force && is_there(dirfd, path))
-			return cli_refuse(f->cli, RPC_CONFLICT, "--force replaces it; nothing was written",
+			return cli_refuse(f->cli, RPC_CONFLICT,
+					  "--force replaces it; nothing was written",
 					  "%s/%s is there already", f->folder, path);
 	}
 	return 0;
@@ -99,11 +100,14 @@ static int write_chunk(struct fetch *f, int fd, const json_t *chunk, const char 
 	size_t size = 0;
 	int r;
 
-	if (base64_decode(strempty(json_string_value(data)), json_string_length(data), &bytes, &size) < 0)
-		return cli_refuse(f->cli, RPC_INTERNAL_ERROR, NULL, "the daemon sent broken base64");
+	if (base64_decode(strempty(json_string_value(data)), json_string_length(data), &bytes,
+			  &size) < 0)
+		return cli_refuse(f->cli, RPC_INTERNAL_ERROR, NULL,
+				  "the daemon sent broken base64");
 	r = write_all(fd, bytes, size);
 	if (r < 0)
-		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s/%s: %s", f->folder, path, strerror(-r));
+		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s/%s: %s", f->folder, path,
+				  strerror(-r));
 	return 0;
 }
 
@@ -129,7 +133,8 @@ static int copy_file(struct fetch *f, int fd, const char *path)
 		next = json_get_uint(chunk, "next", offset);
 		eof = json_get_bool(chunk, "eof", false);
 	} while (!eof && next > offset);
-	return eof ? 0 : cli_refuse(f->cli, RPC_INTERNAL_ERROR, NULL, "%s ended in the middle", path);
+	return eof ? 0
+		   : cli_refuse(f->cli, RPC_INTERNAL_ERROR, NULL, "%s ended in the middle", path);
 }
 
 static int fetch_file(struct fetch *f, int dirfd, const char *path)
@@ -163,10 +168,12 @@ static int fetch_all(struct fetch *f, const json_t *items)
 	if (r)
 		return r;
 	if (mkdir(f->folder, 0777) < 0 && errno != EEXIST)
-		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s: %s", f->folder, strerror(errno));
+		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s: %s", f->folder,
+				  strerror(errno));
 	dirfd = open(f->folder, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	if (dirfd < 0)
-		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s: %s", f->folder, strerror(errno));
+		return cli_refuse(f->cli, RPC_HOST_ERROR, NULL, "%s: %s", f->folder,
+				  strerror(errno));
 	r = check_files(f, dirfd, items);
 	json_array_foreach((json_t *)items, i, item) {
 		const char *path = json_get_string(item, "path");

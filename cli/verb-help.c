@@ -25,15 +25,16 @@ static void print_options(struct cli *cli, const struct option *options)
 			snprintf(text, sizeof(text), "-%c, %s%s%s", options->letter, options->name,
 				 options->value ? " " : "", strempty(options->value));
 		else
-			snprintf(text, sizeof(text), "%s%s%s", options->name, options->value ? " " : "",
-				 strempty(options->value));
+			snprintf(text, sizeof(text), "%s%s%s", options->name,
+				 options->value ? " " : "", strempty(options->value));
 		fprintf(cli->out, "  %-24s %s\n", text, strempty(options->summary));
 	}
 }
 
 static int help_about(struct cli *cli, const struct verb *v)
 {
-	fprintf(cli->out, "gpuvf %s%s%s\n  %s\n", v->name, *v->usage ? " " : "", v->usage, v->summary);
+	fprintf(cli->out, "gpuvf %s%s%s\n  %s\n", v->name, *v->usage ? " " : "", v->usage,
+		v->summary);
 	if (v->details)
 		fprintf(cli->out, "\n%s\n", v->details);
 	if (v->options)
@@ -55,7 +56,8 @@ static int help_run(struct cli *cli)
 	if (word)
 		return cli_unknown(cli, "verb", word, names, i);
 
-	fputs("gpuvf cuts Intel GPUs into virtual functions, gives them to VMs, runs fine-tuning jobs on them.\n\n"
+	fputs("gpuvf cuts Intel GPUs into virtual functions, gives them to VMs, runs fine-tuning "
+	      "jobs on them.\n\n"
 	      "usage: gpuvf [options] VERB ...\n\n",
 	      cli->out);
 	for (i = 0; verbs[i]; i++)
@@ -76,8 +78,8 @@ const struct verb verb_help = {
 
 static int version_run(struct cli *cli)
 {
-	_cleanup_json_ json_t *json = json_pack("{s:s,s:s}", "version", PACKAGE_VERSION, "api_version",
-						API_VERSION);
+	_cleanup_json_ json_t *json =
+		json_pack("{s:s,s:s}", "version", PACKAGE_VERSION, "api_version", API_VERSION);
 
 	if (cli_wants_json(cli))
 		return cli_print_json(cli, json);

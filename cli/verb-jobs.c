@@ -90,7 +90,8 @@ static int jobs_params(struct cli *cli, json_t **ret)
 	if (ended && state)
 		return cli_usage(cli, "--ended is --state ended: leave one out");
 	if (since && time_argument(since, &usec) < 0)
-		return cli_usage(cli, "--since %s: wrong value (2h, 20:00 or 2026-11-23T20:00:00Z)", since);
+		return cli_usage(cli, "--since %s: wrong value (2h, 20:00 or 2026-11-23T20:00:00Z)",
+				 since);
 	if (since)
 		json_put_time(params, "since", usec);
 	if (arguments_flag(&cli->args, "--all-users"))
@@ -171,8 +172,9 @@ static int cancel_one(struct cli *cli, const char *word, json_t *answers)
 	if (cli->quiet)
 		cli_say(cli, "%s", word);
 	else if (!cli_wants_json(cli))
-		cli_say(cli, json_get_bool(answer, "changed", true) ? "%s: cancelled, now %s"
-								    : "%s: is %s: nothing was changed",
+		cli_say(cli,
+			json_get_bool(answer, "changed", true) ? "%s: cancelled, now %s"
+							       : "%s: is %s: nothing was changed",
 			word, strempty(json_get_string(answer, "state")));
 	return 0;
 }
@@ -253,8 +255,9 @@ static int tell_target(struct cli *cli, const struct wait_target *t, const char 
 	if (cli->quiet)
 		cli_say(cli, "%s", t->id);
 	else if (!cli_wants_json(cli))
-		cli_say(cli, "%s%s: %s%s%s", job ? "job " : "", t->id, job && result ? result : state,
-			job && reason ? ": " : "", job && reason ? reason : "");
+		cli_say(cli, "%s%s: %s%s%s", job ? "job " : "", t->id,
+			job && result ? result : state, job && reason ? ": " : "",
+			job && reason ? reason : "");
 	if (job && !streq(wanted, "ended") && !streq(state, "ended"))
 		return 0;
 	return wait_target_exit(cli, t);
@@ -267,7 +270,8 @@ static int exit_like_command(const struct wait_target *t, int code)
 	return json_is_integer(exit_code) ? (int)(json_integer_value(exit_code) & 0xff) : code;
 }
 
-static int tell_all(struct cli *cli, const struct wait_target *targets, size_t n, const char *wanted)
+static int tell_all(struct cli *cli, const struct wait_target *targets, size_t n,
+		    const char *wanted)
 {
 	_cleanup_json_ json_t *objects = json_array(), *list = NULL;
 	int code = 0;
@@ -310,8 +314,10 @@ static int wait_run(struct cli *cli)
 	if (r)
 		return r;
 	r = wait_targets(cli, targets);
+	interrupt_say("nothing was changed by waiting; gpuvf cancel ID stops what was waited for");
 	if (r == 0)
 		r = wait_for_all(cli, targets, n, wanted, deadline_of(&cli->args, "--timeout"));
+	interrupt_say(NULL);
 	if (r == 0)
 		r = tell_all(cli, targets, n, wanted);
 	else if (r == EXIT_TIMEOUT)
@@ -325,7 +331,8 @@ const struct verb verb_wait = {
 	.name = "wait",
 	.usage = "ID... [options]",
 	.summary = "until jobs or operations have ended",
-	.details = "Exits with 0 when all succeeded, 11 when a job ended otherwise, 7 on --timeout.",
+	.details =
+		"Exits with 0 when all succeeded, 11 when a job ended otherwise, 7 on --timeout.",
 	.min_words = 1,
 	.max_words = 1000,
 	.options = wait_options,
@@ -343,7 +350,8 @@ static const struct option logs_options[] = {
 };
 
 /* Everything that there is now. */
-static int print_logs(struct cli *cli, const char *id, const char *stream, uint64_t attempt, bool raw)
+static int print_logs(struct cli *cli, const char *id, const char *stream, uint64_t attempt,
+		      bool raw)
 {
 	uint64_t offset = 0, next = 0;
 	bool truncated = false;
@@ -351,8 +359,8 @@ static int print_logs(struct cli *cli, const char *id, const char *stream, uint6
 
 	do {
 		_cleanup_json_ json_t *chunk = NULL;
-		json_t *params = json_pack("{s:s,s:s,s:I,s:I}", "id", id, "stream", stream, "offset",
-					   (json_int_t)next, "limit", (json_int_t)262144);
+		json_t *params = json_pack("{s:s,s:s,s:I,s:I}", "id", id, "stream", stream,
+					   "offset", (json_int_t)next, "limit", (json_int_t)262144);
 
 		offset = next;
 		if (attempt)
@@ -368,14 +376,16 @@ static int print_logs(struct cli *cli, const char *id, const char *stream, uint6
 		truncated = json_get_bool(chunk, "truncated", false);
 	} while (next != offset);
 	if (truncated && !cli_wants_json(cli))
-		cli_warn(cli, "gpuvf: %s of job %s was longer; only the beginning was kept", stream, id);
+		cli_warn(cli, "gpuvf: %s of job %s was longer; only the beginning was kept", stream,
+			 id);
 	return 0;
 }
 
 static int logs_run(struct cli *cli)
 {
 	const char *id = arguments_word(&cli->args, 0);
-	bool follow = arguments_flag(&cli->args, "--follow"), err = arguments_flag(&cli->args, "--stderr");
+	bool follow = arguments_flag(&cli->args, "--follow"),
+	     err = arguments_flag(&cli->args, "--stderr");
 	bool raw = arguments_flag(&cli->args, "--raw");
 	uint64_t attempt = 0;
 
@@ -384,7 +394,9 @@ static int logs_run(struct cli *cli)
 	if (arguments_number(&cli->args, "--attempt", &attempt) && attempt == 0)
 		return cli_usage(cli, "--attempt 0: wrong value (attempts count from 1)");
 	if (follow && attempt)
-		return cli_usage(cli, "--follow goes through all attempts from the last on: leave --attempt out");
+		return cli_usage(
+			cli,
+			"--follow goes through all attempts from the last on: leave --attempt out");
 	if (follow && cli_wants_json(cli))
 		return cli_usage(cli, "--follow writes what the job writes: leave -o out");
 	if (follow)

@@ -10,7 +10,8 @@ struct kind {
 	const char *method;
 	const struct table_column *columns;	 /* of -o table */
 	const struct table_column *wide_columns; /* NULL = the same */
-	/* Members in the order of the wide columns; the first ones are those of the narrow table. */
+	/* Members in the order of the wide columns; the first ones are those of the narrow table.
+	 */
 	const char *const *members;
 };
 
@@ -56,7 +57,8 @@ static const struct table_column vm_wide_columns[] = {
 	{ "REASON" }, { NULL },
 };
 static const char *const vm_members[] = {
-	"name", "state", "agent", "slots", "vfs", "rule", "free_ports", "persistent", "uuid", "reason",
+	"name", "state",      "agent",      "slots", "vfs",
+	"rule", "free_ports", "persistent", "uuid",  "reason",
 };
 
 static const struct table_column queue_columns[] = {
@@ -153,7 +155,8 @@ static const char *const tree_members[] = {
 static const bool gpu_has[] = { true, true, true, true, true, true, false, false, false, false,
 				false, true };
 
-static void add_gpu(struct cli *cli, struct table *t, const struct table_column *columns, const json_t *gpu)
+static void add_gpu(struct cli *cli, struct table *t, const struct table_column *columns,
+		    const json_t *gpu)
 {
 	char *cells[COLUMNS_MAX] = { NULL };
 	json_t *vf;

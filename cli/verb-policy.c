@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gpuvf policy check, show, reload.  Checking needs no daemon: gpuvfd itself is run for it, because only it
- * has the loader. */
+/* gpuvf policy check, show, reload.  Checking needs no daemon: gpuvfd itself is run for it, because
+ * only it has the loader. */
 #include <libgen.h>
 #include <limits.h>
 #include <spawn.h>
@@ -57,11 +57,13 @@ static int run_daemon(struct cli *cli, char **argv)
 	fflush(cli->err);
 	r = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
 	if (r != 0)
-		return cli_refuse(cli, RPC_HOST_ERROR, "is it installed?  GPUVFD=PATH says where it is",
+		return cli_refuse(cli, RPC_HOST_ERROR,
+				  "is it installed?  GPUVFD=PATH says where it is",
 				  "%s cannot be run: %s", program, strerror(r));
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return cli_refuse(cli, RPC_HOST_ERROR, NULL, "%s: %s", program, strerror(errno));
+			return cli_refuse(cli, RPC_HOST_ERROR, NULL, "%s: %s", program,
+					  strerror(errno));
 	if (!WIFEXITED(status))
 		return cli_refuse(cli, RPC_HOST_ERROR, NULL, "%s was ended by signal %d", program,
 				  WTERMSIG(status));

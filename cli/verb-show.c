@@ -22,7 +22,8 @@ static const struct candidate candidates[] = {
 	{ is_anything, "vm.get", "vm" },
 };
 
-/* Asks for the thing; the first refusal is the one that is told, because the word looks most like that. */
+/* Asks for the thing; the first refusal is the one that is told, because the word looks most like
+ * that. */
 static int find(struct cli *cli, const char *word, json_t **ret)
 {
 	_cleanup_(rpc_error_done) struct rpc_error first = { 0 };
@@ -65,7 +66,8 @@ const struct verb verb_show = {
 	.name = "show",
 	.usage = "OBJECT",
 	.summary = "everything about one GPU, VF, VM, job or operation",
-	.details = "OBJECT is gpu0, gpu0/vf1, a PCI address, a VM's name or uuid, a job's id, or op/7.",
+	.details = "OBJECT is gpu0, gpu0/vf1, a PCI address, a VM's name or uuid, a job's id, or "
+		   "op/7.",
 	.min_words = 1,
 	.max_words = 1,
 	.run = show_run,

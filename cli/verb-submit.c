@@ -6,7 +6,8 @@
 
 static const struct option submit_options[] = {
 	JOB_OPTIONS,
-	{ "--request-id", OPTION_TEXT, "TEXT", "the same text again gives the same job, not another" },
+	{ "--request-id", OPTION_TEXT, "TEXT",
+	  "the same text again gives the same job, not another" },
 	{ "--follow", OPTION_FLAG, NULL, "show what it writes, until its end" },
 	{ "--wait", OPTION_FLAG, NULL, "until all have ended; 11 when one did not succeed" },
 	{ "--dry-run", OPTION_FLAG, NULL, "check everything, queue nothing" },
@@ -92,7 +93,8 @@ static int submit_one(struct cli *cli, json_t *document, json_t *answers)
 	print_warnings(cli, answer);
 	id = id_text(answer);
 	if (dry && !cli->quiet)
-		cli_say(cli, "it would be queued in %s", strempty(json_get_string(answer, "queue")));
+		cli_say(cli, "it would be queued in %s",
+			strempty(json_get_string(answer, "queue")));
 	else if (!dry)
 		cli_say(cli, "%s", strempty(id));
 	fflush(cli->out);
@@ -166,7 +168,8 @@ const struct verb verb_submit = {
 	.name = "submit",
 	.usage = "[options] FILE... | - | [options] -- COMMAND...",
 	.summary = "queue jobs: documents, scripts, or a command",
-	.details = "A FILE with a JSON object is a job document; any other text is a script, in which lines\n"
+	.details = "A FILE with a JSON object is a job document; any other text is a script, in "
+		   "which lines\n"
 		   "such as \"#GPUVF --time 4h\" hold options.  Options here win over both.",
 	.min_words = 1,
 	.max_words = 1000,

@@ -78,7 +78,8 @@ static int watch_events(struct cli *cli)
 		missed = false;
 		r = cli_next_event(cli, UINT64_MAX, &missed);
 		if (missed)
-			cli_warn(cli, "gpuvf: watch: the daemon was restarted; events may be missing");
+			cli_warn(cli,
+				 "gpuvf: watch: the daemon was restarted; events may be missing");
 	}
 	return r;
 }
@@ -93,7 +94,8 @@ static int watch_run(struct cli *cli)
 	if (!progress)
 		return watch_events(cli);
 	if (arguments_list(&cli->args, "--types") || arguments_text(&cli->args, "--since"))
-		return cli_usage(cli, "--progress chooses its events itself: leave --types and --since out");
+		return cli_usage(
+			cli, "--progress chooses its events itself: leave --types and --since out");
 	for (i = 0; i < cli->args.n_words; i++)
 		if (!is_job_id(cli->args.words[i]))
 			return cli_usage(cli, "\"%s\" is not a job's id", cli->args.words[i]);

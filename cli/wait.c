@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Waiting for jobs and operations: events say when to look again, the object itself says how it is.  The
- * subscription begins before the first look, so nothing falls between. */
+/* Waiting for jobs and operations: events say when to look again, the object itself says how it is.
+ * The subscription begins before the first look, so nothing falls between. */
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "lib/clock.h"
@@ -143,8 +143,9 @@ int wait_target_exit(struct cli *cli, const struct wait_target *t)
 	const json_t *failure = json_object_get(t->object, "error");
 
 	if (t->kind == WAIT_JOB)
-		return streq_ptr(json_get_string(t->object, "result"), "succeeded") ? EXIT_DONE
-										    : EXIT_ENDED_OTHERWISE;
+		return streq_ptr(json_get_string(t->object, "result"), "succeeded")
+			       ? EXIT_DONE
+			       : EXIT_ENDED_OTHERWISE;
 	if (json_is_object(failure) && rpc_error_from_json(failure, &error) == 0)
 		return cli_fail(cli, &error);
 	return streq_ptr(json_get_string(t->object, "state"), "done") ? EXIT_DONE : EXIT_FAILED;
@@ -154,8 +155,8 @@ int wait_target_exit(struct cli *cli, const struct wait_target *t)
 
 static int still_running(struct cli *cli, const char *operation)
 {
-	_cleanup_free_ char *hint = xasprintf("it continues; gpuvf wait %s; gpuvf cancel %s", operation,
-					      operation);
+	_cleanup_free_ char *hint =
+		xasprintf("it continues; gpuvf wait %s; gpuvf cancel %s", operation, operation);
 
 	return cli_refuse(cli, RPC_TIMEOUT, hint, "%s is not done yet", operation);
 }
@@ -173,10 +174,11 @@ static json_t *final_answer(const json_t *operation)
 	return answer;
 }
 
-static int wait_for_operation(struct cli *cli, const char *name, uint64_t deadline, json_t **ret_result)
+static int wait_for_operation(struct cli *cli, const char *name, uint64_t deadline,
+			      json_t **ret_result)
 {
-	_cleanup_free_ char *hint = xasprintf("%s continues; gpuvf wait %s; gpuvf cancel %s", name, name,
-					      name);
+	_cleanup_free_ char *hint =
+		xasprintf("%s continues; gpuvf wait %s; gpuvf cancel %s", name, name, name);
 	struct wait_target target = { .id = strdup(name), .kind = WAIT_OPERATION };
 	int r;
 
@@ -193,7 +195,8 @@ static int wait_for_operation(struct cli *cli, const char *name, uint64_t deadli
 	return r;
 }
 
-int cli_wait_for_operation(struct cli *cli, const json_t *answer, uint64_t deadline, json_t **ret_result)
+int cli_wait_for_operation(struct cli *cli, const json_t *answer, uint64_t deadline,
+			   json_t **ret_result)
 {
 	const char *name = json_get_string(answer, "operation");
 

@@ -19,7 +19,9 @@ struct fake_daemon {
 	const struct canned *answers;
 	bool used[CANNED_MAX];
 	json_t *requests;
+	size_t answered;
 	pthread_mutex_t lock;
+	pthread_cond_t more;
 	pthread_t thread;
 	int listener, end; /* end: an eventfd */
 	char folder[64], path[96];
@@ -70,8 +72,8 @@ static void send_events(int fd, const char *events)
 
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
-			send_json(fd, json_pack("{s:s,s:s,s:o}", "jsonrpc", "2.0", "method", "event",
-						"params", parse(line)));
+			send_json(fd, json_pack("{s:s,s:s,s:o}", "jsonrpc", "2.0", "method",
+						"event", "params", parse(line)));
 	free(copy);
 }
 
@@ -89,12 +91,17 @@ static bool answer(struct fake_daemon *d, int fd, const char *line)
 		send_json(fd, json_pack("{s:s,s:O,s:o}", "jsonrpc", "2.0", "id", id, "result",
 					parse(c->result)));
 	else if (go_on)
-		send_json(fd, json_pack("{s:s,s:O,s:o}", "jsonrpc", "2.0", "id", id, "error",
-					parse(c ? c->error
-						: "{\"code\":-32002,\"message\":\"nothing canned\"}")));
+		send_json(fd,
+			  json_pack("{s:s,s:O,s:o}", "jsonrpc", "2.0", "id", id, "error",
+				    parse(c ? c->error
+					    : "{\"code\":-32002,\"message\":\"nothing canned\"}")));
 	if (go_on && c && c->events)
 		send_events(fd, c->events);
 	json_decref(request);
+	pthread_mutex_lock(&d->lock);
+	d->answered++;
+	pthread_cond_broadcast(&d->more);
+	pthread_mutex_unlock(&d->lock);
 	return go_on && !(c && c->close_after);
 }
 
@@ -145,6 +152,7 @@ struct fake_daemon *fake_daemon_start(const struct canned *answers)
 	d->answers = answers;
 	d->requests = json_array();
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->more, NULL);
 	snprintf(d->folder, sizeof(d->folder), "/tmp/gpuvf-test-cli-XXXXXX");
 	must(mkdtemp(d->folder) != NULL, "mkdtemp");
 	snprintf(d->path, sizeof(d->path), "%s/sock", d->folder);
@@ -164,6 +172,7 @@ void fake_daemon_stop(struct fake_daemon *d)
 
 	must(write(d->end, &one, sizeof(one)) == sizeof(one), "write");
 	pthread_join(d->thread, NULL);
+	pthread_cond_destroy(&d->more);
 	pthread_mutex_destroy(&d->lock);
 	close(d->listener);
 	close(d->end);
@@ -193,6 +202,14 @@ size_t fake_daemon_requests(struct fake_daemon *d)
 	return n;
 }
 
+void fake_daemon_wait(struct fake_daemon *d, size_t n)
+{
+	pthread_mutex_lock(&d->lock);
+	while (d->answered < n)
+		pthread_cond_wait(&d->more, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+}
+
 void run_done(struct run *run)
 {
 	free(run->out);
@@ -203,7 +220,8 @@ struct run run_gpuvf(const char *input, const char *const *arguments)
 {
 	struct run run = { .code = -1 };
 	size_t out_size, err_size;
-	FILE *in = input && *input ? fmemopen((char *)input, strlen(input), "r") : fopen("/dev/null", "r");
+	FILE *in = input && *input ? fmemopen((char *)input, strlen(input), "r")
+				   : fopen("/dev/null", "r");
 	FILE *out = open_memstream(&run.out, &out_size), *err = open_memstream(&run.err, &err_size);
 	int argc = 0;
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A daemon on a thread that gives canned answers and remembers what it was asked: for tests of the client. */
+/* A daemon on a thread that gives canned answers and remembers what it was asked: for tests of the
+ * client. */
 #pragma once
 
 #include "lib/json.h"
 
-/* One answer: to the next call of this method.  A method without an answer left is refused as not found. */
+/* One answer: to the next call of this method.  A method without an answer left is refused as not
+ * found. */
 struct canned {
 	const char *method;
 	const char *result; /* JSON, or NULL when refused */
@@ -16,13 +18,16 @@ struct canned {
 
 struct fake_daemon;
 
-/* Listens in a new folder, and sets GPUVF_SOCKET.  answers is ended by a row without a method, and borrowed. */
+/* Listens in a new folder, and sets GPUVF_SOCKET.  answers is ended by a row without a method, and
+ * borrowed. */
 struct fake_daemon *fake_daemon_start(const struct canned *answers);
 /* Ends the thread and frees it. */
 void fake_daemon_stop(struct fake_daemon *d);
 /* The n-th request, or NULL; borrowed until stop. */
 const json_t *fake_daemon_request(struct fake_daemon *d, size_t n);
 size_t fake_daemon_requests(struct fake_daemon *d);
+/* Until that many requests have been answered. */
+void fake_daemon_wait(struct fake_daemon *d, size_t n);
 
 /* What one run of the client printed. */
 struct run {

@@ -30,14 +30,17 @@ static int parse(struct arguments *a, bool takes_command, const char *const *wor
 
 	while (words[argc])
 		argc++;
-	return arguments_parse(a, options, takes_command, argc, (char *const *)words, NULL, NULL, &error);
+	return arguments_parse(a, options, takes_command, argc, (char *const *)words, NULL, NULL,
+			       &error);
 }
 
 static void test_values(void **state)
 {
-	static const char *const words[] = { "a",	   "-f",	 "--text=x=y", "--count", "7", "--signed",
-					     "-5",	   "b",		 "--size",     "4GiB",	  "--time",
-					     "1h30m",	   "--many",	 "p",	       "--many=q", "--", "--flag", NULL };
+	static const char *const words[] = { "a",      "-f",       "--text=x=y", "--count",
+					     "7",      "--signed", "-5",         "b",
+					     "--size", "4GiB",     "--time",     "1h30m",
+					     "--many", "p",        "--many=q",   "--",
+					     "--flag", NULL };
 	struct arguments a;
 	uint64_t number;
 
@@ -109,8 +112,10 @@ static const struct refusal refusals[] = {
 	{ { "apply", "gpu0", "--vf", "3" }, "did you mean --vfs?" },
 	{ { "assign" }, "gpuvf assign VM" },
 	{ { "assign", "vm", "--live", "--both" }, "only one of --live, --config, --both" },
-	{ { "assign", "vm", "--vf", "gpu0/vf1", "--vram", "1GiB" }, "leave --profile and --vram out" },
-	{ { "assign", "vm", "--for", "2h" }, "--for is not supported by this version (give it back" },
+	{ { "assign", "vm", "--vf", "gpu0/vf1", "--vram", "1GiB" },
+	  "leave --profile and --vram out" },
+	{ { "assign", "vm", "--for", "2h" },
+	  "--for is not supported by this version (give it back" },
 	{ { "assign", "\xff" }, "not valid UTF-8" },
 	{ { "release", "gpu0/vf1", "--all" }, "--all is of a VM" },
 	{ { "submit" }, "gpuvf submit" },
@@ -125,11 +130,13 @@ static const struct refusal refusals[] = {
 	{ { "submit", "--file", "a:", "--", "x" }, "write SOURCE or SOURCE:TARGET" },
 	{ { "submit", "--priority", "high", "--", "x" }, "a whole number" },
 	{ { "submit", "--time", "90", "--", "x" }, "--time 90: wrong value" },
-	{ { "submit", "--template", "t", "--", "x" }, "--template is not supported by this version (use --vm" },
+	{ { "submit", "--template", "t", "--", "x" },
+	  "--template is not supported by this version (use --vm" },
 	{ { "submit", "--host", "--", "x" }, "--host is not supported" },
 	{ { "submit", "--finetune", "f", "--", "x" }, "--finetune is not supported" },
 	{ { "submit", "--secret", "k", "--", "x" }, "--secret is not supported" },
-	{ { "submit", "--after", "ok:1", "--", "x" }, "--after is not supported by this version (use gpuvf wait)" },
+	{ { "submit", "--after", "ok:1", "--", "x" },
+	  "--after is not supported by this version (use gpuvf wait)" },
 	{ { "submit", "--array", "0-9", "--", "x" }, "--array is not supported" },
 	{ { "submit", "--begin", "20:00", "--", "x" }, "--begin is not supported" },
 	{ { "jobs", "--since", "yesterday" }, "2h, 20:00 or" },
@@ -205,7 +212,8 @@ static void test_help(void **state)
 
 	assert_int_equal(all.code, 0);
 	for (i = 0; verbs[i]; i++) {
-		_cleanup_free_ char *line = xasprintf("\n  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
+		_cleanup_free_ char *line =
+			xasprintf("\n  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
 
 		assert_non_null(strstr(all.out, line));
 	}

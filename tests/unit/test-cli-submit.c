@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `gpuvf submit` makes of documents, scripts and commands, and what it refuses before it sends. */
+/* What `gpuvf submit` makes of documents, scripts and commands, and what it refuses before it
+ * sends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +17,9 @@
 #include "lib/io.h"
 
 static char folder[] = "/tmp/gpuvf-test-submit-XXXXXX";
-static const struct canned one_job[] = { { "job.submit", "{\"id\":7,\"queue\":\"q\",\"warnings\":[]}" },
-					 { NULL } };
+static const struct canned one_job[] = {
+	{ "job.submit", "{\"id\":7,\"queue\":\"q\",\"warnings\":[]}" }, { NULL }
+};
 
 static char *in_folder(const char *name)
 {
@@ -71,31 +73,39 @@ static void test_command(void **state)
 {
 	_cleanup_free_ char *env = write_file("env", "# c\nA=1\n\n B=x=y\n", 15, 0644);
 	_cleanup_json_ json_t *job =
-		SUBMIT("--vm", "trainer-1", "--time", "4h", "--vram", "4GiB", "--priority", "-3", "--env-file",
-		       env, "--env", "A=2", "--output", "a/**", "--output", "b", "--hold", "--retries", "2",
-		       "--queue", "night", "--workdir", "/run/x", "--", "./dir/train", "--lr", "0.1");
+		SUBMIT("--vm", "trainer-1", "--time", "4h", "--vram", "4GiB", "--priority", "-3",
+		       "--env-file", env, "--env", "A=2", "--output", "a/**", "--output", "b",
+		       "--hold", "--retries", "2", "--queue", "night", "--workdir", "/run/x", "--",
+		       "./dir/train", "--lr", "0.1");
 
-	assert_json(job, "{\"version\":1,\"name\":\"train\",\"command\":[\"./dir/train\",\"--lr\",\"0.1\"],"
-			 "\"run_in\":{\"vm\":\"trainer-1\"},\"time_limit\":\"4h\",\"vram\":\"4GiB\",\"priority\":-3,"
-			 "\"env\":{\"A\":\"2\",\"B\":\"x=y\"},\"outputs\":[\"a/**\",\"b\"],\"hold\":true,"
-			 "\"retries\":2,\"queue\":\"night\",\"workdir\":\"/run/x\"}");
+	assert_json(
+		job,
+		"{\"version\":1,\"name\":\"train\",\"command\":[\"./dir/train\",\"--lr\",\"0.1\"],"
+		"\"run_in\":{\"vm\":\"trainer-1\"},\"time_limit\":\"4h\",\"vram\":\"4GiB\","
+		"\"priority\":-3,"
+		"\"env\":{\"A\":\"2\",\"B\":\"x=y\"},\"outputs\":[\"a/**\",\"b\"],\"hold\":true,"
+		"\"retries\":2,\"queue\":\"night\",\"workdir\":\"/run/x\"}");
 }
 
 /* Files are read now; their paths are the document's, their mode the file's own. */
 static void test_document(void **state)
 {
-	_cleanup_free_ char *a = write_file("tool", "abc", 3, 0755), *b = write_file("data", "d", 1, 0600);
-	static const char text[] = " {\"command\": [\"./tool\"], \"name\": \"n\", \"env\": {\"K\": \"1\"},\n"
-				   "\"files\": [{\"from\": \"tool\", \"to\": \"bin/tool\"},\n"
-				   "{\"from\": \"data\", \"mode\": \"0640\"}]}";
+	_cleanup_free_ char *a = write_file("tool", "abc", 3, 0755),
+			    *b = write_file("data", "d", 1, 0600);
+	static const char text[] =
+		" {\"command\": [\"./tool\"], \"name\": \"n\", \"env\": {\"K\": \"1\"},\n"
+		"\"files\": [{\"from\": \"tool\", \"to\": \"bin/tool\"},\n"
+		"{\"from\": \"data\", \"mode\": \"0640\"}]}";
 	_cleanup_free_ char *path = write_file("job.json", text, strlen(text), 0644);
 	_cleanup_free_ char *wanted = xasprintf(
-		"{\"command\":[\"./tool\"],\"name\":\"other\",\"env\":{\"K\":\"1\",\"L\":\"2\"},\"files\":["
+		"{\"command\":[\"./"
+		"tool\"],\"name\":\"other\",\"env\":{\"K\":\"1\",\"L\":\"2\"},\"files\":["
 		"{\"from\":\"%s\",\"to\":\"bin/tool\",\"content\":\"YWJj\",\"mode\":\"0755\"},"
 		"{\"from\":\"%s\",\"mode\":\"0640\",\"content\":\"ZA==\",\"to\":\"data\"}],"
 		"\"run_in\":{\"vms\":\"t-*\"}}",
 		a, b);
-	_cleanup_json_ json_t *job = SUBMIT(path, "--name", "other", "--vms", "t-*", "--env", "L=2");
+	_cleanup_json_ json_t *job =
+		SUBMIT(path, "--name", "other", "--vms", "t-*", "--env", "L=2");
 
 	assert_json(job, wanted);
 }
@@ -123,14 +133,17 @@ static void test_standard_input(void **state)
 	_cleanup_json_ json_t *script = submit("#GPUVF --retries 1\necho hi\n", arguments);
 	_cleanup_json_ json_t *document = submit("{\"shell\": \"x\"}", arguments);
 
-	assert_json(script, "{\"version\":1,\"name\":\"stdin\",\"retries\":1,\"shell\":\"#GPUVF --retries 1\\n"
-			    "echo hi\\n\"}");
+	assert_json(
+		script,
+		"{\"version\":1,\"name\":\"stdin\",\"retries\":1,\"shell\":\"#GPUVF --retries 1\\n"
+		"echo hi\\n\"}");
 	assert_json(document, "{\"shell\":\"x\"}");
 }
 
 static void test_file_option(void **state)
 {
-	_cleanup_free_ char *path = write_file("plain", "d", 1, 0644), *option = xasprintf("%s:x/y", path);
+	_cleanup_free_ char *path = write_file("plain", "d", 1, 0644),
+			    *option = xasprintf("%s:x/y", path);
 	_cleanup_json_ json_t *job = SUBMIT("--file", path, "--file", option, "--", "true");
 	const json_t *files = json_object_get(job, "files");
 
@@ -141,7 +154,8 @@ static void test_file_option(void **state)
 
 /* ---- refusals: nothing is sent ---- */
 
-static void assert_refused(int code, const char *says, const char *const *arguments, const char *input)
+static void assert_refused(int code, const char *says, const char *const *arguments,
+			   const char *input)
 {
 	struct fake_daemon *d = fake_daemon_start(one_job);
 	_cleanup_run_ struct run run = run_gpuvf(input, arguments);
@@ -154,7 +168,8 @@ static void assert_refused(int code, const char *says, const char *const *argume
 }
 
 #define REFUSED(code, says, ...)                                                                   \
-	assert_refused(code, says, (const char *const[]){ "gpuvf", "submit", __VA_ARGS__, NULL }, NULL)
+	assert_refused(code, says, (const char *const[]){ "gpuvf", "submit", __VA_ARGS__, NULL },  \
+		       NULL)
 #define REFUSED_INPUT(code, says, input)                                                           \
 	assert_refused(code, says, (const char *const[]){ "gpuvf", "submit", "-", NULL }, input)
 
@@ -165,19 +180,23 @@ static void test_refused_files(void **state)
 
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 	REFUSED(EXIT_NOT_FOUND, "/files/0: ", "--file", none, "--", "true");
-	REFUSED(EXIT_INVALID_DOCUMENT, "is a folder (name its files", "--file", folder, "--", "true");
+	REFUSED(EXIT_INVALID_DOCUMENT, "is a folder (name its files", "--file", folder, "--",
+		"true");
 	REFUSED(EXIT_INVALID_DOCUMENT, "not a regular file", "--file", fifo, "--", "true");
 	REFUSED(EXIT_NOT_FOUND, "none: No such file", none);
 	REFUSED(EXIT_FAILED, "Is a directory", folder);
-	REFUSED(EXIT_INVALID_DOCUMENT, "neither a job document nor a script (a program is started by", binary);
+	REFUSED(EXIT_INVALID_DOCUMENT,
+		"neither a job document nor a script (a program is started by", binary);
 }
 
 static void test_refused_documents(void **state)
 {
 	REFUSED_INPUT(EXIT_INVALID_DOCUMENT, "-:2:", "{\n\"command\" [1]}");
 	REFUSED_INPUT(EXIT_INVALID_DOCUMENT, "is empty", "");
-	REFUSED_INPUT(EXIT_INVALID_DOCUMENT, "/files/0 has no \"from\"", "{\"files\": [{\"to\": \"x\"}]}");
-	REFUSED_INPUT(EXIT_USAGE, "stdin:1: unknown option --tme (did you mean --time?)", "#GPUVF --tme 4h\n");
+	REFUSED_INPUT(EXIT_INVALID_DOCUMENT, "/files/0 has no \"from\"",
+		      "{\"files\": [{\"to\": \"x\"}]}");
+	REFUSED_INPUT(EXIT_USAGE, "stdin:1: unknown option --tme (did you mean --time?)",
+		      "#GPUVF --tme 4h\n");
 	REFUSED_INPUT(EXIT_USAGE, "stdin:2: a quote is not closed", "\n#GPUVF --name 'x\n");
 	REFUSED_INPUT(EXIT_USAGE, "stdin:1: \"x\" is not an option", "#GPUVF x\n");
 	REFUSED_INPUT(EXIT_USAGE, "stdin:1: unknown option --follow", "#GPUVF --follow\n");
@@ -220,13 +239,15 @@ static void test_upload(void **state)
 	assert_int_equal(json_get_uint(first, "offset", 9), 0);
 	assert_string_equal(json_get_string(second, "upload"), "u1");
 	assert_int_equal(json_get_uint(second, "offset", 9), 522240);
-	assert_int_equal(strlen(json_get_string(first, "data")) + strlen(json_get_string(second, "data")),
+	assert_int_equal(strlen(json_get_string(first, "data")) +
+				 strlen(json_get_string(second, "data")),
 			 1200000);
-	file = json_array_get(json_object_get(json_object_get(json_object_get(fake_daemon_request(d, 2),
-									      "params"),
-						      "job"),
-				      "files"),
-			      0);
+	file = json_array_get(
+		json_object_get(
+			json_object_get(json_object_get(fake_daemon_request(d, 2), "params"),
+					"job"),
+			"files"),
+		0);
 	assert_string_equal(json_get_string(file, "upload"), "u1");
 	assert_null(json_object_get(file, "content"));
 	fake_daemon_stop(d);
@@ -239,7 +260,8 @@ static void test_too_large(void **state)
 
 	assert_int_equal(ftruncate(fd, ((off_t)64 << 20) + 1), 0);
 	close(fd);
-	REFUSED(EXIT_LIMIT, "at most 64 MiB (keep large data in the VM)", "--file", path, "--", "true");
+	REFUSED(EXIT_LIMIT, "at most 64 MiB (keep large data in the VM)", "--file", path, "--",
+		"true");
 	unlink(path);
 }
 
@@ -255,7 +277,8 @@ static void test_wait_and_dry_run(void **state)
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run wait = GPUVF("submit", "--wait", "--request-id", "r1", "--", "true");
+	_cleanup_run_ struct run wait =
+		GPUVF("submit", "--wait", "--request-id", "r1", "--", "true");
 	_cleanup_run_ struct run dry = GPUVF("submit", "--dry-run", "--", "true");
 	const json_t *params = json_object_get(fake_daemon_request(d, 0), "params");
 
@@ -264,7 +287,8 @@ static void test_wait_and_dry_run(void **state)
 	assert_string_equal(json_get_string(params, "request_id"), "r1");
 	assert_int_equal(dry.code, 0);
 	assert_string_equal(dry.out, "it would be queued in batch\n");
-	assert_true(json_get_bool(json_object_get(fake_daemon_request(d, 3), "params"), "dry_run", false));
+	assert_true(json_get_bool(json_object_get(fake_daemon_request(d, 3), "params"), "dry_run",
+				  false));
 	fake_daemon_stop(d);
 }
 
@@ -274,11 +298,15 @@ static void test_follow(void **state)
 		{ "job.submit", "{\"id\":7,\"warnings\":[]}" },
 		{ "event.subscribe", "{\"next\":1}" },
 		{ "job.get", "{\"id\":7,\"state\":\"queued\",\"attempt\":0}" },
-		{ "job.logs", "{\"data\":\"out\\n\",\"encoding\":\"utf-8\",\"next\":4,\"eof\":true}" },
-		{ "job.logs", "{\"data\":\"err\\n\",\"encoding\":\"utf-8\",\"next\":4,\"eof\":true}" },
-		{ "job.get", "{\"id\":7,\"state\":\"ended\",\"attempt\":1,\"result\":\"succeeded\"}" },
+		{ "job.logs",
+		  "{\"data\":\"out\\n\",\"encoding\":\"utf-8\",\"next\":4,\"eof\":true}" },
+		{ "job.logs",
+		  "{\"data\":\"err\\n\",\"encoding\":\"utf-8\",\"next\":4,\"eof\":true}" },
+		{ "job.get",
+		  "{\"id\":7,\"state\":\"ended\",\"attempt\":1,\"result\":\"succeeded\"}" },
 		{ "event.subscribe", "{\"next\":1}" },
-		{ "job.get", "{\"id\":7,\"state\":\"ended\",\"attempt\":1,\"result\":\"succeeded\"}" },
+		{ "job.get",
+		  "{\"id\":7,\"state\":\"ended\",\"attempt\":1,\"result\":\"succeeded\"}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);

@@ -32,13 +32,16 @@ static void assert_request(struct fake_daemon *d, size_t n, const char *method, 
 }
 
 #define VF1                                                                                        \
-	"{\"name\":\"gpu0/vf1\",\"address\":\"0000:03:00.1\",\"state\":\"attached\",\"vram_bytes\":"  \
+	"{\"name\":\"gpu0/"                                                                        \
+	"vf1\",\"address\":\"0000:03:00.1\",\"state\":\"attached\",\"vram_bytes\":"                \
 	"4294967296,\"exec_quantum_ms\":20,\"vm\":\"trainer-1\",\"job\":7,\"user\":\"eve\"}"
 #define VF2                                                                                        \
-	"{\"name\":\"gpu0/vf2\",\"address\":\"0000:03:00.2\",\"state\":\"free\",\"vram_bytes\":null," \
+	"{\"name\":\"gpu0/"                                                                        \
+	"vf2\",\"address\":\"0000:03:00.2\",\"state\":\"free\",\"vram_bytes\":null,"               \
 	"\"exec_quantum_ms\":null,\"vm\":null,\"job\":null,\"user\":null}"
 #define GPU0                                                                                       \
-	"{\"name\":\"gpu0\",\"address\":\"0000:03:00.0\",\"model\":\"Flex 170\",\"driver\":\"xe\","   \
+	"{\"name\":\"gpu0\",\"address\":\"0000:03:00.0\",\"model\":\"Flex "                        \
+	"170\",\"driver\":\"xe\","                                                                 \
 	"\"state\":\"ready\",\"vram_bytes\":17179869184,\"vfs\":[" VF1 "," VF2 "]}"
 
 static void test_list(void **state)
@@ -52,12 +55,14 @@ static void test_list(void **state)
 	_cleanup_run_ struct run table = GPUVF("list"), names = GPUVF("-q", "list");
 
 	assert_int_equal(table.code, 0);
-	assert_string_equal(
-		table.out,
-		"NAME      ADDRESS       MODEL     DRIVER  STATE        VRAM  QUANTUM  VM         JOB  USER\n"
-		"gpu0      0000:03:00.0  Flex 170  xe      ready     16.0GiB\n"
-		"gpu0/vf1  0000:03:00.1            -       attached   4.0GiB     20ms  trainer-1    7  eve\n"
-		"gpu0/vf2  0000:03:00.2            -       free            -        -  -            -  -\n");
+	assert_string_equal(table.out,
+			    "NAME      ADDRESS       MODEL     DRIVER  STATE        VRAM  QUANTUM  "
+			    "VM         JOB  USER\n"
+			    "gpu0      0000:03:00.0  Flex 170  xe      ready     16.0GiB\n"
+			    "gpu0/vf1  0000:03:00.1            -       attached   4.0GiB     20ms  "
+			    "trainer-1    7  eve\n"
+			    "gpu0/vf2  0000:03:00.2            -       free            -        -  "
+			    "-            -  -\n");
 	assert_string_equal(names.out, "gpu0\ngpu0/vf1\ngpu0/vf2\n");
 	assert_request(d, 0, "gpu.list", "{}");
 	fake_daemon_stop(d);
@@ -84,7 +89,8 @@ static void test_pages(void **state)
 	assert_string_equal(jobs.out, "3\n2\n");
 	assert_request(d, 2, "job.list", "{\"user\":\"*\",\"ended\":true,\"limit\":2}");
 	assert_request(d, 3, "job.list", "{\"queue\":\"q\",\"state\":\"ended\",\"ended\":true}");
-	assert_true(json_is_null(json_object_get(json_array_get(json_object_get(whole, "items"), 0), "x")));
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(whole, "items"), 0), "x")));
 	fake_daemon_stop(d);
 }
 
@@ -93,9 +99,12 @@ static void test_show(void **state)
 	static const struct canned answers[] = {
 		{ "gpu.get", NULL, "{\"code\":-32002,\"message\":\"no GPU\"}" },
 		{ "vf.get", VF1 },
-		{ "vm.get", "{\"name\":\"evil\\u001b[2Jname\",\"vfs\":[\"gpu0/vf1\",\"gpu0/vf2\"],\"memory_bytes\":1024,"
+		{ "vm.get", "{\"name\":\"evil\\u001b[2Jname\",\"vfs\":[\"gpu0/vf1\",\"gpu0/"
+			    "vf2\"],\"memory_bytes\":1024,"
 			    "\"lease\":{\"owner\":\"vm\"},\"slots\":null}" },
-		{ "job.get", NULL, "{\"code\":-32001,\"message\":\"job 3 is eve's\",\"data\":{\"hint\":\"see it\"}}" },
+		{ "job.get", NULL,
+		  "{\"code\":-32001,\"message\":\"job 3 is eve's\",\"data\":{\"hint\":\"see "
+		  "it\"}}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
@@ -120,12 +129,13 @@ static void test_show(void **state)
 static void test_plan(void **state)
 {
 	static const struct canned answers[] = {
-		{ "gpu.plan", "{\"gpu\":\"gpu0\",\"hash\":\"abc\",\"steps\":[\"write 4\"],\"disturbs\":[\"vm a\"]}" },
+		{ "gpu.plan", "{\"gpu\":\"gpu0\",\"hash\":\"abc\",\"steps\":[\"write "
+			      "4\"],\"disturbs\":[\"vm a\"]}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run run =
-		GPUVF("plan", "gpu0", "--vfs", "4", "--vram", "25%", "--profile", "p", "--quantum", "20ms");
+	_cleanup_run_ struct run run = GPUVF("plan", "gpu0", "--vfs", "4", "--vram", "25%",
+					     "--profile", "p", "--quantum", "20ms");
 
 	assert_string_equal(run.out, "gpu0: plan abc\n  1. write 4\n  disturbs: vm a\n");
 	assert_request(d, 0, "gpu.plan",
@@ -135,7 +145,8 @@ static void test_plan(void **state)
 }
 
 #define OP(state, more) "{\"operation\":\"op/7\",\"state\":\"" state "\"" more "}"
-#define OP_EVENT "{\"seq\":9,\"type\":\"operation.changed\",\"subject\":\"op/7\",\"state\":\"done\"}"
+#define OP_EVENT                                                                                   \
+	"{\"seq\":9,\"type\":\"operation.changed\",\"subject\":\"op/7\",\"state\":\"done\"}"
 
 /* The subscription is older than the first look, and the event says when to look again. */
 static void test_apply_waits(void **state)
@@ -148,16 +159,18 @@ static void test_apply_waits(void **state)
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run run = GPUVF("apply", "gpu0", "--slices", "a:2,b:c:1", "--plan", "h",
-					     "--yes-display");
+	_cleanup_run_ struct run run =
+		GPUVF("apply", "gpu0", "--slices", "a:2,b:c:1", "--plan", "h", "--yes-display");
 
 	assert_string_equal(run.err, "");
 	assert_int_equal(run.code, 0);
 	assert_string_equal(run.out, "gpu0: 2 VFs\n");
 	assert_request(d, 0, "gpu.apply",
-		       "{\"gpu\":\"gpu0\",\"layout\":{\"slices\":[{\"profile\":\"a\",\"count\":2},{\"profile\":"
+		       "{\"gpu\":\"gpu0\",\"layout\":{\"slices\":[{\"profile\":\"a\",\"count\":2},{"
+		       "\"profile\":"
 		       "\"b:c\",\"count\":1}]},\"plan\":\"h\",\"yes_display\":true}");
-	assert_request(d, 1, "event.subscribe", "{\"types\":[\"job.state\",\"operation.changed\"]}");
+	assert_request(d, 1, "event.subscribe",
+		       "{\"types\":[\"job.state\",\"operation.changed\"]}");
 	fake_daemon_stop(d);
 }
 
@@ -166,11 +179,13 @@ static void test_apply_fails(void **state)
 	static const struct canned answers[] = {
 		{ "gpu.apply", "{\"operation\":\"op/7\"}" },
 		{ "event.subscribe", "{\"next\":9}" },
-		{ "operation.get",
-		  OP("failed", ",\"error\":{\"code\":-32010,\"message\":\"no answer\",\"data\":{\"reason\":\"wedged\"}}") },
+		{ "operation.get", OP("failed", ",\"error\":{\"code\":-32010,\"message\":\"no "
+						"answer\",\"data\":{\"reason\":\"wedged\"}}") },
 		{ "gpu.apply", NULL,
-		  "{\"code\":-32003,\"message\":\"VFs are held\",\"data\":{\"holders\":[\"vm a\",\"job 3\"],\"hint\":\"release\"}}" },
-		{ "gpu.list", "{\"items\":[{\"name\":\"gpu0\"},{\"name\":\"gpu1\"}],\"next\":null}" },
+		  "{\"code\":-32003,\"message\":\"VFs are held\",\"data\":{\"holders\":[\"vm "
+		  "a\",\"job 3\"],\"hint\":\"release\"}}" },
+		{ "gpu.list",
+		  "{\"items\":[{\"name\":\"gpu0\"},{\"name\":\"gpu1\"}],\"next\":null}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
@@ -181,7 +196,8 @@ static void test_apply_fails(void **state)
 	assert_int_equal(wedged.code, EXIT_FAILED);
 	assert_string_equal(wedged.err, "gpuvf: apply: no answer\n");
 	assert_int_equal(held.code, EXIT_CONFLICT);
-	assert_string_equal(held.err, "gpuvf: apply: VFs are held: held by vm a, job 3 (release)\n");
+	assert_string_equal(held.err,
+			    "gpuvf: apply: VFs are held: held by vm a, job 3 (release)\n");
 	assert_int_equal(which.code, EXIT_USAGE);
 	assert_non_null(strstr(which.err, "Name one"));
 	assert_int_equal(fake_daemon_requests(d), 5);
@@ -205,8 +221,10 @@ static void test_apply_does_not_wait(void **state)
 	assert_int_equal(at_once.code, 0);
 	assert_string_equal(at_once.out, "gpu0: op/7 was accepted; gpuvf wait op/7\n");
 	assert_int_equal(late.code, EXIT_TIMEOUT);
-	assert_string_equal(late.err, "gpuvf: apply: op/7 is not done yet (it continues; gpuvf wait op/7; gpuvf "
-				      "cancel op/7)\n");
+	assert_string_equal(
+		late.err,
+		"gpuvf: apply: op/7 is not done yet (it continues; gpuvf wait op/7; gpuvf "
+		"cancel op/7)\n");
 	fake_daemon_stop(d);
 }
 
@@ -214,20 +232,26 @@ static void test_assign_waits_for_a_free_one(void **state)
 {
 	static const struct canned answers[] = {
 		{ "event.subscribe", "{\"next\":1}" },
-		{ "vf.assign", NULL, "{\"code\":-32004,\"message\":\"all held\",\"data\":{\"reason\":\"none_free\"}}",
-		  .events = "{\"seq\":1,\"type\":\"vf.changed\",\"subject\":\"gpu0/vf1\",\"state\":\"free\"}" },
+		{ "vf.assign", NULL,
+		  "{\"code\":-32004,\"message\":\"all held\",\"data\":{\"reason\":\"none_free\"}}",
+		  .events = "{\"seq\":1,\"type\":\"vf.changed\",\"subject\":\"gpu0/"
+			    "vf1\",\"state\":\"free\"}" },
 		{ "vf.assign", "{\"vf\":\"gpu0/vf1\",\"changed\":true,\"operation\":null}" },
-		{ "vf.assign", NULL, "{\"code\":-32004,\"message\":\"all held\",\"data\":{\"reason\":\"none_free\"}}" },
+		{ "vf.assign", NULL,
+		  "{\"code\":-32004,\"message\":\"all "
+		  "held\",\"data\":{\"reason\":\"none_free\"}}" },
 		{ "vf.assign", "{\"vf\":\"gpu0/vf1\",\"changed\":false,\"operation\":null}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run waited = GPUVF("assign", "trainer-1", "--wait", "1m", "--vram", "1GiB", "--live");
+	_cleanup_run_ struct run waited =
+		GPUVF("assign", "trainer-1", "--wait", "1m", "--vram", "1GiB", "--live");
 	_cleanup_run_ struct run refused = GPUVF("assign", "trainer-1");
 	_cleanup_run_ struct run same = GPUVF("assign", "trainer-1");
 
 	assert_string_equal(waited.out, "trainer-1 holds gpu0/vf1\n");
-	assert_request(d, 1, "vf.assign", "{\"vm\":\"trainer-1\",\"vram_bytes\":1073741824,\"mode\":\"live\"}");
+	assert_request(d, 1, "vf.assign",
+		       "{\"vm\":\"trainer-1\",\"vram_bytes\":1073741824,\"mode\":\"live\"}");
 	assert_int_equal(refused.code, EXIT_LIMIT);
 	assert_string_equal(same.out, "trainer-1 holds gpu0/vf1, as before: nothing was changed\n");
 	fake_daemon_stop(d);
@@ -236,7 +260,8 @@ static void test_assign_waits_for_a_free_one(void **state)
 static void test_release(void **state)
 {
 	static const struct canned answers[] = {
-		{ "vf.release", "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
+		{ "vf.release",
+		  "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
 		{ "vf.release", "{\"changed\":false,\"released\":[],\"operation\":null}" },
 		{ NULL },
 	};
@@ -251,7 +276,8 @@ static void test_release(void **state)
 	fake_daemon_stop(d);
 }
 
-#define JOB(id, state, result) "{\"id\":" id ",\"state\":\"" state "\",\"result\":" result ",\"exit_code\":3}"
+#define JOB(id, state, result)                                                                     \
+	"{\"id\":" id ",\"state\":\"" state "\",\"result\":" result ",\"exit_code\":3}"
 #define JOB_EVENT "{\"seq\":4,\"type\":\"job.state\",\"subject\":\"2\",\"state\":\"ended\"}"
 
 static void test_wait(void **state)
@@ -268,7 +294,8 @@ static void test_wait(void **state)
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run both = GPUVF("wait", "1", "2"), code = GPUVF("wait", "2", "--exit-code");
+	_cleanup_run_ struct run both = GPUVF("wait", "1", "2"),
+				 code = GPUVF("wait", "2", "--exit-code");
 	_cleanup_run_ struct run late = GPUVF("wait", "2", "--timeout", "20ms", "--for", "running");
 
 	assert_string_equal(both.out, "job 1: succeeded\njob 2: failed\n");
@@ -284,7 +311,8 @@ static void test_wait_for_a_short_state(void **state)
 	static const struct canned answers[] = {
 		{ "event.subscribe", "{\"next\":1}" },
 		{ "job.get", JOB("2", "queued", "null"),
-		  .events = "{\"seq\":4,\"type\":\"job.state\",\"subject\":\"2\",\"state\":\"starting\"}" },
+		  .events = "{\"seq\":4,\"type\":\"job.state\",\"subject\":\"2\",\"state\":"
+			    "\"starting\"}" },
 		{ "job.get", JOB("2", "running", "null") },
 		{ NULL },
 	};
@@ -318,17 +346,22 @@ static void test_wait_over_a_restart(void **state)
 static void test_logs(void **state)
 {
 	static const struct canned answers[] = {
-		{ "job.logs", "{\"data\":\"one\\n\",\"encoding\":\"utf-8\",\"offset\":0,\"next\":4,\"eof\":false}" },
-		{ "job.logs", "{\"data\":\"/w==\",\"encoding\":\"base64\",\"offset\":4,\"next\":5,\"eof\":true}" },
-		{ "job.logs", "{\"data\":\"\",\"encoding\":\"utf-8\",\"offset\":5,\"next\":5,\"eof\":true}" },
+		{ "job.logs", "{\"data\":\"one\\n\",\"encoding\":\"utf-8\",\"offset\":0,\"next\":4,"
+			      "\"eof\":false}" },
+		{ "job.logs",
+		  "{\"data\":\"/"
+		  "w==\",\"encoding\":\"base64\",\"offset\":4,\"next\":5,\"eof\":true}" },
+		{ "job.logs",
+		  "{\"data\":\"\",\"encoding\":\"utf-8\",\"offset\":5,\"next\":5,\"eof\":true}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
 	_cleanup_run_ struct run run = GPUVF("logs", "4", "--stderr", "--attempt", "2");
 
 	assert_string_equal(run.out, "one\n\xff");
-	assert_request(d, 1, "job.logs",
-		       "{\"id\":\"4\",\"stream\":\"stderr\",\"attempt\":2,\"offset\":4,\"limit\":262144}");
+	assert_request(
+		d, 1, "job.logs",
+		"{\"id\":\"4\",\"stream\":\"stderr\",\"attempt\":2,\"offset\":4,\"limit\":262144}");
 	fake_daemon_stop(d);
 }
 
@@ -353,8 +386,9 @@ static void test_logs_follow(void **state)
 
 	assert_string_equal(run.err, "");
 	assert_string_equal(run.out, "abc");
-	assert_request(d, 6, "job.logs",
-		       "{\"id\":\"4\",\"stream\":\"stdout\",\"attempt\":2,\"offset\":0,\"limit\":262144}");
+	assert_request(
+		d, 6, "job.logs",
+		"{\"id\":\"4\",\"stream\":\"stdout\",\"attempt\":2,\"offset\":0,\"limit\":262144}");
 	fake_daemon_stop(d);
 }
 
@@ -362,7 +396,8 @@ static void test_cancel(void **state)
 {
 	static const struct canned answers[] = {
 		{ "job.cancel", NULL, "{\"code\":-32002,\"message\":\"no job\"}" },
-		{ "operation.cancel", "{\"changed\":true,\"operation\":\"op/7\",\"state\":\"running\"}" },
+		{ "operation.cancel",
+		  "{\"changed\":true,\"operation\":\"op/7\",\"state\":\"running\"}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
@@ -401,10 +436,13 @@ static void test_progress(void **state)
 		{ "job.list", "{\"items\":[{\"id\":2}],\"next\":null}" },
 		{ "event.subscribe", "{\"next\":1}" },
 		{ "job.get", "{\"id\":2,\"name\":\"tiny\",\"state\":\"running\",\"progress\":null}",
-		  .events = "{\"seq\":1,\"type\":\"job.progress\",\"subject\":\"2\",\"step\":5,\"total\":10,\"loss\":0.5}\n"
-			    "{\"seq\":2,\"type\":\"job.state\",\"subject\":\"2\",\"state\":\"ended\"}" },
-		{ "job.get", "{\"id\":2,\"name\":\"tiny\",\"state\":\"ended\",\"result\":\"succeeded\","
-			     "\"progress\":{\"step\":10,\"total\":10,\"loss\":0.25}}" },
+		  .events = "{\"seq\":1,\"type\":\"job.progress\",\"subject\":\"2\",\"step\":5,"
+			    "\"total\":10,\"loss\":0.5}\n"
+			    "{\"seq\":2,\"type\":\"job.state\",\"subject\":\"2\",\"state\":"
+			    "\"ended\"}" },
+		{ "job.get",
+		  "{\"id\":2,\"name\":\"tiny\",\"state\":\"ended\",\"result\":\"succeeded\","
+		  "\"progress\":{\"step\":10,\"total\":10,\"loss\":0.25}}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
@@ -413,7 +451,8 @@ static void test_progress(void **state)
 	assert_string_equal(run.err, "");
 	assert_int_equal(run.code, 0);
 	assert_non_null(strstr(run.out, "[############------------] step 5/10, loss 0.5\n"));
-	assert_non_null(strstr(run.out, "succeeded     [########################] step 10/10, loss 0.25\n"));
+	assert_non_null(strstr(run.out,
+			       "succeeded     [########################] step 10/10, loss 0.25\n"));
 	fake_daemon_stop(d);
 }
 
@@ -421,7 +460,8 @@ static void test_watch(void **state)
 {
 	static const struct canned answers[] = {
 		{ "event.subscribe", "{\"next\":1}",
-		  .events = "{\"seq\":3,\"type\":\"gpu.changed\",\"subject\":\"gpu0\",\"at\":\"2026-01-02T03:04:05Z\","
+		  .events = "{\"seq\":3,\"type\":\"gpu.changed\",\"subject\":\"gpu0\",\"at\":"
+			    "\"2026-01-02T03:04:05Z\","
 			    "\"state\":\"ready\",\"reason\":null}" },
 		{ NULL },
 	};
@@ -433,8 +473,8 @@ static void test_watch(void **state)
 	child = fork();
 	if (child == 0) {
 		FILE *to = fdopen(fds[1], "w"), *in = fopen("/dev/null", "r");
-		const char *const arguments[] = { "gpuvf", "watch", "--since", "3", "--types", "gpu.changed",
-						  "--utc", NULL };
+		const char *const arguments[] = { "gpuvf",   "watch",       "--since", "3",
+						  "--types", "gpu.changed", "--utc",   NULL };
 
 		_exit(cli_run(7, (char **)arguments, in, to, stderr));
 	}
@@ -444,12 +484,50 @@ static void test_watch(void **state)
 		char line[256] = "";
 
 		assert_non_null(fgets(line, sizeof(line), from));
-		assert_string_equal(line, "3  2026-01-02 03:04:05Z  gpu.changed       gpu0       state=ready\n");
+		assert_string_equal(
+			line,
+			"3  2026-01-02 03:04:05Z  gpu.changed       gpu0       state=ready\n");
 		fclose(from);
 	}
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_request(d, 0, "event.subscribe", "{\"types\":[\"gpu.changed\"],\"since\":3}");
+	fake_daemon_stop(d);
+}
+
+/* Ctrl-C leaves the action alone and says how to find it again. */
+static void test_interrupt(void **state)
+{
+	static const struct canned answers[] = {
+		{ "gpu.apply", "{\"operation\":\"op/7\"}" },
+		{ "event.subscribe", "{\"next\":9}" },
+		{ "operation.get", OP("running", "") },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	char said[256] = "";
+	int fds[2], status;
+	pid_t child;
+
+	assert_int_equal(pipe(fds), 0);
+	child = fork();
+	if (child == 0) {
+		const char *const arguments[] = { "gpuvf", "apply", "gpu0", "--vfs", "1", NULL };
+		FILE *in = fopen("/dev/null", "r");
+
+		signal(SIGINT, SIG_DFL);
+		dup2(fds[1], STDERR_FILENO);
+		_exit(cli_run(5, (char **)arguments, in, stdout, stderr));
+	}
+	close(fds[1]);
+	fake_daemon_wait(d, 3);
+	kill(child, SIGINT);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), EXIT_INTERRUPTED);
+	assert_true(read(fds[0], said, sizeof(said) - 1) > 0);
+	assert_string_equal(said, "\nop/7 continues; gpuvf wait op/7; gpuvf cancel op/7\n");
+	close(fds[0]);
 	fake_daemon_stop(d);
 }
 
@@ -469,15 +547,18 @@ static void test_fetch(void **state)
 {
 	static const struct canned answers[] = {
 		{ "job.file", LISTED("out/a.bin") },
-		{ "job.file", "{\"data\":\"YWJj\",\"encoding\":\"base64\",\"next\":3,\"eof\":false}" },
-		{ "job.file", "{\"data\":\"ZA==\",\"encoding\":\"base64\",\"next\":4,\"eof\":true}" },
+		{ "job.file",
+		  "{\"data\":\"YWJj\",\"encoding\":\"base64\",\"next\":3,\"eof\":false}" },
+		{ "job.file",
+		  "{\"data\":\"ZA==\",\"encoding\":\"base64\",\"next\":4,\"eof\":true}" },
 		{ "job.file", LISTED("out/a.bin") },
 		{ "job.file", LISTED("out/a.bin") },
 		{ "job.file", CONTENT },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_free_ char *to = in_folder("new"), *file = in_folder("new/out/a.bin"), *text = NULL;
+	_cleanup_free_ char *to = in_folder("new"), *file = in_folder("new/out/a.bin"),
+			    *text = NULL;
 	_cleanup_run_ struct run first = GPUVF("fetch", "5", to), again = GPUVF("fetch", "5", to);
 	_cleanup_run_ struct run force = { 0 };
 
@@ -485,9 +566,11 @@ static void test_fetch(void **state)
 	assert_int_equal(first.code, 0);
 	assert_int_equal(read_file_at(AT_FDCWD, file, 100, &text, NULL), 0);
 	assert_string_equal(text, "abcd");
-	assert_request(d, 2, "job.file", "{\"id\":\"5\",\"path\":\"out/a.bin\",\"offset\":3,\"limit\":262144}");
+	assert_request(d, 2, "job.file",
+		       "{\"id\":\"5\",\"path\":\"out/a.bin\",\"offset\":3,\"limit\":262144}");
 	assert_int_equal(again.code, EXIT_CONFLICT);
-	assert_non_null(strstr(again.err, "is there already (--force replaces it; nothing was written)"));
+	assert_non_null(
+		strstr(again.err, "is there already (--force replaces it; nothing was written)"));
 
 	force = GPUVF("fetch", "5", to, "--force");
 	assert_int_equal(force.code, 0);
@@ -500,7 +583,9 @@ static void test_fetch(void **state)
 
 static void test_fetch_stays_below(void **state)
 {
-	static const char *const paths[] = { "../x", "/etc/x", "a/../../x", "a//b", "./a", "", "a/" };
+	static const char *const paths[] = {
+		"../x", "/etc/x", "a/../../x", "a//b", "./a", "", "a/"
+	};
 	_cleanup_free_ char *to = in_folder("safe");
 	size_t i;
 
@@ -522,14 +607,17 @@ static void test_fetch_stays_below(void **state)
 static void test_fetch_follows_no_links(void **state)
 {
 	static const char *const paths[] = { "link/x", "file" };
-	_cleanup_free_ char *link = in_folder("link"), *file = in_folder("file"), *target = in_folder("target");
+	_cleanup_free_ char *link = in_folder("link"), *file = in_folder("file"),
+			    *target = in_folder("target");
 	size_t i;
 
 	assert_int_equal(symlink("/tmp", link), 0);
 	assert_int_equal(symlink(target, file), 0);
 	for (i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup_free_ char *listed = xasprintf(LISTED("%s"), paths[i]);
-		const struct canned answers[] = { { "job.file", listed }, { "job.file", CONTENT }, { NULL } };
+		const struct canned answers[] = { { "job.file", listed },
+						  { "job.file", CONTENT },
+						  { NULL } };
 		struct fake_daemon *d = fake_daemon_start(answers);
 		_cleanup_run_ struct run run = GPUVF("fetch", "5", folder, "--force");
 
@@ -541,7 +629,8 @@ static void test_fetch_follows_no_links(void **state)
 
 static void test_fetch_nothing(void **state)
 {
-	static const struct canned answers[] = { { "job.file", "{\"items\":[],\"next\":null}" }, { NULL } };
+	static const struct canned answers[] = { { "job.file", "{\"items\":[],\"next\":null}" },
+						 { NULL } };
 	struct fake_daemon *d = fake_daemon_start(answers);
 	_cleanup_run_ struct run run = GPUVF("fetch", "5", folder);
 
@@ -558,14 +647,16 @@ static void test_unreachable(void **state)
 	static const struct canned closing[] = { { "gpu.list", .close = true }, { NULL } };
 	struct fake_daemon *d = fake_daemon_start(none);
 	_cleanup_run_ struct run away = GPUVF("--socket", "/nonexistent/sock", "list");
-	_cleanup_run_ struct run json = GPUVF("--socket", "/nonexistent/sock", "-o", "json", "list");
+	_cleanup_run_ struct run json =
+		GPUVF("--socket", "/nonexistent/sock", "-o", "json", "list");
 	_cleanup_run_ struct run closed = { 0 };
 	_cleanup_json_ json_t *error = json_loads(json.err, 0, NULL);
 
 	assert_int_equal(away.code, EXIT_UNREACHABLE);
 	assert_non_null(strstr(away.err, "does gpuvfd run?"));
 	assert_int_equal(json.code, EXIT_UNREACHABLE);
-	assert_string_equal(json_get_string(json_object_get(error, "data"), "reason"), "not_reachable");
+	assert_string_equal(json_get_string(json_object_get(error, "data"), "reason"),
+			    "not_reachable");
 	assert_int_equal(fake_daemon_requests(d), 0);
 	fake_daemon_stop(d);
 
@@ -625,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_fetch_stays_below),
 		cmocka_unit_test(test_fetch_follows_no_links),
