@@ -4,6 +4,7 @@
 
 #include "cli/text.h"
 #include "lib/escape.h"
+#include "lib/io.h"
 
 #define BAR_WIDTH 24
 
@@ -55,7 +56,10 @@ static char *line_text(const struct line *line)
 			  strempty(json_get_string(line->job, "name")),
 			  has_ended(line) && result ? result : state, strempty(bar),
 			  streq(strempty(text), "-") ? "" : strempty(text));
-	return whole ? escape_terminal(whole, strlen(whole), false) : NULL;
+	if (!whole)
+		return NULL;
+	trim_end(whole);
+	return escape_terminal(whole, strlen(whole), false);
 }
 
 /* Moves up over what was drawn and draws it again; a line is cut by the terminal, not wrapped. */

@@ -450,6 +450,7 @@ static void test_progress(void **state)
 
 	assert_string_equal(run.err, "");
 	assert_int_equal(run.code, 0);
+	assert_non_null(strstr(run.out, "running\n"));
 	assert_non_null(strstr(run.out, "[############------------] step 5/10, loss 0.5\n"));
 	assert_non_null(strstr(run.out,
 			       "succeeded     [########################] step 10/10, loss 0.25\n"));
