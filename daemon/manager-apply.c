@@ -462,7 +462,9 @@ void apply_start(struct manager *m, struct operation *op)
 	struct layout *target = NULL;
 	struct rpc_error error = { 0 };
 
-	if (!gpu || !gpu->facts || gpu->stuck)
+	if (gpu && gpu->apply)
+		rpc_error_set(&error, RPC_CONFLICT, "%s is being cut by another apply", gpu->name);
+	else if (!gpu || !gpu->facts || gpu->stuck)
 		rpc_error_set(&error, gpu && gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s",
 			      strempty(op->subject), gpu && gpu->stuck ? strempty(gpu->reason) : "the card is gone");
 	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
@@ -475,11 +477,23 @@ void apply_start(struct manager *m, struct operation *op)
 	apply_begin(m, gpu, op, target);
 }
 
+/* An apply that an earlier daemon accepted goes on once libvirt has answered. */
+static bool apply_is_inherited(struct manager *m, const struct gpu *gpu)
+{
+	struct operation *op, *tmp;
+
+	HASH_ITER(hh, m->operations, op, tmp)
+		if (op->inherited && op->state <= OPERATION_RUNNING && streq(op->method, "gpu.apply") &&
+		    streq_ptr(op->subject, gpu->name))
+			return true;
+	return false;
+}
+
 void apply_at_boot(struct manager *m, struct gpu *gpu)
 {
 	_cleanup_(layout_freep) struct layout *wanted = NULL;
 
-	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply)
+	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply || apply_is_inherited(m, gpu))
 		return;
 	gpu->boot_checked = true;
 	wanted = gpu_wanted(m, gpu);

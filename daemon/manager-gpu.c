@@ -351,8 +351,13 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 		m->ready = true;
 		m->on_ready(m->ready_userdata);
 	}
-	HASH_ITER(hh, m->gpus, gpu, tmp)
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		/* The scan does not wait for what lies behind locks: what VFs have, and whether a write of an
+		 * earlier daemon still hangs. */
+		if (gpu->facts && gpu->facts->num_vfs + gpu->facts->total_vfs > 0 && !gpu->stuck && !gpu->apply)
+			gpu_refresh(m, gpu);
 		apply_at_boot(m, gpu);
+	}
 }
 
 void manager_scan(struct manager *m)
