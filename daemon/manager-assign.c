@@ -318,6 +318,11 @@ static void release_committed(struct manager *m, void *userdata)
 			released_name(m, name, r, NULL);
 			continue;
 		}
+		if (vf->state == VF_RESETTING && !vf->handover) {
+			/* Out of the guest already: an earlier daemon ended here. */
+			handover_reset(m, vf, released, r);
+			continue;
+		}
 		if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
 			struct rpc_error busy = { 0 };
 

@@ -420,7 +420,7 @@ void manager_gpu_list(struct manager *m, const struct caller *caller,
 			continue;
 		json_array_append_new(items, gpu_view(m, gpu));
 	}
-	view_reply(m, reply, page_view(items, &p->page));
+	page_reply(m, reply, items, &p->page);
 }
 
 void manager_gpu_get(struct manager *m, const struct caller *caller, const struct name_params *p,

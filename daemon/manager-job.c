@@ -566,7 +566,7 @@ void manager_job_list(struct manager *m, const struct caller *caller,
 			continue;
 		json_array_append_new(items, job_to_json(job, owns(caller, job)));
 	}
-	view_reply(m, reply, page_view(items, &p->page));
+	page_reply(m, reply, items, &p->page);
 }
 
 void manager_job_get(struct manager *m, const struct caller *caller, const struct name_params *p,

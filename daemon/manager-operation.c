@@ -271,7 +271,7 @@ void manager_operation_list(struct manager *m, const struct caller *caller,
 	HASH_ITER(hh, m->operations, op, tmp)
 		if (may_see(caller, op) && (p->state < 0 || p->state == (int)op->state))
 			json_array_append_new(items, operation_to_json(op));
-	view_reply(m, reply, page_view(items, &p->page));
+	page_reply(m, reply, items, &p->page);
 }
 
 static struct operation *find_for(struct manager *m, const struct caller *caller, const char *name,

@@ -289,6 +289,17 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 	outbox_add(m, placed_committed, placed_not_committed, strdup(job->name));
 }
 
+/* Why a job waits; a quarantined VM says itself why it takes none.  Returns new. */
+static char *waiting_text(const struct round *r, const struct sched_decision *d)
+{
+	const struct sched_job *job = &r->sched_jobs[d->job];
+
+	for (size_t i = 0; d->wait == SCHED_WAIT_VM_QUARANTINED && i < job->n_vms; i++)
+		if (r->vms[job->vms[i]]->quarantine)
+			return xasprintf("%s: %s", strempty(d->text), r->vms[job->vms[i]]->quarantine);
+	return strdup(strempty(d->text));
+}
+
 bool job_place(struct manager *m)
 {
 	_cleanup_(sched_result_freep) struct sched_result *result = NULL;
@@ -306,8 +317,10 @@ bool job_place(struct manager *m)
 		struct job *job = r.jobs[d->job];
 
 		if (d->wait != SCHED_PLACED) {
-			if (!streq_ptr(job->reason, d->text))
-				job_set_state(m, job, JOB_QUEUED, d->text);
+			_cleanup_free_ char *text = waiting_text(&r, d);
+
+			if (!streq_ptr(job->reason, text))
+				job_set_state(m, job, JOB_QUEUED, text);
 			continue;
 		}
 		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],

@@ -331,7 +331,8 @@ int manager_load_policy(struct manager *m);
 json_t *gpu_view(struct manager *m, const struct gpu *gpu);
 json_t *vf_view(struct manager *m, const struct vf *vf);
 json_t *vm_view(struct manager *m, const struct vm *vm);
-/* One page of an array that holds everything: takes items. */
-json_t *page_view(json_t *items, const struct page_params *page);
+/* Answers with one page of an array that holds everything: takes items.  Refuses a bad cursor. */
+void page_reply(struct manager *m, struct reply *reply, json_t *items,
+		const struct page_params *page);
 void view_reply(struct manager *m, struct reply *reply, json_t *result); /* takes result */
 char *user_name(uid_t uid); /* digits: names are resolved off the loop; returns new */

@@ -212,7 +212,7 @@ void manager_vf_list(struct manager *m, const struct caller *caller,
 				continue;
 			json_array_append_new(items, vf_view(m, vf));
 		}
-	view_reply(m, reply, page_view(items, &p->page));
+	page_reply(m, reply, items, &p->page);
 }
 
 void manager_vf_get(struct manager *m, const struct caller *caller, const struct name_params *p,

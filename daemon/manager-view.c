@@ -10,13 +10,25 @@ char *user_name(uid_t uid)
 	return xasprintf("%u", (unsigned)uid);
 }
 
-json_t *page_view(json_t *items, const struct page_params *page)
+void page_reply(struct manager *m, struct reply *reply, json_t *items, const struct page_params *page)
 {
 	_cleanup_json_ json_t *all = items;
 	uint64_t limit = page->limit ? MIN_OF(page->limit, (uint64_t)PAGE_MAX) : PAGE_DEFAULT;
-	uint64_t after = page->after ? strtoull(page->after, NULL, 10) : 0;
+	const char *cursor_in = strempty(page->after);
+	uint64_t after = strtoull(cursor_in, NULL, 10);
 	json_t *slice = json_array(), *next = json_null();
 
+	if (cursor_in[strspn(cursor_in, "0123456789")] != '\0' || strlen(cursor_in) > 18) {
+		struct rpc_error error = { 0 };
+
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "after: \"%s\" is no `next` of an answer", cursor_in);
+		rpc_error_detail(&error, NULL, "after", "leave it out to begin at the first");
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		json_decref(slice);
+		json_decref(next);
+		return;
+	}
 	for (uint64_t i = after; i < json_array_size(all) && i - after < limit; i++)
 		json_array_append(slice, json_array_get(all, i));
 	if (after + limit < json_array_size(all)) {
@@ -25,7 +37,7 @@ json_t *page_view(json_t *items, const struct page_params *page)
 		snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)(after + limit));
 		next = json_string(cursor);
 	}
-	return json_pack("{s:o,s:o}", "items", slice, "next", next);
+	view_reply(m, reply, json_pack("{s:o,s:o}", "items", slice, "next", next));
 }
 
 static void put_known(json_t *json, const char *name, const struct known *value)

@@ -243,7 +243,7 @@ void manager_vm_list(struct manager *m, const struct caller *caller,
 	HASH_ITER(hh, m->vms, vm, tmp)
 		if (p->state < 0 || p->state == (int)vm->facts->state)
 			json_array_append_new(items, vm_view(m, vm));
-	view_reply(m, reply, page_view(items, &p->page));
+	page_reply(m, reply, items, &p->page);
 }
 
 void manager_vm_get(struct manager *m, const struct caller *caller, const struct name_params *p,

@@ -101,7 +101,7 @@ static int add_facts(const struct sim_gpu *g, struct host_reply *reply)
 	return 0;
 }
 
-/* A scan reads links, not the values behind locks: what VFs have stays unknown until a read. */
+/* A scan waits for nobody: what the VFs of a card have whose lock is held stays unknown. */
 static int run_scan(struct sim_task *t, struct host_reply *reply)
 {
 	struct sim_kernel *k = &t->m->kernel;
@@ -119,7 +119,7 @@ static int run_scan(struct sim_task *t, struct host_reply *reply)
 		if (r < 0)
 			return r;
 		f = reply->facts[reply->n_facts - 1];
-		for (size_t v = 0; v < f->n_vfs; v++) {
+		for (size_t v = 0; v < f->n_vfs && sim_machine_gpu_locked(t->m, &k->gpus[i]); v++) {
 			f->vfs[v].vram_bytes = (struct known){0};
 			f->vfs[v].exec_quantum_ms = (struct known){0};
 			f->vfs[v].preempt_timeout_us = (struct known){0};
