@@ -9,6 +9,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-cli.py \
 	tests/integration/test-crash.py \
 	tests/integration/test-degraded.py \
+	tests/integration/test-guests.py \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \

@@ -124,6 +124,7 @@ def one_step(step, killer, world):
             killer.end(world)
         except RpcError as error:
             comment(f"refused: {error}")
+            killer.end(world)
             until_libvirt(world)
     else:
         raise AssertionError("a step does not succeed after 20 tries")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Jobs in guests that are not as they should be: no agent, nonsense, no memory, silence, death."""
+
+from harness import World, equal, main, test, until
+
+
+def one_vf(**more):
+    world = World(**more)
+    world.apply(1)
+    return world
+
+
+@test
+def broken_agents():
+    """Guests without agent, with exec disabled, silent ones: a named reason; the job waits or ends."""
+    for agent, words in ((False, ("agent",)), ("no-exec", ("exec",)), ("disconnected", ("agent",))):
+        world = World({"vms": [{"name": "trainer-1", "agent": agent}]},
+                      config={"deadlines": {"guest_ready": "2s"}})
+        world.apply(1)
+        number = world.submit("true")
+        job = until(lambda w=world, n=number: w.job(n) if w.job(n)["reason"] else None,
+                    f"a reason is told for agent {agent}")
+        until(lambda w=world, n=number, k=words:
+              any(word in (w.job(n)["reason"] or "").lower() for word in k),
+              f"the reason names {words}; it is {job['reason']}")
+        world.end()
+
+
+@test
+def hostile_agent():
+    """An agent that answers nonsense does no harm: the job fails with a reason or is tried again."""
+    world = World({"vms": [{"name": "trainer-1"}]}, config={"deadlines": {"guest_ready": "3s"}})
+    world.apply(1)
+    for answer in ("no object", {"pid": "many"}, {"pid": -1}, [[[[]]]], {"exited": True, "out-data": "%%%"}):
+        world.fault("guest-exec-status", vm="trainer-1", nth=1, answer=answer)
+        world.fault("guest-exec", vm="trainer-1", nth=1, answer=answer)
+    number = world.submit("true")
+    until(lambda: world.job(number)["state"] == "ended" or world.job(number)["reason"], "it is told")
+    equal(world.call("daemon.status")["degraded"], None)
+    until(lambda: world.process.poll() is None, "the daemon lives")
+
+
+@test
+def no_bars():
+    """A guest that gives the VF no memory: the job does not start there, and the step is named."""
+    world = World({"vms": [{"name": "trainer-1"}], "faults": [{"on": "guest-bars", "error": "ENOSPC"}]},
+                  config={"deadlines": {"guest_ready": "2s"}})
+    world.apply(1)
+    number = world.submit("true")
+    until(lambda: world.job(number)["reason"] and any(
+        word in world.job(number)["reason"].lower() for word in ("memory", "bar")),
+        "the reason names the BARs")
+
+
+@test
+def retries():
+    """A job that is lost because its VM dies runs again, as its second attempt."""
+    world = one_vf()
+    number = world.submit("echo attempt $GPUVF_ATTEMPT; test $GPUVF_ATTEMPT -gt 1 && exit 0; sleep 1000",
+                          retries=1)
+    job = world.until_job(number, "running")
+    vm = job["vm"]
+    world.machine("domain-stop", vm=vm)
+    job = world.until_ended(number)
+    equal(job["attempt"], 2)
+    equal(len(job["attempts"]), 2)
+    assert job["attempts"][0]["result"] == "lost", job["attempts"]
+
+
+@test
+def lost():
+    """Without retries a job whose VM dies ends as lost."""
+    world = one_vf()
+    number = world.submit("sleep 1000")
+    job = world.until_job(number, "running")
+    world.machine("domain-stop", vm=job["vm"])
+    world.until_ended(number, "lost")
+
+
+@test
+def silent_agent():
+    """A guest that falls silent: unreachable, not started again; it goes on when it speaks."""
+    world = one_vf(config={"deadlines": {"agent_silence": "1s"}})
+    number = world.submit("echo $$; while ! test -e stop; do sleep 0.05; done; echo done")
+    job = world.until_job(number, "running")
+    world.machine("agent", vm=job["vm"], agent="disconnected")
+    world.until_job(number, "unreachable")
+    world.machine("agent", vm=job["vm"], agent=True)
+    world.until_job(number, "running")
+    equal(world.job(number)["attempt"], 1)
+    world.call("job.cancel", id=number)
+    world.until_ended(number, "cancelled")
+
+
+@test
+def many():
+    """A hundred jobs all run, each once."""
+    world = World({"vms": [{"name": "trainer-%d", "count": 4}]})
+    world.apply(4)
+    numbers = [world.submit("true", **({"vfs": 0} if n % 2 else {})) for n in range(100)]
+    equal(len(set(numbers)), 100)
+    for number in numbers:
+        equal(world.until_ended(number)["attempt"], 1)
+
+
+if __name__ == "__main__":
+    main()
