@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from gpuvf_client import NOT_PERMITTED, RpcError
-from harness import BUILD, POLICY, SOURCE, Skip, World, equal, main, refused, test, until
+from harness import BUILD, POLICY, SOURCE, Skip, World, equal, main, refused, test
 
 TYPO = """{
 	"version": 1,
