@@ -8,7 +8,6 @@ include daemon/partition/local.mk
 include daemon/host/local.mk
 include daemon/hypervisor/local.mk
 include daemon/machine/local.mk
-include daemon/inventory/local.mk
 include daemon/store/local.mk
 include daemon/runner/local.mk
 include daemon/rpc/local.mk
