@@ -206,6 +206,22 @@ struct libvirt_subscription *libvirt_events_unsubscribe(struct libvirt_subscript
 	return NULL;
 }
 
+/* A driver inside this process has no connection that could break: it takes a callback and forgets
+ * it, free function included.  Others keep it, also after an unregistering that failed because the
+ * connection was dead already, and call the free function in the end.  They can be told apart:
+ * those refuse a second one. */
+static void register_close(virConnectPtr connection, struct target *t)
+{
+	bool kept;
+
+	kept = virConnectRegisterCloseCallback(connection, on_close, target_ref(t), target_unref) >=
+		       0 &&
+	       virConnectRegisterCloseCallback(connection, on_close, t, NULL) < 0;
+	if (!kept)
+		target_unref(t);
+	virResetLastError();
+}
+
 int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, mailbox_fn fn,
 			       void *owner, unsigned generation, struct libvirt_subscription **ret)
 {
@@ -226,10 +242,7 @@ int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, 
 	s->connection = connection;
 	virConnectRef(connection);
 
-	/* A driver inside this process has no connection that could break: it takes the callback
-	 * and forgets it, free function included.  So ours is the reference; libvirt calls back
-	 * under the lock that unregistering takes. */
-	(void)virConnectRegisterCloseCallback(connection, on_close, t, NULL);
+	register_close(connection, t);
 	*ret = s;
 	return 0;
 }

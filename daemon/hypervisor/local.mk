@@ -9,6 +9,9 @@ libhypervisor_a_SOURCES = \
 	daemon/hypervisor/libvirt-calls.c daemon/hypervisor/libvirt-calls.h \
 	daemon/hypervisor/libvirt-error.c \
 	daemon/hypervisor/libvirt-events.c daemon/hypervisor/libvirt-events.h \
+	daemon/hypervisor/libvirt-facts.c \
+	daemon/hypervisor/libvirt-internal.h \
+	daemon/hypervisor/libvirt-link.c \
 	daemon/hypervisor/libvirt-ops.c daemon/hypervisor/libvirt-ops.h \
 	daemon/hypervisor/outbox.c daemon/hypervisor/outbox.h
 
