@@ -101,6 +101,20 @@ static void name_profiles(struct manager *m, struct gpu *gpu, const struct layou
 	}
 }
 
+void apply_check_bound(struct manager *m, struct gpu *gpu)
+{
+	struct operation *op = gpu->binding ? operation_find(m, gpu->binding) : NULL;
+
+	if (!op)
+		return;
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		if (gpu->vfs[i]->handover && gpu->vfs[i]->state == VF_FREE)
+			return;
+	free(gpu->binding);
+	gpu->binding = NULL;
+	operation_done(m, op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, gpu)));
+}
+
 static void apply_succeeded(struct apply *a)
 {
 	struct manager *m = a->m;
@@ -114,8 +128,10 @@ static void apply_succeeded(struct apply *a)
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
 	for (size_t i = 0; i < gpu->n_vfs; i++)
 		handover_bind(m, gpu->vfs[i]);
-	if (op)
-		operation_done(m, op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, gpu)));
+	if (op) {
+		(void)free_and_strdup(&gpu->binding, op->name);
+		apply_check_bound(m, gpu);
+	}
 	manager_pump(m);
 }
 

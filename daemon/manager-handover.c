@@ -424,6 +424,8 @@ static void bound_done(struct manager *m, struct vf *vf, void *userdata, const s
 		log_vf(vf->name, LOG_WARNING, 0, "%s", strempty(error->message));
 	else if (vf->gpu)
 		gpu_refresh(m, vf->gpu);
+	if (vf->gpu)
+		apply_check_bound(m, vf->gpu);
 }
 
 void handover_bind(struct manager *m, struct vf *vf)

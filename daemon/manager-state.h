@@ -65,6 +65,7 @@ struct gpu {
 	uid_t manual_uid;
 	uint64_t manual_at;
 	struct apply *apply; /* re-cut in progress */
+	char *binding;	     /* the operation that ends when the new VFs are bound; NULL = none */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
@@ -235,6 +236,8 @@ void manager_on_host_event(void *manager, const struct host_event *event);
 /* Starts the re-cut of an operation whose row is committed. */
 void apply_start(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
+/* Ends the operation of an apply once no new VF is on its way to vfio-pci: then they can be assigned. */
+void apply_check_bound(struct manager *m, struct gpu *gpu);
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 
