@@ -14,8 +14,8 @@ INTEGRATION_TESTS = \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py
-TESTS += $(INTEGRATION_TESTS)
-EXTRA_DIST += $(INTEGRATION_TESTS) tests/integration/gpuvf_client.py tests/integration/harness.py
+TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
+EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 
 # What runs the tests and tells the story, and what a clone needs for it.
 dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh
