@@ -6,6 +6,7 @@
 part=
 part_status=0
 results=
+: "${jobs:=1}" # of build.sh
 
 results_begin() {
 	results=$1
@@ -79,7 +80,6 @@ automake_tests() {
 	local dir=$1 status=0
 	shift
 	find "$dir" -path "$dir/?san" -prune -o -name '*.trs' -exec rm -f {} +
-	# shellcheck disable=SC2154  # set by build.sh
 	jobs=$((jobs * 4)) build_make "$dir" -Werror "$@" || status=$?
 	take_trs "$dir"
 	return $status
