@@ -154,7 +154,8 @@ json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 {
 	json_t *json = json_pack("{s:s,s:s,s:s?,s:s,s:s?}", "name", gpu->name, "address",
 				 PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial, "state",
-				 gpu_state_to_string(gpu->state), "reason", gpu->reason);
+				 gpu_state_to_string(gpu->state), "reason",
+				 gpu->reason ? gpu->reason : gpu->facts ? gpu->facts->reason : NULL);
 	json_t *vfs = json_array();
 	static const char *const unknown[] = { "model",	      "device_id", "driver",	"vf_control",
 					       "numa_node",   "display",   "total_vfs", "num_vfs",
