@@ -18,6 +18,7 @@ struct apply {
 	size_t written; /* steps of the forward plan that were done */
 	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
 	bool drain;
+	bool emptied; /* the undo has taken away the VFs that came up */
 };
 
 static void next_step(struct apply *a);
@@ -366,6 +367,32 @@ static void clear_quotas(struct apply *a)
 	undo_run(a);
 }
 
+static bool tried_to_enable(const struct apply *a)
+{
+	for (size_t i = 0; i < a->plan->n_steps && i <= a->step; i++)
+		if (a->plan->steps[i].request.op == HOST_SET_NUMVFS && a->plan->steps[i].request.value > 0)
+			return true;
+	return false;
+}
+
+static void on_undo_read(void *userdata, const struct host_reply *reply);
+
+static void on_emptied(void *userdata, const struct host_reply *reply)
+{
+	struct apply *a = userdata;
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+	_cleanup_free_ char *reason = NULL;
+
+	if (reply->r < 0) {
+		reason = xasprintf("the undo could not take away the VFs that came up: %s",
+				   reply->message ? reply->message : strerror(-reply->r));
+		apply_failed(a, reason);
+		return;
+	}
+	a->emptied = true;
+	ask(a, &request, on_undo_read);
+}
+
 static void on_undo_read(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
@@ -376,10 +403,17 @@ static void on_undo_read(void *userdata, const struct host_reply *reply)
 		return;
 	}
 	update_facts(a, reply);
-	if (a->gpu->facts->num_vfs == 0)
+	if (a->gpu->facts->num_vfs == 0 || a->emptied) {
 		clear_quotas(a);
-	else
+	} else if (tried_to_enable(a)) {
+		/* Fewer came up than have a quota by now, and while one is up no quota can be cleared. */
+		struct host_request request = { .op = HOST_SET_NUMVFS, .gpu = a->gpu->address };
+
+		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: write 0 to sriov_numvfs");
+		ask(a, &request, on_emptied);
+	} else {
 		undo_run(a);
+	}
 }
 
 static void undo_start(struct apply *a)
