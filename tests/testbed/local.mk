@@ -33,8 +33,10 @@ testbed_files = \
 	tests/testbed/nested/init \
 	tests/testbed/run \
 	tests/testbed/setup \
+	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/rules.sh \
-	tests/testbed/scenarios/smoke.sh
+	tests/testbed/scenarios/smoke.sh \
+	tests/testbed/scenarios/wedged.sh
 
 EXTRA_DIST += $(TESTBED_FILES)
 dist_noinst_SCRIPTS += $(testbed_files)
