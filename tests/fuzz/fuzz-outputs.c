@@ -10,6 +10,8 @@
 
 #define BYTES_MAX 1000
 
+unsigned fuzz_cost = 50; /* a folder and files for each input */
+
 static uint64_t bytes;
 
 static int check_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
