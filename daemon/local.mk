@@ -28,3 +28,17 @@ gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
 gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)
+
+if HAVE_CMOCKA
+MANAGER_TESTS = tests/unit/test-manager
+check_PROGRAMS += $(MANAGER_TESTS)
+TESTS += $(MANAGER_TESTS)
+MANAGER_TEST_SUPPORT = \
+	tests/support/fake-actors.c tests/support/fake-actors.h \
+	tests/support/manager-bench.c tests/support/manager-bench.h
+MANAGER_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(SQLITE_CFLAGS)
+MANAGER_TEST_LIBS = $(DAEMON_LIBS) $(TEST_LIBS) $(DAEMON_SYSTEM_LIBS)
+tests_unit_test_manager_SOURCES = tests/unit/test-manager.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_LDADD = $(MANAGER_TEST_LIBS)
+endif

@@ -92,6 +92,11 @@ static struct apply *apply_free(struct apply *a)
 	return NULL;
 }
 
+void apply_drop(struct gpu *gpu)
+{
+	apply_free(gpu->apply);
+}
+
 static void name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout)
 {
 	for (size_t i = 0; i < gpu->n_vfs && i < layout->n_vfs; i++) {
@@ -124,6 +129,7 @@ static void apply_succeeded(struct apply *a)
 
 	name_profiles(m, gpu, a->target);
 	apply_free(a);
+	gpu->undo_failed = false;
 	gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
@@ -147,9 +153,9 @@ static void apply_failed(struct apply *a, const char *wedged)
 	if (!op)
 		log_gpu(gpu->name, LOG_ERR, 0, "could not be cut: %s", strempty(error.message));
 	apply_free(a);
-	if (wedged && !gpu->stuck)
+	if (wedged && !gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
-	else if (!gpu->stuck && gpu->state != GPU_ABSENT)
+	else if (!gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
 	if (op)
@@ -172,12 +178,20 @@ static int ask(struct apply *a, const struct host_request *request, host_reply_f
 	return r;
 }
 
-static void update_facts(struct apply *a, const struct host_reply *reply)
+/* False when the card is gone, or another one is in its place. */
+static bool update_facts(struct apply *a, const struct host_reply *reply)
 {
 	struct gpu_facts *copy = reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
 
 	if (copy)
 		gpu_update(a->m, copy);
+	return copy && a->gpu->facts;
+}
+
+static void apply_gone(struct apply *a)
+{
+	rpc_error_set(&a->error, RPC_NOT_FOUND, "%s: the card is gone", a->gpu->name);
+	apply_failed(a, NULL);
 }
 
 static void on_checked(void *userdata, const struct host_reply *reply)
@@ -190,7 +204,10 @@ static void on_checked(void *userdata, const struct host_reply *reply)
 		undo_start(a);
 		return;
 	}
-	update_facts(a, reply);
+	if (!update_facts(a, reply)) {
+		apply_gone(a);
+		return;
+	}
 	if (!partition_matches(a->gpu->facts, a->target, &why)) {
 		rpc_error_set(&a->error, RPC_HOST_ERROR, "the kernel took every value, but shows another result: %s",
 			      strempty(why));
@@ -278,7 +295,10 @@ static void on_undo_checked(void *userdata, const struct host_reply *reply)
 	_cleanup_free_ char *why = NULL, *reason = NULL;
 
 	if (reply->r == 0) {
-		update_facts(a, reply);
+		if (!update_facts(a, reply)) {
+			apply_gone(a);
+			return;
+		}
 		if (partition_matches(a->gpu->facts, a->before, &why)) {
 			apply_failed(a, NULL);
 			return;
@@ -286,6 +306,7 @@ static void on_undo_checked(void *userdata, const struct host_reply *reply)
 	}
 	reason = xasprintf("the layout before could not be restored: %s",
 			   why ? why : reply->message ? reply->message : strerror(-reply->r));
+	a->gpu->undo_failed = reply->r != -ETIMEDOUT;
 	apply_failed(a, reason);
 }
 
@@ -300,6 +321,7 @@ static void on_undo_step(void *userdata, const struct host_reply *reply)
 			xasprintf("the undo failed at \"%s\": %s", a->plan->steps[a->step].text,
 				  reply->message ? reply->message : strerror(-reply->r));
 
+		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
 		apply_failed(a, reason);
 		return;
 	}
@@ -334,6 +356,7 @@ static void undo_run(struct apply *a)
 			xasprintf("the layout before cannot be restored: %s", strempty(error.message));
 
 		rpc_error_done(&error);
+		a->gpu->undo_failed = true;
 		apply_failed(a, reason);
 		return;
 	}
@@ -398,11 +421,15 @@ static void on_undo_read(void *userdata, const struct host_reply *reply)
 	struct apply *a = userdata;
 
 	if (reply->r < 0) {
+		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
 		apply_failed(a, reply->r == -ETIMEDOUT ? "a read does not return"
 						       : "the GPU cannot be read after a failed apply");
 		return;
 	}
-	update_facts(a, reply);
+	if (!update_facts(a, reply)) {
+		apply_gone(a);
+		return;
+	}
 	if (a->gpu->facts->num_vfs == 0 || a->emptied) {
 		clear_quotas(a);
 	} else if (tried_to_enable(a)) {
@@ -441,6 +468,10 @@ static void forward(struct apply *a)
 	struct rpc_error error = { 0 };
 	json_t *holders;
 
+	if (!a->gpu->facts) {
+		apply_gone(a);
+		return;
+	}
 	/* Planned again from what is there now: between acceptance and here anything may have happened. */
 	partition_plan_free(a->plan);
 	a->plan = NULL;
@@ -485,7 +516,11 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 	struct hv_request list = { .op = HV_LIST };
 
 	if (!a) {
+		struct rpc_error error = { .code = RPC_INTERNAL_ERROR };
+
 		layout_free(target);
+		if (op)
+			operation_failed(m, op, &error);
 		return;
 	}
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
@@ -519,9 +554,18 @@ void apply_start(struct manager *m, struct operation *op)
 			      strempty(op->subject), gpu && gpu->stuck ? strempty(gpu->reason) : "the card is gone");
 	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
 		rpc_error_set(&error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
+	else if (gpu->apply && (gpu->apply->op || !layout_equal(gpu->apply->target, target)))
+		rpc_error_set(&error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
 	if (error.code) {
+		layout_free(target);
 		operation_failed(m, op, &error);
 		rpc_error_done(&error);
+		return;
+	}
+	if (gpu->apply) { /* begun at boot already, to the same end */
+		layout_free(target);
+		gpu->apply->op = op;
+		operation_begin(m, op);
 		return;
 	}
 	apply_begin(m, gpu, op, target);
@@ -654,7 +698,7 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 			      p->plan);
 		return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
 	}
-	if (gpu->apply)
+	if (gpu->apply || gpu->apply_accepted)
 		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
 	if (plan->n_steps == 0)
 		return 0;
@@ -691,6 +735,7 @@ static void apply_committed(struct manager *m, void *userdata)
 	struct accepted *accepted = userdata;
 
 	layout_free(accepted->manual_before);
+	accepted->gpu->apply_accepted = false;
 	if (accepted->op)
 		apply_start(m, accepted->op);
 	free(accepted);
@@ -700,6 +745,7 @@ static void apply_not_committed(struct manager *m, void *userdata)
 {
 	struct accepted *accepted = userdata;
 
+	accepted->gpu->apply_accepted = false;
 	layout_free(accepted->gpu->manual);
 	accepted->gpu->manual = accepted->manual_before;
 	accepted->gpu->manual_uid = accepted->uid_before;
@@ -769,6 +815,7 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 		return;
 	}
 	take_ownership(m, gpu, caller, p, layout, accepted);
+	gpu->apply_accepted = true;
 	if (plan->n_steps == 0) {
 		name_profiles(m, gpu, layout);
 		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)

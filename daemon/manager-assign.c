@@ -37,6 +37,8 @@ static struct vf *held_already(struct manager *m, const struct vm *vm, const str
 		for (size_t i = 0; i < gpu->n_vfs && (!only || only == gpu); i++) {
 			struct vf *vf = gpu->vfs[i];
 
+			if (vf->state == VF_DETACHING || vf->state == VF_RESETTING || vf->state == VF_QUARANTINED)
+				continue; /* on its way out */
 			if (vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB &&
 			    streq(vf->lease.vm_uuid, vm->uuid) && (!wanted || wanted == vf) &&
 			    vf_fits(vf, p->profile, p->vram_bytes))
@@ -174,8 +176,15 @@ static void assign_committed(struct manager *m, void *userdata)
 
 	operation_begin(m, op);
 	vf = subject_vf(m, op);
-	if (vf)
+	if (vf && vf->lease.epoch != json_get_uint(op->input, "epoch", 0)) {
+		struct rpc_error error = { 0 };
+
+		rpc_error_set(&error, RPC_CONFLICT, "%s vanished meanwhile and is another one now", vf->name);
+		operation_failed(m, op, &error);
+		rpc_error_done(&error);
+	} else if (vf) {
 		handover_attach(m, vf, assigned, op);
+	}
 }
 
 static void assign_not_committed(struct manager *m, void *userdata)
@@ -314,7 +323,7 @@ static void release_committed(struct manager *m, void *userdata)
 		const char *name = json_string_value(json_array_get(json_object_get(r->op->input, "vfs"), i));
 		struct vf *vf = vf_find(m, name);
 
-		if (!vf) { /* gone meanwhile: released by itself */
+		if (!vf || vf->lease.owner == LEASE_NONE) { /* gone meanwhile: released by itself */
 			released_name(m, name, r, NULL);
 			continue;
 		}
@@ -465,8 +474,14 @@ static void resume_assign(struct manager *m, struct operation *op)
 	operation_begin(m, op);
 	if (vf->state == VF_ATTACHED || vf->state == VF_RESERVED)
 		operation_done(m, op, answer(vf, true));
-	else if (!vf->handover)
+	else if (vf->state == VF_LEASED && !vf->handover)
 		handover_attach(m, vf, assigned, op);
+	else {
+		rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted and %s is %s", vf->name,
+			      vf_state_to_string(vf->state));
+		operation_failed(m, op, &error);
+		rpc_error_done(&error);
+	}
 }
 
 static void resume_release(struct manager *m, struct operation *op)

@@ -192,6 +192,7 @@ static void adopt_row(struct manager *m, struct vf *vf)
 		return;
 	if (vf_lease_from_row(m, vf, row) < 0)
 		log_vf(vf->name, LOG_WARNING, 0, "The stored lease cannot be read: dropped");
+	vf->inherited = true;
 	json_object_del(m->lease_rows, id);
 }
 
@@ -210,6 +211,8 @@ static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *
 			return;
 		gpu->vfs[gpu->n_vfs++] = vf;
 		adopt_row(m, vf);
+		if (m->hypervisor_connected)
+			recover_late_vf(m, vf);
 		manager_emit(m, "vf.changed", vf->name,
 			     json_pack("{s:s}", "state", vf_state_to_string(vf->state)));
 	}
@@ -267,11 +270,13 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 	for (size_t i = 0; i < gpu->n_vfs; i++)
 		gpu->vfs[i]->bound = facts->vfs[i].driver && streq(facts->vfs[i].driver, "vfio-pci");
 
-	if (gpu->state == GPU_ABSENT || (gpu->state == GPU_WEDGED && !gpu->stuck && !gpu->apply))
-		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
-	else if ((gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED) && !gpu->stuck)
-		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
+	if (!gpu->apply && !gpu->drift)
+		gpu->undo_failed = false; /* somebody put it right */
+	if (gpu->state == GPU_ABSENT || gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
+	    (gpu->state == GPU_WEDGED && !gpu->apply && !gpu->undo_failed))
+		if (!gpu->stuck)
+			gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 }
 
 void gpu_absent(struct manager *m, struct gpu *gpu)
@@ -332,6 +337,22 @@ void gpu_refresh(struct manager *m, struct gpu *gpu)
 	(void)m->host->ops->request(m->host, &request, on_read, m);
 }
 
+/* A scan is read beside the requests of a GPU, so it may be older than their answers: it only finds cards. */
+static void scanned(struct manager *m, const struct gpu_facts *facts)
+{
+	struct gpu *gpu = gpu_find_address(m, &facts->address);
+	struct gpu_facts *copy;
+
+	if (gpu && gpu->facts && streq_ptr(gpu->serial, facts->serial)) {
+		if (!gpu->stuck && !gpu->apply)
+			gpu_refresh(m, gpu);
+		return;
+	}
+	copy = gpu_facts_copy(facts);
+	if (copy)
+		gpu_update(m, copy);
+}
+
 static void on_scan(void *userdata, const struct host_reply *reply)
 {
 	struct manager *m = userdata;
@@ -340,7 +361,9 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 	m->scan_pending = false;
 	if (reply->r < 0)
 		log_error(reply->r, "Scan of the host failed (%s)", strempty(reply->attribute));
-	on_read(m, reply);
+	for (size_t i = 0; i < reply->n_facts; i++)
+		scanned(m, reply->facts[i]);
+	manager_pump(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		bool found = gpu->stuck != NULL;
 

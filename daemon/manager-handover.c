@@ -111,7 +111,7 @@ static void vm_release(struct handover *h)
 	bool claimed = h->vm_claimed;
 
 	h->vm_claimed = false;
-	if (!claimed || !vm)
+	if (!claimed || !vm || h->m->ending)
 		return;
 	vm->device_busy = false;
 	vm_next(vm);
@@ -164,6 +164,17 @@ static void finish_host(struct handover *h, const struct host_reply *reply, cons
 
 	rpc_error_from_host(&error, reply, what);
 	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+void handover_drop(struct vf *vf)
+{
+	struct rpc_error error = { 0 };
+
+	if (!vf->handover)
+		return;
+	rpc_error_set(&error, RPC_INTERNAL_ERROR, "the daemon is ending; the next one goes on");
+	finish(vf->handover, &error);
 	rpc_error_done(&error);
 }
 
@@ -287,10 +298,18 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	if (vanished(h))
 		return;
 	switch (reply->failure) {
+	case HV_NOT_RUNNING:
+		if (h->vf->lease.config) {
+			/* Off now, but its persistent XML may name the VF still. */
+			h->vf->lease.live = false;
+			ask_hv(h, HV_DETACH, on_detached);
+			return;
+		}
+		gate(h);
+		return;
 	case HV_OK:
 	case HV_ALREADY:
 	case HV_NO_DOMAIN:
-	case HV_NOT_RUNNING:
 		gate(h); /* a VM that is off or gone holds nothing: the gate looks for itself */
 		return;
 	default:
@@ -306,7 +325,7 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 
 static void detach_now(struct handover *h)
 {
-	if (h->vf->state == VF_RESERVED && !h->vf->lease.live) {
+	if (h->vf->state == VF_RESERVED) {
 		ask_hv(h, HV_DETACH, on_detached);
 		return;
 	}
@@ -353,7 +372,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		return;
 	}
 	rpc_error_from_hv(&error, reply, "the VF could not be attached");
-	if (reply->failure == HV_TIMEOUT) {
+	if (reply->failure == HV_TIMEOUT || reply->failure == HV_DISCONNECTED) {
 		/* Nobody knows whether the guest has it: take it back the long way. */
 		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
 		rpc_error_done(&error);
@@ -381,9 +400,8 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 	if (vanished(h))
 		return;
 	if (reply->r < 0) {
-		vf_set_state(h->m, h->vf, VF_FREE, NULL);
-		vf_lease_end(h->m, h->vf);
-		finish_host(h, reply, "the VF could not be bound to vfio-pci");
+		/* Free again it would be the next one's trouble, and the next one's. */
+		quarantine(h, reply, "the VF could not be bound to vfio-pci");
 		return;
 	}
 	h->vf->bound = true;

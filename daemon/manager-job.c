@@ -12,6 +12,7 @@
 
 #define QUEUED_MAX 100000	/* of all users: a bound on memory, far above any queue's own limit */
 #define ENDED_KEPT 10000	/* ended jobs that stay in memory and in the store */
+#define ENDED_SLACK 64		/* … so that they are sorted once in a while only */
 
 struct job *job_find(struct manager *m, const char *id)
 {
@@ -161,6 +162,7 @@ int job_load(void *manager, const char *id, const json_t *doc)
 		return -ENOMEM;
 	}
 	job->document = document;
+	job->inherited = true;
 	load_words(job, doc);
 	job->uid = (uid_t)json_get_uint(doc, "uid", 0);
 	job->priority = json_get_int(doc, "priority", 0);
@@ -189,19 +191,22 @@ static int oldest_first(const struct job *a, const struct job *b)
 }
 
 /* Ended jobs leave, oldest first, so that neither memory nor the store grows without end. */
-static void forget_old(struct manager *m, const struct job *keep)
+void jobs_forget_old(struct manager *m)
 {
 	struct job *job, *tmp;
 	size_t ended = 0;
 
-	HASH_SRT(hh, m->jobs, oldest_first);
-
+	if (HASH_COUNT(m->jobs) <= ENDED_KEPT)
+		return;
 	HASH_ITER(hh, m->jobs, job, tmp)
 		ended += job->state == JOB_ENDED;
+	if (ended <= ENDED_KEPT + ENDED_SLACK)
+		return;
+	HASH_SRT(hh, m->jobs, oldest_first);
 	HASH_ITER(hh, m->jobs, job, tmp) {
 		if (ended <= ENDED_KEPT)
 			return;
-		if (job->state != JOB_ENDED || job->runner || job == keep)
+		if (job->state != JOB_ENDED || job->runner)
 			continue;
 		outbox_delete(m, STORE_JOB, job->name);
 		job_free(m, job);
@@ -227,8 +232,6 @@ void job_set_state(struct manager *m, struct job *job, enum job_state state, con
 		     json_pack("{s:s,s:s?,s:s?,s:I,s:s?,s:s?}", "state", job_state_to_string(state), "result",
 			       job->result ? job_result_to_string(job->result) : NULL, "reason", job->reason,
 			       "attempt", (json_int_t)job->attempt, "vm", job->vm_name, "vf", job->vf_name));
-	if (state == JOB_ENDED && old != state && job->id % 64 == 0)
-		forget_old(m, job);
 }
 
 /* ---- folders: STATE_DIR/jobs/ID/ATTEMPT, opened by descriptor ---- */

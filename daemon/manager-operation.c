@@ -160,7 +160,7 @@ static void answer_waiter(struct waiter *w)
 }
 
 /* Old ended operations leave, so that neither memory nor the store grows without end. */
-static void forget_old(struct manager *m)
+void operations_forget_old(struct manager *m)
 {
 	struct operation *op, *tmp;
 	size_t n = HASH_COUNT(m->operations);
@@ -188,7 +188,6 @@ static void operation_end(struct manager *m, struct operation *op, enum operatio
 		answer_waiter(w);
 		w = next;
 	}
-	forget_old(m);
 }
 
 void operation_done(struct manager *m, struct operation *op, json_t *result)
@@ -215,6 +214,15 @@ void operation_failed(struct manager *m, struct operation *op, const struct rpc_
 
 void operation_drop(struct manager *m, struct operation *op)
 {
+	while (op->waiters) {
+		struct waiter *w = op->waiters;
+
+		op->waiters = w->next;
+		reply_refuse(w->reply, RPC_DEGRADED, "nothing was changed: %s",
+			     m->degraded ? m->degraded : "the daemon is ending");
+		sd_event_source_unref(w->timer);
+		free(w);
+	}
 	operation_free(m, op);
 }
 
@@ -294,6 +302,20 @@ void manager_operation_get(struct manager *m, const struct caller *caller,
 		view_reply(m, reply, operation_to_json(op));
 }
 
+static void cancel_committed(struct manager *m, void *userdata)
+{
+	free(userdata);
+}
+
+static void cancel_not_committed(struct manager *m, void *userdata)
+{
+	struct operation *op = operation_find(m, userdata);
+
+	if (op && op->state <= OPERATION_RUNNING)
+		op->cancel = false;
+	free(userdata);
+}
+
 void manager_operation_cancel(struct manager *m, const struct caller *caller,
 			      const struct name_params *p, struct reply *reply)
 {
@@ -309,6 +331,7 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 	/* The action looks at this between its steps and undoes what it did. */
 	op->cancel = true;
 	operation_store(m, op);
+	outbox_add(m, cancel_committed, cancel_not_committed, strdup(op->name));
 	manager_pump(m);
 	outbox_reply(m, reply, json_pack("{s:b,s:s,s:s}", "changed", 1, "operation", op->name, "state",
 					 operation_state_to_string(op->state)));

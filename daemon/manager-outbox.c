@@ -26,7 +26,6 @@ struct outbox {
 	bool in_flight;
 	sd_event_source *close_source;
 	sd_event_source *retry_source;
-	json_t *unsaved; /* "kind/id" → {kind, id, doc}: observations of failed batches, written again */
 };
 
 static void list_init(struct item_list *list)
@@ -109,17 +108,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
 	struct outbox *box = m->outbox;
-	const char *key;
-	json_t *row;
 
 	box->retry_source = sd_event_source_unref(box->retry_source);
-	json_object_foreach(box->unsaved, key, row) {
-		json_t *doc = json_object_get(row, "doc");
-
-		if (doc)
-			outbox_put(m, (enum store_kind)json_get_uint(row, "kind", 0),
-				   json_get_string(row, "id"), json_incref(doc));
-	}
 	/* Something must be written to learn whether the store takes rows again. */
 	outbox_put(m, STORE_META, "probe", json_pack("{s:I}", "at", (json_int_t)now_realtime()));
 	return 0;
@@ -171,7 +161,7 @@ static void batch_written(void *userdata, int r, const char *message)
 		log_notice("State can be written again");
 		free(m->degraded);
 		m->degraded = NULL;
-		json_object_clear(box->unsaved);
+		store_everything(m); /* what we saw meanwhile is in no row */
 	}
 	list_run(m, &done, true);
 	if (box->open.first || box->batch)
@@ -194,7 +184,6 @@ int outbox_begin(struct manager *m)
 		return -ENOMEM;
 	list_init(&box->open);
 	list_init(&box->flight);
-	box->unsaved = json_object();
 	m->outbox = box;
 
 	r = sd_event_add_defer(m->event, &box->close_source, on_close, m);
@@ -213,39 +202,26 @@ void outbox_end(struct manager *m)
 
 	if (!box)
 		return;
+	m->outbox = NULL; /* from here on nothing is written, and what is asked is refused */
 	list_run(m, &box->open, false);
 	list_run(m, &box->flight, false);
 	sd_event_source_unref(box->close_source);
 	sd_event_source_unref(box->retry_source);
 	store_batch_free(box->batch);
-	json_decref(box->unsaved);
 	free(box);
-	m->outbox = NULL;
 }
 
 static struct store_batch *open_batch(struct manager *m)
 {
 	struct outbox *box = m->outbox;
 
+	if (!box)
+		return NULL;
 	if (!box->batch) {
 		box->batch = store_batch_new();
 		close_later(m);
 	}
 	return box->batch;
-}
-
-/* While the store fails, what we saw is kept to be written again; what callers asked was refused. */
-static void remember_unsaved(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
-{
-	char *key;
-
-	if (kind == STORE_EVENT || kind == STORE_AUDIT)
-		return;
-	key = xasprintf("%d/%s", (int)kind, id);
-	if (key)
-		json_object_set_new(m->outbox->unsaved, key,
-				    json_pack("{s:i,s:s,s:O}", "kind", (int)kind, "id", id, "doc", doc));
-	free(key);
 }
 
 void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
@@ -254,11 +230,11 @@ void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t 
 
 	if (!batch || !doc) {
 		json_decref(doc);
+		if (!m->outbox)
+			return; /* the daemon is ending */
 		log_error(-ENOMEM, "A row could not be put into the batch");
 		return;
 	}
-	if (m->degraded && !streq(id, "probe"))
-		remember_unsaved(m, kind, id, doc);
 	if (store_batch_put(batch, kind, id, doc) < 0)
 		log_error(-ENOMEM, "A row could not be put into the batch");
 }
@@ -283,7 +259,7 @@ void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *us
 		void (*on_fail)(struct manager *m, void *userdata), void *userdata)
 {
 	struct outbox *box = m->outbox;
-	struct outbox_item *item = calloc(1, sizeof(*item));
+	struct outbox_item *item = box ? calloc(1, sizeof(*item)) : NULL;
 
 	if (!item) {
 		if (on_fail)
@@ -373,10 +349,27 @@ void view_reply(struct manager *m, struct reply *reply, json_t *result)
 	struct outbox *box = m->outbox;
 
 	/* What is not yet durable must not be seen: a read waits for the batch that it may have seen. */
-	if (box->in_flight || box->batch || box->open.first)
+	if (box && (box->in_flight || box->batch || box->open.first))
 		outbox_reply(m, reply, result);
 	else
 		reply_result(reply, result);
+}
+
+void store_everything(struct manager *m)
+{
+	struct operation *op, *tmp_op;
+	struct gpu *gpu, *tmp_gpu;
+	struct job *job, *tmp_job;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
+		gpu_store(m, gpu);
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			vf_store(m, gpu->vfs[i]);
+	}
+	HASH_ITER(hh, m->operations, op, tmp_op)
+		operation_store(m, op);
+	HASH_ITER(hh, m->jobs, job, tmp_job)
+		job_store(m, job);
 }
 
 void outbox_flush(struct manager *m)

@@ -55,16 +55,6 @@ static size_t vm_index(const struct round *r, const char *uuid)
 	return SCHED_NONE;
 }
 
-static unsigned jobs_in_vm(struct manager *m, const struct vm *vm)
-{
-	struct job *job, *tmp;
-	unsigned n = 0;
-
-	HASH_ITER(hh, m->jobs, job, tmp)
-		n += is_active(job) && streq(job->vm_uuid, vm->uuid);
-	return n;
-}
-
 static void fill_vms(struct manager *m, struct round *r)
 {
 	struct vm *vm, *tmp;
@@ -80,21 +70,10 @@ static void fill_vms(struct manager *m, struct round *r)
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
 			.quarantined = vm->quarantine != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
-			.used = jobs_in_vm(m, vm),
 			.free_ports = vm->facts->free_ports,
 			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
 		};
 	}
-}
-
-static bool vf_has_job(struct manager *m, const struct vf *vf)
-{
-	struct job *job, *tmp;
-
-	HASH_ITER(hh, m->jobs, job, tmp)
-		if (is_active(job) && streq_ptr(job->vf_name, vf->name))
-			return true;
-	return false;
 }
 
 static void fill_vfs(struct manager *m, struct round *r)
@@ -117,9 +96,24 @@ static void fill_vfs(struct manager *m, struct round *r)
 				.vram_bytes = facts ? facts->vram_bytes : (struct known){ 0 },
 				.profile = vf->profile,
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
-				.has_job = vf_has_job(m, vf),
 			};
 		}
+}
+
+/* What the active jobs hold: few, however many wait or have ended. */
+static void fill_use(struct manager *m, struct round *r)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp) {
+		size_t vm = is_active(job) ? vm_index(r, job->vm_uuid) : SCHED_NONE;
+
+		if (vm != SCHED_NONE)
+			r->sched_vms[vm].used++;
+		for (size_t i = 0; is_active(job) && job->vf_name && i < r->s.n_vfs; i++)
+			if (streq(r->vfs[i]->name, job->vf_name))
+				r->sched_vfs[i].has_job = true;
+	}
 }
 
 static void fill_queues(struct manager *m, struct round *r)
@@ -196,12 +190,14 @@ static void fill_job(struct manager *m, struct round *r, struct job *job, size_t
 
 static int round_fill(struct manager *m, struct round *r)
 {
-	size_t n_jobs = HASH_COUNT(m->jobs) + 1, n_vms = HASH_COUNT(m->vms) + 1, n_vfs = 1;
+	size_t n_jobs = 1, n_vms = HASH_COUNT(m->vms) + 1, n_vfs = 1;
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
 		n_vfs += gpu->n_vfs;
+	HASH_ITER(hh, m->jobs, job, tmp)
+		n_jobs += job->state == JOB_QUEUED || is_active(job);
 	r->jobs = calloc(n_jobs, sizeof(*r->jobs));
 	r->open_vms = calloc(n_jobs, sizeof(*r->open_vms));
 	r->sched_jobs = calloc(n_jobs, sizeof(*r->sched_jobs));
@@ -218,6 +214,7 @@ static int round_fill(struct manager *m, struct round *r)
 
 	fill_vms(m, r);
 	fill_vfs(m, r);
+	fill_use(m, r);
 	fill_queues(m, r);
 	HASH_ITER(hh, m->jobs, job, tmp) {
 		size_t queue = queue_index(m, job->queue);
@@ -261,6 +258,7 @@ static void placed_not_committed(struct manager *m, void *userdata)
 	}
 	if (job && job->state == JOB_STARTING) {
 		job->state = JOB_QUEUED;
+		job->vm_uuid[0] = '\0';
 		json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
 		job->attempt--;
 	}

@@ -56,6 +56,7 @@ void manager_caller_update(struct manager *m, struct caller *caller)
 struct reload {
 	struct manager *m;
 	struct mailbox *mailbox;
+	pthread_t thread;
 	sd_event_source *source;
 	struct reply *reply;
 	struct policy *policy;
@@ -110,7 +111,6 @@ static void on_loaded(void *payload)
 	struct reload *r = payload;
 	struct manager *m = r->m;
 
-	m->policy_loading = false;
 	if (!r->policy) {
 		say_errors(r->errors);
 		refuse_document(r->reply, r->errors);
@@ -140,18 +140,31 @@ static int on_mail(sd_event_source *source, int fd, uint32_t revents, void *user
 {
 	struct reload *r = userdata;
 
-	if (mailbox_dispatch(r->mailbox) > 0)
+	if (mailbox_dispatch(r->mailbox) > 0) {
+		(void)pthread_join(r->thread, NULL); /* its message was its last deed */
+		r->m->reload = NULL;
 		reload_free(r);
+	}
 	return 0;
+}
+
+void policy_reload_end(struct manager *m)
+{
+	struct reload *r = TAKE_PTR(m->reload);
+
+	if (!r)
+		return;
+	(void)pthread_join(r->thread, NULL);
+	reply_refuse(r->reply, RPC_INTERNAL_ERROR, "the daemon is ending");
+	reload_free(r);
 }
 
 void manager_policy_reload(struct manager *m, const struct caller *caller,
 			   const struct none_params *p, struct reply *reply)
 {
 	struct reload *r = calloc(1, sizeof(*r));
-	pthread_t thread;
 
-	if (!r || m->policy_loading) {
+	if (!r || m->reload) {
 		free(r);
 		reply_refuse(reply, RPC_CONFLICT, "the policy is being loaded right now");
 		return;
@@ -162,13 +175,12 @@ void manager_policy_reload(struct manager *m, const struct caller *caller,
 	r->fallback = strdup(m->policy_fallback);
 	if (mailbox_new(&r->mailbox) < 0 ||
 	    sd_event_add_io(m->event, &r->source, mailbox_fd(r->mailbox), EPOLLIN, on_mail, r) < 0 ||
-	    pthread_create(&thread, NULL, load_thread, r) != 0) {
+	    pthread_create(&r->thread, NULL, load_thread, r) != 0) {
 		reload_free(r);
 		reply_refuse(reply, RPC_INTERNAL_ERROR, "the policy cannot be loaded now");
 		return;
 	}
-	pthread_detach(thread);
-	m->policy_loading = true;
+	m->reload = r;
 }
 
 /* ---- show, check, and what the policy lists ---- */

@@ -57,6 +57,16 @@ static void check_boot(struct manager *m)
 	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
 }
 
+/* Rule "cancel": what was cancelled before it began ends now. */
+static void cancel_inherited(struct manager *m)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (job->cancel && job->state < JOB_STARTING)
+			job_stop(m, job);
+}
+
 int manager_load(struct manager *m)
 {
 	static const struct {
@@ -79,6 +89,7 @@ int manager_load(struct manager *m)
 	r = events_load(m);
 	if (r < 0)
 		return r;
+	cancel_inherited(m);
 	if (!m->instance) {
 		r = name_instance(m);
 		if (r < 0)
@@ -103,9 +114,9 @@ static bool shown_live(struct manager *m, const struct vf *vf)
 
 static void recover_vf(struct manager *m, struct vf *vf)
 {
-	bool live = shown_live(m, vf);
+	bool live = shown_live(m, vf), gone = !vm_find_uuid(m, vf->lease.vm_uuid);
 
-	if (vf->handover)
+	if (vf->handover || !vf->inherited)
 		return;
 	switch (vf->state) {
 	case VF_LEASED:
@@ -118,10 +129,18 @@ static void recover_vf(struct manager *m, struct vf *vf)
 	case VF_DETACHING: /* asked, but the guest still has it: whoever asked asks again */
 		vf_set_state(m, vf, live ? VF_ATTACHED : VF_RESETTING, NULL);
 		break;
-	case VF_FREE:
 	case VF_ATTACHED:
-	case VF_RESETTING:
+		if (gone)
+			vf_set_state(m, vf, VF_RESETTING, "its VM is gone");
+		break;
 	case VF_RESERVED:
+		if (gone) {
+			vf_set_state(m, vf, VF_FREE, NULL);
+			vf_lease_end(m, vf);
+		}
+		break;
+	case VF_FREE:
+	case VF_RESETTING:
 	case VF_QUARANTINED:
 	case VF_GONE:
 	case VF_STATE_MAX:
@@ -131,17 +150,21 @@ static void recover_vf(struct manager *m, struct vf *vf)
 
 static void reset_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
+	job_vf_back(m, vf->name);
 	manager_pump(m);
 }
 
 /* What nobody came back for. */
 static void recover_leftover(struct manager *m, struct vf *vf)
 {
+	bool inherited = vf->inherited;
+
+	vf->inherited = false;
 	if (vf->handover)
 		return;
 	if (vf->state == VF_RESETTING) {
 		handover_reset(m, vf, reset_done, NULL);
-	} else if (vf->state == VF_LEASED) {
+	} else if (vf->state == VF_LEASED && inherited) {
 		vf_set_state(m, vf, VF_FREE, NULL);
 		vf_lease_end(m, vf);
 	} else if (vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB) {
@@ -160,6 +183,18 @@ static void for_each_vf(struct manager *m, void (*fn)(struct manager *m, struct 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			fn(m, gpu->vfs[i]);
+}
+
+void recover_late_vf(struct manager *m, struct vf *vf)
+{
+	struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
+
+	recover_vf(m, vf);
+	if (vm)
+		vm_compare_hostdevs(m, vm, false);
+	else if (vf->state == VF_FREE)
+		vm_adopt_vf(m, vf);
+	recover_leftover(m, vf);
 }
 
 static void recover_operations(struct manager *m)
@@ -196,7 +231,7 @@ static void recover_now(struct manager *m)
 
 	for_each_vf(m, recover_vf);
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
-		vm_compare_hostdevs(m, vm);
+		vm_compare_hostdevs(m, vm, true);
 	recover_operations(m);
 	HASH_ITER(hh, m->jobs, job, tmp)
 		job_resume(m, job);
@@ -206,6 +241,17 @@ static void recover_now(struct manager *m)
 
 /* ---- the barrier ---- */
 
+static void barriers_passed(struct manager *m)
+{
+	if (!m->recovery_void) {
+		recover_now(m);
+		return;
+	}
+	m->recovering = false;
+	if (m->recover_again)
+		manager_recover(m);
+}
+
 static void on_barrier(void *userdata, const struct hv_reply *reply)
 {
 	struct manager *m = userdata;
@@ -213,7 +259,7 @@ static void on_barrier(void *userdata, const struct hv_reply *reply)
 	for (size_t i = 0; reply->failure == HV_OK && i < reply->n_domains; i++)
 		vm_update(m, reply->domains[i]);
 	if (--m->barriers == 0)
-		recover_now(m);
+		barriers_passed(m);
 }
 
 static bool touched(struct manager *m, const struct vm *vm)
@@ -232,9 +278,12 @@ void manager_recover(struct manager *m)
 {
 	struct vm *vm, *tmp;
 
-	if (m->recovering)
+	if (m->recovering) {
+		m->recover_again = true;
 		return;
+	}
 	m->recovering = true;
+	m->recovery_void = m->recover_again = false;
 	m->barriers = 1; /* our own, so that the last answer comes after the last question */
 	HASH_ITER(hh, m->vms, vm, tmp) {
 		struct hv_request request = { .op = HV_GET, .uuid = vm->uuid, .barrier = true };
@@ -244,5 +293,5 @@ void manager_recover(struct manager *m)
 			m->barriers++;
 	}
 	if (--m->barriers == 0)
-		recover_now(m);
+		barriers_passed(m);
 }

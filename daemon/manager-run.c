@@ -73,6 +73,8 @@ static void given_back(struct manager *m, struct vf *vf, void *userdata, const s
 	if (error)
 		log_job(job->name, LOG_WARNING, 0, "its VF did not come back: %s",
 			strempty(error->message));
+	if (error && streq_ptr(error->reason, "no_libvirt"))
+		return; /* job_resume() tries again once it is back */
 	if (error && vf->state == VF_ATTACHED) {
 		/* The guest keeps it.  The job is over all the same; the lease stays until somebody helps. */
 		vf->lease.owner = LEASE_VM;
@@ -104,6 +106,16 @@ static void give_back(struct manager *m, struct job *job)
 		return;
 	}
 	handover_detach(m, vf, given_back, strdup(job->name));
+}
+
+void job_vf_back(struct manager *m, const char *vf_name)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (job->state == JOB_STOPPING && !job->runner && streq_ptr(job->vf_name, vf_name) &&
+		    json_get_string(job_attempt(job), "result"))
+			give_back(m, job);
 }
 
 /* ---- the runner's word ---- */
@@ -404,9 +416,16 @@ static void follow(struct manager *m, struct job *job, bool was_started)
 static void attach_failed(struct manager *m, struct job *job, const struct rpc_error *error)
 {
 	log_job(job->name, LOG_WARNING, 0, "%s", strempty(error->message));
-	count_failed_start(m, job, error->message);
+	/* Neither the host's troubles nor libvirt's absence are the VM's fault. */
+	if (!error->errnum && !streq_ptr(error->reason, "no_libvirt"))
+		count_failed_start(m, job, error->message);
 	note_result(job, JOB_FAILED, error->message, true);
 	attempt_over(m, job);
+}
+
+static void not_used(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	manager_pump(m);
 }
 
 static void attached(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
@@ -414,8 +433,11 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 	struct job *job = job_find(m, userdata);
 
 	free(userdata);
-	if (!job || job->state != JOB_STARTING)
+	if (!job || job->state != JOB_STARTING) {
+		if (!error) /* nobody is left to use it */
+			handover_detach(m, vf, not_used, NULL);
 		return;
+	}
 	if (error) {
 		attach_failed(m, job, error);
 		return;
@@ -434,8 +456,8 @@ void job_run(struct manager *m, struct job *job)
 {
 	struct vf *vf = vf_find(m, job->vf_name);
 
-	if (job->vf_name && !vf) {
-		struct rpc_error error = { 0 };
+	if (job->vf_name && (!vf || (!job->vf_assigned && vf->lease.job != job->id))) {
+		struct rpc_error error = { .errnum = ENODEV };
 
 		rpc_error_set(&error, RPC_NOT_FOUND, "%s is gone from the host", job->vf_name);
 		attach_failed(m, job, &error);
@@ -492,14 +514,17 @@ void job_resume(struct manager *m, struct job *job)
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	struct vf *vf = vf_find(m, job->vf_name);
 	bool attached_now = vf && vf->state == VF_ATTACHED && vf->lease.job == job->id;
-	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL;
+	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL, inherited = job->inherited;
 
+	job->inherited = false;
 	if (job->runner || job->state < JOB_STARTING || job->state == JOB_ENDED)
 		return;
 	if (job->state == JOB_STOPPING && json_get_string(job_attempt(job), "result")) {
 		give_back(m, job);
 		return;
 	}
+	if (!inherited)
+		return; /* libvirt was away for a while: whoever acts on the job hears of it */
 	if (!vm || vm->facts->state != VM_RUNNING) {
 		if (job->state == JOB_STARTING) {
 			struct rpc_error error = { 0 };
@@ -518,10 +543,10 @@ void job_resume(struct manager *m, struct job *job)
 	}
 	log_job(job->name, LOG_NOTICE, 0, "found %s after a restart",
 		job_state_to_string(job->state));
-	if (job->state == JOB_STARTING && !job->vf_assigned && vf && !attached_now) {
-		if (vf->state == VF_LEASED && !vf->handover)
+	if (job->state == JOB_STARTING && !job->vf_assigned && job->vf_name && !attached_now) {
+		if (vf && vf->state == VF_LEASED && vf->lease.job == job->id && !vf->handover)
 			handover_attach(m, vf, attached, strdup(job->name));
-		else if (!vf->handover) {
+		else {
 			note_result(job, JOB_LOST, "the daemon was restarted before its VF was attached", true);
 			attempt_over(m, job);
 		}

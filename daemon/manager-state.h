@@ -51,6 +51,7 @@ struct vf {
 	struct lease lease;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	bool bound;		   /* on vfio-pci, by the last facts */
+	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 };
 
 struct gpu {
@@ -67,6 +68,8 @@ struct gpu {
 	struct apply *apply; /* re-cut in progress */
 	char *binding;	     /* the operation that ends when the new VFs are bound; NULL = none */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
+	bool apply_accepted; /* one waits for its commit */
+	bool undo_failed;    /* wedged by us: only a layout that is right mends it */
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
 	bool boot_checked; /* the wanted layout was looked at once since start */
@@ -129,6 +132,7 @@ struct job {
 	json_t *progress;    /* {step,total,loss,vram_peak_bytes}, or NULL */
 	struct runner *runner;
 	bool vf_assigned;    /* runs on a VF that the VM holds anyway: not ours to detach */
+	bool inherited;	     /* an earlier daemon placed it, and nobody follows it yet */
 	UT_hash_handle hh;   /* by name */
 };
 
@@ -157,7 +161,7 @@ struct manager {
 	/* state */
 	struct policy *policy;
 	json_t *policy_errors; /* of the last load that was refused; NULL = none */
-	bool policy_loading;
+	struct reload *reload; /* the policy is being loaded */
 	struct gpu *gpus;
 	struct vm *vms;
 	struct operation *operations;
@@ -168,9 +172,12 @@ struct manager {
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
 	bool scan_pending;
 	bool recovering;
+	bool recovery_void; /* libvirt went away meanwhile: what was learned counts for nothing */
+	bool recover_again; /* … and it was listed again since */
 	unsigned barriers; /* of recovery, not yet answered */
+	bool ending;
 	char *stored_boot_id;
-	json_t *requests; /* "uid/request_id" → row: first answers of mutating calls */
+	json_t *requests; /* "uid/request_id" → row: first answers of mutating calls, oldest first */
 
 	/* outbox */
 	struct outbox *outbox;
@@ -201,6 +208,7 @@ void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *us
 void outbox_reply(struct manager *m, struct reply *reply, json_t *result);
 void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc_error *error);
 void outbox_flush(struct manager *m); /* at the end of the daemon */
+void store_everything(struct manager *m); /* writes every object once more: rows of failed batches are lost */
 /* True, and the reply was given, when no change can be taken now. */
 bool manager_refuses_changes(struct manager *m, struct reply *reply);
 
@@ -238,6 +246,7 @@ void apply_start(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
 /* Ends the operation of an apply once no new VF is on its way to vfio-pci: then they can be assigned. */
 void apply_check_bound(struct manager *m, struct gpu *gpu);
+void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 
@@ -266,6 +275,7 @@ void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *use
 void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_bind(struct manager *m, struct vf *vf); /* puts a fresh VF on vfio-pci */
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
+void handover_drop(struct vf *vf);    /* the daemon ends */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
 void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
 
@@ -278,7 +288,8 @@ struct vm *vm_find_uuid(struct manager *m, const char *uuid);
 void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
-void vm_compare_hostdevs(struct manager *m, struct vm *vm);
+void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
+void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
 
 /* ---- manager-operation.c ---- */
@@ -292,6 +303,7 @@ void operation_done(struct manager *m, struct operation *op, json_t *result); /*
 void operation_failed(struct manager *m, struct operation *op, const struct rpc_error *error);
 void operation_drop(struct manager *m, struct operation *op); /* undo of one that was not committed */
 void operation_free(struct manager *m, struct operation *op);
+void operations_forget_old(struct manager *m);
 /* Answers when the operation ends, at the latest after wait_usec (0 = as soon as it is committed). */
 void operation_reply(struct manager *m, struct operation *op, uint64_t wait_usec,
 		     struct reply *reply);
@@ -303,6 +315,7 @@ void job_set_state(struct manager *m, struct job *job, enum job_state state, con
 void job_store(struct manager *m, struct job *job);
 int job_load(void *manager, const char *id, const json_t *doc);
 void job_free(struct manager *m, struct job *job);
+void jobs_forget_old(struct manager *m);
 json_t *job_to_json(const struct job *job, bool all);
 /* The job that a caller may act on; refuses by itself (NULL). */
 struct job *job_for(struct manager *m, const struct caller *caller, const char *id, struct reply *reply);
@@ -312,6 +325,7 @@ void job_run(struct manager *m, struct job *job); /* its VF is leased and commit
 void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
 void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
+void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
 
 /* ---- manager-upload.c: files of jobs that are too large for one message ---- */
@@ -326,9 +340,11 @@ int manager_load(struct manager *m);
 /* libvirt has listed its domains: compares store, kernel and libvirt, and goes on with what was
  * accepted. */
 void manager_recover(struct manager *m);
+void recover_late_vf(struct manager *m, struct vf *vf); /* shown by the kernel after that */
 
 /* ---- manager-policy.c ---- */
 int manager_load_policy(struct manager *m);
+void policy_reload_end(struct manager *m);
 
 /* ---- manager-view.c: JSON of objects as the API shows them; all return new ---- */
 json_t *gpu_view(struct manager *m, const struct gpu *gpu);

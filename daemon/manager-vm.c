@@ -26,7 +26,8 @@ struct vm *vm_find(struct manager *m, const char *name)
 void vm_free(struct manager *m, struct vm *vm)
 {
 	HASH_DEL(m->vms, vm);
-	handover_vm_gone(vm);
+	if (!m->ending)
+		handover_vm_gone(vm);
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
 	free(vm);
@@ -41,32 +42,44 @@ static const struct domain_hostdev *find_hostdev(const struct domain_facts *fact
 	return NULL;
 }
 
-/* A hostdev that we did not put there: its VF is held all the same. */
+/* A hostdev that we did not put there: its VF is held all the same.  One that runs goes before one that is
+ * only named by a VM that is off. */
 static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
 {
-	if (vf->state != VF_FREE)
+	bool elsewhere = vf->state == VF_RESERVED && dev->live && !streq(vf->lease.vm_uuid, vm->uuid);
+
+	if (vf->state != VF_FREE && !elsewhere)
 		return;
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
 }
 
+void vm_adopt_vf(struct manager *m, struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+
+		if (dev)
+			adopt(m, vm, vf, dev);
+	}
+}
+
 static void after_loss(struct manager *m, struct vf *vf, void *userdata,
 		       const struct rpc_error *error)
 {
+	job_vf_back(m, vf->name);
 	manager_pump(m);
 }
 
 /* The VF's VM no longer shows it, and nobody of us is taking it away. */
-static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf, bool off)
+static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf)
 {
-	struct job *job;
+	bool off = vm->facts->state == VM_OFF;
+	struct job *job = lease_job(m, &vf->lease);
 
-	if (vf->lease.config && off) {
-		vf_set_state(m, vf, VF_RESERVED, "its VM is off");
-		return;
-	}
-	job = lease_job(m, &vf->lease);
 	log_vf(vf->name, LOG_NOTICE, 0, "%s left %s: %s", vf->name, vm->facts->name,
 	       off ? "the VM is off" : "it was taken out by somebody else or by the guest");
 	if (job && off)
@@ -75,36 +88,97 @@ static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf, bool o
 		handover_reset(m, vf, after_loss, NULL);
 }
 
-void vm_compare_hostdevs(struct manager *m, struct vm *vm)
+/* A VF that seems lost.  What libvirt told may be older than our attach, so it is asked once more. */
+struct doubt {
+	struct manager *m;
+	char *vf_name;
+	uint64_t epoch;
+};
+
+static void on_asked_again(void *userdata, const struct hv_reply *reply)
+{
+	struct doubt *doubt = userdata;
+	struct manager *m = doubt->m;
+	struct vf *vf = vf_find(m, doubt->vf_name);
+	struct vm *vm = vf ? vm_find_uuid(m, vf->lease.vm_uuid) : NULL;
+	const struct domain_hostdev *dev;
+
+	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && vf->lease.epoch == doubt->epoch &&
+	    vf->state == VF_ATTACHED && !vf->handover) {
+		dev = find_hostdev(reply->domains[0], &vf->address);
+		if (!dev || !dev->live)
+			hostdev_lost(m, vm, vf);
+	}
+	free(doubt->vf_name);
+	free(doubt);
+}
+
+static void ask_again(struct manager *m, struct vm *vm, struct vf *vf)
+{
+	struct hv_request request = { .op = HV_GET, .uuid = vm->uuid };
+	struct doubt *doubt = calloc(1, sizeof(*doubt));
+
+	if (!doubt)
+		return;
+	*doubt = (struct doubt){ .m = m, .vf_name = strdup(vf->name), .epoch = vf->lease.epoch };
+	if (m->hypervisor->ops->request(m->hypervisor, &request, on_asked_again, doubt) < 0) {
+		free(doubt->vf_name);
+		free(doubt);
+	}
+}
+
+/* Where the VF is, live or in the persistent XML, is libvirt's word. */
+static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
+{
+	struct job *job = lease_job(m, &vf->lease);
+
+	if (vf->lease.live != dev->live || vf->lease.config != dev->config) {
+		vf->lease.live = dev->live;
+		vf->lease.config = dev->config;
+		vf_store(m, vf);
+	}
+	if (dev->live && vf->state == VF_RESERVED) {
+		vf_set_state(m, vf, VF_ATTACHED, NULL);
+	} else if (!dev->live && vf->state == VF_ATTACHED) {
+		if (job && vm->facts->state == VM_OFF)
+			job_vm_off(m, job);
+		vf_set_state(m, vf, VF_RESERVED, "only in the VM's persistent XML now");
+	}
+}
+
+static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sure)
+{
+	const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+
+	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
+		return;
+	if (dev && (dev->live || dev->config)) {
+		hostdev_seen(m, vm, vf, dev);
+	} else if (vf->state == VF_RESERVED) {
+		vf_set_state(m, vf, VF_FREE, NULL);
+		vf_lease_end(m, vf);
+		vm_adopt_vf(m, vf);
+	} else if (sure || vm->facts->state == VM_OFF) {
+		hostdev_lost(m, vm, vf);
+	} else {
+		ask_again(m, vm, vf);
+	}
+}
+
+void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure)
 {
 	struct gpu *gpu, *tmp;
 
 	for (size_t i = 0; i < vm->facts->n_hostdevs; i++) {
 		struct vf *vf = vf_find_address(m, &vm->facts->hostdevs[i].address);
 
-		if (!vf)
-			continue;
-		adopt(m, vm, vf, &vm->facts->hostdevs[i]);
-		if (vf->state == VF_RESERVED && vm->facts->hostdevs[i].live &&
-		    streq(vf->lease.vm_uuid, vm->uuid))
-			vf_set_state(m, vf, VF_ATTACHED, NULL);
+		if (vf)
+			adopt(m, vm, vf, &vm->facts->hostdevs[i]);
 	}
-
 	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs; i++) {
-			struct vf *vf = gpu->vfs[i];
-			const struct domain_hostdev *dev;
-
-			if (!streq(vf->lease.vm_uuid, vm->uuid) || vf->handover)
-				continue;
-			dev = find_hostdev(vm->facts, &vf->address);
-			if (vf->state == VF_ATTACHED && (!dev || !dev->live))
-				hostdev_lost(m, vm, vf, vm->facts->state == VM_OFF);
-			else if (vf->state == VF_RESERVED && !dev) {
-				vf_set_state(m, vf, VF_FREE, NULL);
-				vf_lease_end(m, vf);
-			}
-		}
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				compare_vf(m, vm, gpu->vfs[i], sure);
 }
 
 static void jobs_of_stopped_vm(struct manager *m, struct vm *vm)
@@ -152,7 +226,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	}
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */
-	vm_compare_hostdevs(m, vm);
+	vm_compare_hostdevs(m, vm, false);
 	if (copy->state == VM_OFF && before != VM_OFF)
 		jobs_of_stopped_vm(m, vm);
 }
@@ -164,8 +238,9 @@ static void vm_gone(struct manager *m, const char *uuid)
 	if (!vm)
 		return;
 	vm->facts->state = VM_OFF;
-	vm->facts->n_hostdevs = 0;
-	vm_compare_hostdevs(m, vm);
+	while (vm->facts->n_hostdevs > 0)
+		free(vm->facts->hostdevs[--vm->facts->n_hostdevs].alias);
+	vm_compare_hostdevs(m, vm, true);
 	jobs_of_stopped_vm(m, vm);
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));
 	vm_free(m, vm);
@@ -208,6 +283,7 @@ void manager_on_hv_event(void *manager, const struct hv_event *event)
 		if (m->hypervisor_connected || !m->hypervisor_reason)
 			log_warning(0, "libvirt is away: %s", strempty(event->reason));
 		m->hypervisor_connected = false;
+		m->recovery_void = m->recovering;
 		(void)free_and_strdup(&m->hypervisor_reason,
 				      event->reason ? event->reason : "not connected");
 		break;

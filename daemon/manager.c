@@ -50,6 +50,7 @@ void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, .
 /* ---- request ids ---- */
 
 #define REQUEST_KEPT_USEC (7 * 24 * 3600 * USEC_PER_SEC) /* interface §3 */
+#define REQUESTS_KEPT 50000 /* … but no more than memory bears */
 
 static int request_row(void *userdata, const char *id, const json_t *doc)
 {
@@ -88,7 +89,9 @@ static void replay(struct manager *m, const json_t *row, struct reply *reply)
 	else if (op)
 		operation_reply(m, op, op->state > OPERATION_RUNNING ? 0 : USEC_INFINITY, reply);
 	else
-		reply_refuse(reply, RPC_CONFLICT, "request_id: the same request is still being answered");
+		reply_refuse(reply, RPC_CONFLICT,
+			     "request_id: the same request was taken as %s, which is over and no longer kept",
+			     strempty(json_get_string(row, "operation")));
 }
 
 bool manager_request_seen(struct manager *m, const struct caller *caller, const char *request_id,
@@ -114,10 +117,41 @@ bool manager_request_seen(struct manager *m, const struct caller *caller, const 
 	return true;
 }
 
+/* Nothing was done, so the same request may come again. */
+static void request_not_committed(struct manager *m, void *userdata)
+{
+	json_object_del(m->requests, userdata);
+	free(userdata);
+}
+
+static void request_committed(struct manager *m, void *userdata)
+{
+	free(userdata);
+}
+
+/* Iteration is in the order of insertion: the oldest come first. */
+static void forget_requests(struct manager *m)
+{
+	uint64_t now = now_realtime();
+	const char *key;
+	json_t *row;
+	void *tmp;
+
+	json_object_foreach_safe(m->requests, tmp, key, row) {
+		if (json_object_size(m->requests) <= REQUESTS_KEPT &&
+		    now <= json_get_uint(row, "at", 0) + REQUEST_KEPT_USEC)
+			return;
+		outbox_delete(m, STORE_REQUEST, key);
+		json_object_del(m->requests, key);
+	}
+}
+
 void manager_remember_request(struct manager *m, const char *key, json_t *row)
 {
 	json_object_set(m->requests, key, row);
 	outbox_put(m, STORE_REQUEST, key, row);
+	outbox_add(m, request_committed, request_not_committed, strdup(key));
+	forget_requests(m);
 }
 
 /* ---- the pump ---- */
@@ -128,6 +162,9 @@ static int on_pump(sd_event_source *source, void *userdata)
 
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	(void)job_place(m);
+	/* Here, where nobody walks over them. */
+	operations_forget_old(m);
+	jobs_forget_old(m);
 	return 0;
 }
 
@@ -246,11 +283,19 @@ struct manager *manager_free(struct manager *m)
 		return NULL;
 	if (m->outbox)
 		outbox_flush(m);
+	m->ending = true;
+	outbox_end(m);
+	policy_reload_end(m);
+	/* The next daemon goes on with all this; here it only lets go. */
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
+		apply_drop(gpu);
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			handover_drop(gpu->vfs[i]);
+	}
 	HASH_ITER(hh, m->jobs, job, tmp_job)
 		job_free(m, job);
 	HASH_ITER(hh, m->operations, op, tmp_op)
 		operation_free(m, op);
-	outbox_end(m);
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
 		vm_free(m, vm);
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)

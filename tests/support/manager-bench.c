@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/support/manager-bench.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/io.h"
+#include "store/store-internal.h"
+
+const struct caller root_caller = { .uid = 0, .role = ROLE_ADMIN, .name = (char *)"root" };
+
+static const char policy_text[] =
+	"{\"version\": 1, \"vms\": [{\"match\": \"*\", \"allow\": [\"everyone\"], \"run_as\": \"root\"}]}";
+
+struct bench *bench_new(void)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	_cleanup_free_ char *policy = NULL;
+
+	assert_non_null(b);
+	strcpy(b->directory, "/tmp/gpuvf-test-manager-XXXXXX");
+	assert_non_null(mkdtemp(b->directory));
+	policy = xasprintf("%s/default.json", b->directory);
+	assert_int_equal(write_file_atomic_at(AT_FDCWD, policy, policy_text, strlen(policy_text), 0600), 0);
+	b->config = json_object();
+	assert_true(sd_event_new(&b->event) >= 0);
+	fake_actors_init(&b->actors, b->event);
+	fake_add_vm(&b->actors, 0, "train-a", VM_RUNNING);
+	fake_add_vm(&b->actors, 1, "train-b", VM_OFF);
+	return b;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+void bench_free(struct bench *b)
+{
+	bench_stop(b);
+	fake_actors_done(&b->actors);
+	sd_event_unref(b->event);
+	json_decref(b->config);
+	(void)nftw(b->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(b);
+}
+
+static void on_ready(void *userdata)
+{
+	struct bench *b = userdata;
+
+	b->ready = true;
+	if (!b->no_hypervisor)
+		assert_int_equal(b->actors.hv.ops->start(&b->actors.hv), 0);
+}
+
+void bench_start(struct bench *b)
+{
+	_cleanup_free_ char *fallback = xasprintf("%s/default.json", b->directory);
+	_cleanup_free_ char *policies = xasprintf("%s/policy.d", b->directory);
+	_cleanup_free_ char *message = NULL;
+	struct manager_options options = {
+		.event = b->event, .host = &b->actors.host, .hypervisor = &b->actors.hv,
+		.state_dir = b->directory, .policy_dir = policies, .policy_fallback = fallback,
+		.config = b->config, .socket_gid = (gid_t)-1,
+	};
+
+	assert_int_equal(store_open(b->directory, &b->store, &message), 0);
+	options.store = b->store;
+	b->ready = false;
+	assert_int_equal(manager_new(&options, &b->m), 0);
+	assert_int_equal(manager_start(b->m, on_ready, b), 0);
+	bench_until(b, b->ready);
+	if (!b->no_hypervisor)
+		bench_until(b, b->m->hypervisor_connected);
+	bench_settle(b);
+}
+
+void bench_stop(struct bench *b)
+{
+	b->m = manager_free(b->m);
+	b->store = store_free(b->store);
+	fake_forget(&b->actors);
+	memset(b->actors.n_host, 0, sizeof(b->actors.n_host));
+	memset(b->actors.n_hv, 0, sizeof(b->actors.n_hv));
+	b->actors.host_held = b->actors.hv_held = 0;
+	b->actors.log[0] = '\0';
+}
+
+void bench_restart(struct bench *b)
+{
+	bench_stop(b);
+	bench_start(b);
+}
+
+static void nothing(struct manager *m, void *userdata)
+{
+	*(bool *)userdata = true;
+}
+
+void bench_settle(struct bench *b)
+{
+	for (int i = 0; i < 4; i++) {
+		bool through = false;
+
+		/* Whatever was asked before this is committed or refused when it is. */
+		outbox_add(b->m, nothing, nothing, &through);
+		bench_until(b, through);
+		while (sd_event_run(b->event, 0) > 0)
+			;
+	}
+}
+
+void bench_break_store(struct bench *b, bool broken)
+{
+	static const char *const tables[] = { "meta", "gpu", "lease", "job", "operation", "request", "event" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		_cleanup_free_ char *sql = broken
+			? xasprintf("CREATE TEMP TRIGGER broken_%s BEFORE INSERT ON main.%s BEGIN "
+				    "SELECT RAISE(ABORT, 'the disk is full'); END", tables[i], tables[i])
+			: xasprintf("DROP TRIGGER broken_%s", tables[i]);
+
+		assert_int_equal(sqlite3_exec(store_database(b->store), sql, NULL, NULL, NULL), SQLITE_OK);
+	}
+}
+
+/* ---- answers ---- */
+
+static void on_answer(struct reply *reply, json_t *result, const struct rpc_error *error)
+{
+	struct answer *a = (struct answer *)reply;
+
+	a->n++;
+	a->result = result;
+	if (!error)
+		return;
+	a->code = error->code;
+	a->reason = error->reason ? strdup(error->reason) : NULL;
+	a->message = error->message ? strdup(error->message) : NULL;
+}
+
+struct answer *answer_new(void)
+{
+	struct answer *a = calloc(1, sizeof(*a));
+
+	assert_non_null(a);
+	a->reply.done = on_answer;
+	return a;
+}
+
+void answer_free(struct answer *a)
+{
+	assert_int_equal(a->n, 1);
+	json_decref(a->result);
+	free(a->reason);
+	free(a->message);
+	free(a->reply.request_key);
+	free(a->reply.request_body);
+	free(a);
+}
+
+void bench_wait(struct bench *b, struct answer *a)
+{
+	bench_until(b, a->n > 0);
+}
+
+void expect_error(struct bench *b, struct answer *a, enum rpc_code code, const char *reason)
+{
+	bench_wait(b, a);
+	if (a->code != code || (reason && !streq_ptr(a->reason, reason)))
+		fail_msg("%d %s (%s) instead of %d %s", a->code, strempty(a->reason), strempty(a->message), code,
+			 strempty(reason));
+	answer_free(a);
+}
+
+void expect_changed(struct bench *b, struct answer *a, bool changed)
+{
+	bench_wait(b, a);
+	if (a->code)
+		fail_msg("refused: %s", strempty(a->message));
+	assert_int_equal(json_get_bool(a->result, "changed", !changed), changed);
+	answer_free(a);
+}
+
+/* ---- methods ---- */
+
+struct answer *bench_apply(struct bench *b, unsigned vfs, uint64_t wait_usec)
+{
+	_cleanup_json_ json_t *layout = json_pack("{s:i,s:s}", "vfs", (int)vfs, "vram", "2GiB");
+	struct gpu_apply_params p = { .gpu = (char *)"gpu0", .layout = layout, .wait_usec = wait_usec };
+	struct answer *a = answer_new();
+
+	if (vfs == 0)
+		json_object_del(layout, "vram");
+	manager_gpu_apply(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+struct answer *bench_assign(struct bench *b, const char *vm, const char *vf, uint64_t wait_usec)
+{
+	struct vf_assign_params p = { .vm = (char *)vm, .vf = (char *)vf, .mode = ASSIGN_AUTO,
+				      .wait_usec = wait_usec };
+	struct answer *a = answer_new();
+
+	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec)
+{
+	struct vf_release_params p = { .vf = (char *)vf, .wait_usec = wait_usec };
+	struct answer *a = answer_new();
+
+	manager_vf_release(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+struct answer *bench_heal(struct bench *b, const char *vf)
+{
+	struct name_params p = { .name = (char *)vf };
+	struct answer *a = answer_new();
+
+	manager_vf_heal(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+void bench_cut(struct bench *b, unsigned vfs)
+{
+	expect_changed(b, bench_apply(b, vfs, USEC_INFINITY), true);
+	bench_settle(b);
+	assert_int_equal(b->m->gpus->n_vfs, vfs);
+}
+
+struct vf *bench_vf(struct bench *b, const char *name)
+{
+	struct vf *vf = vf_find(b->m, name);
+
+	assert_non_null(vf);
+	return vf;
+}

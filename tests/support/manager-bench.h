@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The real manager over a real store in a temporary folder, with made-up actors; a daemon can be ended and
+ * started again over the same state. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "manager-state.h"
+#include "tests/support/fake-actors.h"
+
+struct bench {
+	char directory[64];
+	sd_event *event;
+	struct store *store;
+	struct fake_actors actors;
+	struct manager *m;
+	json_t *config;
+	bool ready;
+	bool no_hypervisor; /* libvirt is not started with the daemon */
+};
+
+/* A call's answer. */
+struct answer {
+	struct reply reply;
+	unsigned n; /* how often it was given: once */
+	json_t *result;
+	enum rpc_code code;
+	char *reason;
+	char *message;
+};
+
+struct bench *bench_new(void); /* folders, actors; no daemon yet */
+void bench_free(struct bench *b);
+void bench_start(struct bench *b); /* a daemon; returns when it knows everything */
+void bench_stop(struct bench *b);  /* … ends */
+void bench_restart(struct bench *b);
+
+struct answer *answer_new(void);
+void answer_free(struct answer *a);
+void bench_wait(struct bench *b, struct answer *a); /* until it is given */
+void expect_error(struct bench *b, struct answer *a, enum rpc_code code, const char *reason); /* and frees */
+/* Waits for a result, checks its member `changed` and frees the answer. */
+void expect_changed(struct bench *b, struct answer *a, bool changed);
+
+#define bench_until(b, condition)                                                                  \
+	do {                                                                                       \
+		for (unsigned _i = 0; !(condition); _i++) {                                        \
+			if (_i > 10000 || sd_event_run((b)->event, 20 * USEC_PER_SEC) <= 0)        \
+				fail_msg("never: %s", #condition);                                 \
+		}                                                                                  \
+	} while (0)
+
+/* Until nothing is left to do but what the actors hold. */
+void bench_settle(struct bench *b);
+
+/* Every write of the store fails, or goes well again. */
+void bench_break_store(struct bench *b, bool broken);
+
+/* Methods, as root. */
+struct answer *bench_apply(struct bench *b, unsigned vfs, uint64_t wait_usec);
+struct answer *bench_assign(struct bench *b, const char *vm, const char *vf, uint64_t wait_usec);
+struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec);
+struct answer *bench_heal(struct bench *b, const char *vf);
+void bench_cut(struct bench *b, unsigned vfs); /* apply, and wait until it is right */
+struct vf *bench_vf(struct bench *b, const char *name);
+extern const struct caller root_caller;

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager: names, cutting and its undo, requests, events, a store that fails. */
+#include "tests/support/manager-bench.h"
+
+#define FOREVER USEC_INFINITY
+#define ONE(op) (1U << (op))
+
+static int set_up(void **state)
+{
+	struct bench *b = bench_new();
+
+	bench_start(b);
+	*state = b;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	bench_free(*state);
+	return 0;
+}
+
+static struct gpu *the_gpu(struct bench *b)
+{
+	struct gpu *gpu = gpu_find(b->m, "gpu0");
+
+	assert_non_null(gpu);
+	return gpu;
+}
+
+/* ---- states ---- */
+
+static void every_state_has_a_name_and_a_way(void **state)
+{
+	static const struct {
+		const struct state_edge *edges;
+		int n;
+	} machines[] = {
+		{ gpu_edges, GPU_STATE_MAX }, { vf_edges, VF_STATE_MAX }, { job_edges, JOB_STATE_MAX },
+		{ operation_edges, OPERATION_STATE_MAX },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
+		for (const struct state_edge *e = machines[i].edges; e->cause; e++) {
+			assert_in_range(e->to, 0, machines[i].n - 1);
+			assert_true(e->from >= -1 && e->from < machines[i].n && e->from != e->to);
+			assert_non_null(state_edge_cause(machines[i].edges, e->from == -1 ? (e->to + 1) % machines[i].n
+											 : e->from, e->to));
+		}
+	for (int s = 0; s < VF_STATE_MAX; s++)
+		assert_int_equal(vf_state_from_string(vf_state_to_string((enum vf_state)s)), s);
+	for (int s = 0; s < GPU_STATE_MAX; s++)
+		assert_int_equal(gpu_state_from_string(gpu_state_to_string((enum gpu_state)s)), s);
+	for (int s = 0; s < JOB_STATE_MAX; s++)
+		assert_int_equal(job_state_from_string(job_state_to_string((enum job_state)s)), s);
+}
+
+/* ---- names ---- */
+
+static void a_name_stays_with_its_card(void **state)
+{
+	struct bench *b = *state;
+
+	assert_string_equal(PCI_ADDRESS_STR(&the_gpu(b)->address), FAKE_PF);
+	bench_restart(b);
+	assert_int_equal(the_gpu(b)->state, GPU_UNMANAGED);
+	assert_int_equal(HASH_COUNT(b->m->gpus), 1);
+	/* Another card in the same slot gets a name of its own. */
+	free(b->actors.gpu->serial);
+	b->actors.gpu->serial = strdup("S2");
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_until(b, gpu_find(b->m, "gpu1"));
+	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
+}
+
+/* ---- apply ---- */
+
+static void cutting_takes_the_steps_in_order(void **state)
+{
+	struct bench *b = *state;
+
+	b->actors.gpu->autoprobe = true;
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_until(b, the_gpu(b)->facts->autoprobe);
+	bench_cut(b, 2);
+	assert_string_equal(b->actors.log, "set-autoprobe 0;set-vf-attr vram_quota 2147483648;"
+					   "set-vf-attr vram_quota 2147483648;set-numvfs 2;");
+	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_null(the_gpu(b)->drift);
+	assert_true(bench_vf(b, "gpu0/vf2")->bound);
+
+	b->actors.log[0] = '\0';
+	expect_changed(b, bench_apply(b, 2, FOREVER), false);
+	assert_string_equal(b->actors.log, "");
+}
+
+static void a_failed_step_is_undone(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	b->actors.host_fault[HOST_SET_NUMVFS] = -EIO;
+	b->actors.host_fault_after[HOST_SET_NUMVFS] = 1; /* to 0 goes well, to 4 does not */
+	expect_error(b, bench_apply(b, 4, FOREVER), RPC_HOST_ERROR, NULL);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	bench_settle(b);
+	/* The undo writes through the same attribute, which fails again: wedged, and says so. */
+	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	assert_non_null(strstr(the_gpu(b)->reason, "undo"));
+	/* Looking does not mend it; a layout that is right does. */
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	bench_cut(b, 3);
+	assert_int_equal(the_gpu(b)->state, GPU_READY);
+}
+
+static void a_failed_value_goes_back_to_the_layout_before(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	b->actors.host_fault[HOST_SET_VF_ATTR] = -EINVAL;
+	b->actors.host_fault_after[HOST_SET_VF_ATTR] = 2;
+	b->actors.host_fault_once = true; /* vf1 and vf2 are taken, vf3 is not; the undo goes well */
+	expect_error(b, bench_apply(b, 3, FOREVER), RPC_HOST_ERROR, NULL);
+	bench_settle(b);
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(the_gpu(b)->state, GPU_READY);
+}
+
+static void a_hanging_write_wedges(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.host_fault[HOST_SET_NUMVFS] = -ETIMEDOUT;
+	a = bench_apply(b, 2, FOREVER);
+	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
+	expect_error(b, a, RPC_WEDGED, NULL);
+	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	expect_error(b, bench_apply(b, 2, FOREVER), RPC_WEDGED, NULL);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
+	bench_until(b, the_gpu(b)->state != GPU_WEDGED);
+	bench_cut(b, 2);
+}
+
+static void only_one_apply_at_a_time(void **state)
+{
+	struct bench *b = *state;
+	struct answer *first = bench_apply(b, 2, FOREVER);
+
+	/* Both come before either is committed. */
+	expect_error(b, bench_apply(b, 4, FOREVER), RPC_CONFLICT, NULL);
+	expect_changed(b, first, true);
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
+}
+
+static void a_card_pulled_during_apply(void **state)
+{
+	struct bench *b = *state;
+	struct gpu_facts *card;
+	struct answer *a;
+
+	bench_cut(b, 2);
+	b->actors.hv_held = ONE(HV_LIST);
+	a = bench_apply(b, 3, FOREVER);
+	bench_until(b, the_gpu(b)->apply && fake_waiting(&b->actors) > 0);
+	card = b->actors.gpu;
+	b->actors.gpu = NULL;
+	fake_host_event(&b->actors, HOST_EVENT_REMOVED, NULL);
+	fake_release(&b->actors, 0, ONE(HV_LIST));
+	expect_error(b, a, RPC_NOT_FOUND, NULL);
+	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
+	b->actors.gpu = card;
+	fake_host_event(&b->actors, HOST_EVENT_RESCAN, NULL);
+	bench_until(b, the_gpu(b)->state == GPU_READY);
+}
+
+static void a_held_vf_keeps_its_card(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	expect_changed(b, bench_assign(b, "train-a", "gpu0/vf1", FOREVER), true);
+	expect_error(b, bench_apply(b, 3, FOREVER), RPC_CONFLICT, "held");
+	/* libvirt's word at the last moment counts too. */
+	expect_changed(b, bench_release(b, "gpu0/vf1", FOREVER), true);
+	bench_settle(b);
+	fake_set_hostdev(&b->actors, 0, 2, true, false);
+	expect_error(b, bench_apply(b, 3, FOREVER), RPC_CONFLICT, "held");
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_vf(b, "gpu0/vf2")->lease.owner, LEASE_FOREIGN);
+}
+
+static void a_reserved_vf_keeps_its_card(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	fake_set_hostdev(&b->actors, 1, 1, false, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_RESERVED);
+	expect_error(b, bench_apply(b, 3, FOREVER), RPC_CONFLICT, "held");
+}
+
+static void an_apply_goes_on_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.host_held = ONE(HOST_SET_NUMVFS);
+	a = bench_apply(b, 2, FOREVER);
+	bench_until(b, strstr(b->actors.log, "vram_quota") && fake_waiting(&b->actors) == 1);
+	bench_restart(b);
+	answer_free(a);
+	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_DONE);
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1);
+}
+
+/* ---- the store fails ---- */
+
+static void nothing_is_done_that_is_not_stored(void **state)
+{
+	struct bench *b = *state;
+	json_t *params = json_pack("{s:s}", "vm", "train-a");
+	struct vf_assign_params p = { .vm = (char *)"train-a", .mode = ASSIGN_AUTO };
+	struct answer *a;
+
+	bench_cut(b, 1);
+	bench_break_store(b, true);
+	a = answer_new();
+	assert_false(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", params, &a->reply));
+	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+	expect_error(b, a, RPC_DEGRADED, NULL);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_FREE);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->lease.owner, LEASE_NONE);
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 0);
+	expect_error(b, bench_assign(b, "train-a", NULL, FOREVER), RPC_DEGRADED, NULL);
+
+	/* What is seen meanwhile is stored later; the same request may come again. */
+	fake_set_hostdev(&b->actors, 1, 1, false, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_settle(b);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	fake_set_hostdev(&b->actors, 1, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	a = answer_new();
+	p.wait_usec = FOREVER;
+	assert_false(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", params, &a->reply));
+	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+	expect_changed(b, a, true);
+	json_decref(params);
+}
+
+static void a_waiter_hears_that_the_store_failed(void **state)
+{
+	struct bench *b = *state;
+
+	bench_break_store(b, true);
+	expect_error(b, bench_apply(b, 2, FOREVER), RPC_DEGRADED, NULL);
+	assert_null(the_gpu(b)->manual);
+	assert_string_equal(b->actors.log, "");
+	assert_null(b->m->operations);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	bench_cut(b, 2);
+}
+
+static void what_was_seen_while_the_store_failed_is_not_lost(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 1);
+	expect_changed(b, bench_assign(b, "train-a", NULL, FOREVER), true);
+	bench_settle(b);
+	bench_break_store(b, true);
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, "gpu0/vf1")->state == VF_FREE);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	bench_settle(b);
+	b->no_hypervisor = true; /* only what the store says */
+	bench_restart(b);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_FREE);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->lease.owner, LEASE_NONE);
+}
+
+/* ---- request ids ---- */
+
+static void the_same_request_is_answered_once(void **state)
+{
+	struct bench *b = *state;
+	json_t *params = json_pack("{s:s}", "vm", "train-a"), *other = json_pack("{s:s}", "vm", "train-b");
+	struct vf_assign_params p = { .vm = (char *)"train-a", .mode = ASSIGN_AUTO, .wait_usec = FOREVER };
+	struct answer *a = answer_new();
+
+	bench_cut(b, 2);
+	assert_false(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", params, &a->reply));
+	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+	expect_changed(b, a, true);
+	for (int i = 0; i < 2; i++) { /* … also by the next daemon */
+		a = answer_new();
+		assert_true(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", params, &a->reply));
+		expect_changed(b, a, true);
+		a = answer_new();
+		assert_true(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", other, &a->reply));
+		expect_error(b, a, RPC_CONFLICT, NULL);
+		bench_restart(b);
+	}
+	assert_int_equal(b->actors.vms[0]->n_hostdevs, 1);
+	json_decref(params);
+	json_decref(other);
+}
+
+/* ---- events ---- */
+
+struct watch {
+	struct bench *b;
+	uint64_t last;
+	unsigned n;
+};
+
+static void on_event(void *userdata, const struct manager_event *event)
+{
+	struct watch *w = userdata;
+
+	assert_true(event->seq > w->last);
+	w->last = event->seq;
+	w->n++;
+}
+
+static void events_come_in_order_and_only_when_stored(void **state)
+{
+	struct bench *b = *state;
+	struct watch w = { .b = b }, again = { .b = b };
+	int id = manager_subscribe(b->m, on_event, &w);
+	unsigned before;
+
+	bench_cut(b, 2);
+	assert_true(w.n > 0);
+	bench_break_store(b, true);
+	before = w.n;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN_GONE, 0);
+	bench_until(b, b->m->degraded);
+	assert_int_equal(w.n, before);
+	manager_unsubscribe(b->m, id);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	assert_int_equal(manager_events_replay(b->m, 1, on_event, &again), 1);
+	assert_true(again.n >= before);
+}
+
+/* ---- the end ---- */
+
+static void ending_answers_everybody_once(void **state)
+{
+	struct bench *b = *state;
+	struct answer *apply, *assign, *waits;
+
+	bench_cut(b, 2);
+	b->actors.hv_held = ONE(HV_ATTACH);
+	assign = bench_assign(b, "train-a", "gpu0/vf1", FOREVER);
+	waits = bench_assign(b, "train-a", "gpu0/vf2", FOREVER);
+	bench_until(b, b->actors.n_hv[HV_ATTACH] == 1);
+	bench_settle(b);
+	apply = bench_apply(b, 3, FOREVER);
+	expect_error(b, apply, RPC_CONFLICT, "held");
+	bench_stop(b);
+	expect_error(b, assign, RPC_INTERNAL_ERROR, NULL);
+	expect_error(b, waits, RPC_INTERNAL_ERROR, NULL);
+	bench_start(b);
+	/* Accepted is accepted: the next daemon carries both out. */
+	bench_until(b, bench_vf(b, "gpu0/vf1")->state == VF_ATTACHED);
+	bench_until(b, bench_vf(b, "gpu0/vf2")->state == VF_ATTACHED);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_state_has_a_name_and_a_way),
+		TEST(a_name_stays_with_its_card),
+		TEST(cutting_takes_the_steps_in_order),
+		TEST(a_failed_step_is_undone),
+		TEST(a_failed_value_goes_back_to_the_layout_before),
+		TEST(a_hanging_write_wedges),
+		TEST(only_one_apply_at_a_time),
+		TEST(a_card_pulled_during_apply),
+		TEST(a_held_vf_keeps_its_card),
+		TEST(a_reserved_vf_keeps_its_card),
+		TEST(an_apply_goes_on_after_a_restart),
+		TEST(nothing_is_done_that_is_not_stored),
+		TEST(a_waiter_hears_that_the_store_failed),
+		TEST(what_was_seen_while_the_store_failed_is_not_lost),
+		TEST(the_same_request_is_answered_once),
+		TEST(events_come_in_order_and_only_when_stored),
+		TEST(ending_answers_everybody_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
