@@ -30,7 +30,7 @@ gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)
 
 if HAVE_CMOCKA
-MANAGER_TESTS = tests/unit/test-manager
+MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -41,4 +41,7 @@ MANAGER_TEST_LIBS = $(DAEMON_LIBS) $(TEST_LIBS) $(DAEMON_SYSTEM_LIBS)
 tests_unit_test_manager_SOURCES = tests/unit/test-manager.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_assign_SOURCES = tests/unit/test-manager-assign.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_assign_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_assign_LDADD = $(MANAGER_TEST_LIBS)
 endif

@@ -107,18 +107,44 @@ static void name_profiles(struct manager *m, struct gpu *gpu, const struct layou
 	}
 }
 
-void apply_check_bound(struct manager *m, struct gpu *gpu)
-{
-	struct operation *op = gpu->binding ? operation_find(m, gpu->binding) : NULL;
+/* Fresh VFs go to vfio-pci; whoever asked for them hears of it when they can be given away. */
+struct binding {
+	struct gpu *gpu;
+	struct operation *op;
+	size_t left;
+};
 
-	if (!op)
+static void binding_less(struct manager *m, struct binding *b)
+{
+	if (--b->left > 0)
 		return;
-	for (size_t i = 0; i < gpu->n_vfs; i++)
-		if (gpu->vfs[i]->handover && gpu->vfs[i]->state == VF_FREE)
-			return;
-	free(gpu->binding);
-	gpu->binding = NULL;
-	operation_done(m, op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, gpu)));
+	if (b->gpu->facts)
+		gpu_refresh(m, b->gpu);
+	if (b->op)
+		operation_done(m, b->op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, b->gpu)));
+	free(b);
+}
+
+static void bound(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	if (error)
+		log_vf(vf->name, LOG_WARNING, 0, "%s", strempty(error->message));
+	binding_less(m, userdata);
+}
+
+static void bind_vfs(struct manager *m, struct gpu *gpu, struct operation *op)
+{
+	struct binding *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return;
+	*b = (struct binding){ .gpu = gpu, .op = op, .left = 1 }; /* our own */
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		b->left++;
+		if (!handover_bind(m, gpu->vfs[i], bound, b))
+			b->left--;
+	}
+	binding_less(m, b);
 }
 
 static void apply_succeeded(struct apply *a)
@@ -133,12 +159,7 @@ static void apply_succeeded(struct apply *a)
 	gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
-	for (size_t i = 0; i < gpu->n_vfs; i++)
-		handover_bind(m, gpu->vfs[i]);
-	if (op) {
-		(void)free_and_strdup(&gpu->binding, op->name);
-		apply_check_bound(m, gpu);
-	}
+	bind_vfs(m, gpu, op);
 	manager_pump(m);
 }
 
@@ -409,6 +430,7 @@ static void on_emptied(void *userdata, const struct host_reply *reply)
 	if (reply->r < 0) {
 		reason = xasprintf("the undo could not take away the VFs that came up: %s",
 				   reply->message ? reply->message : strerror(-reply->r));
+		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
 		apply_failed(a, reason);
 		return;
 	}
@@ -554,18 +576,10 @@ void apply_start(struct manager *m, struct operation *op)
 			      strempty(op->subject), gpu && gpu->stuck ? strempty(gpu->reason) : "the card is gone");
 	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
 		rpc_error_set(&error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
-	else if (gpu->apply && (gpu->apply->op || !layout_equal(gpu->apply->target, target)))
-		rpc_error_set(&error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
 	if (error.code) {
 		layout_free(target);
 		operation_failed(m, op, &error);
 		rpc_error_done(&error);
-		return;
-	}
-	if (gpu->apply) { /* begun at boot already, to the same end */
-		layout_free(target);
-		gpu->apply->op = op;
-		operation_begin(m, op);
 		return;
 	}
 	apply_begin(m, gpu, op, target);
@@ -595,8 +609,8 @@ void apply_at_boot(struct manager *m, struct gpu *gpu)
 	if (!wanted || wanted->n_vfs == 0 || gpu->facts->num_vfs > 0) {
 		if (wanted)
 			name_profiles(m, gpu, wanted);
-		for (size_t i = 0; wanted && i < gpu->n_vfs; i++)
-			handover_bind(m, gpu->vfs[i]);
+		if (wanted)
+			bind_vfs(m, gpu, NULL);
 		return;
 	}
 	log_gpu(gpu->name, LOG_NOTICE, 0, "the wanted layout (%zu VFs) is applied",

@@ -343,11 +343,9 @@ static void scanned(struct manager *m, const struct gpu_facts *facts)
 	struct gpu *gpu = gpu_find_address(m, &facts->address);
 	struct gpu_facts *copy;
 
-	if (gpu && gpu->facts && streq_ptr(gpu->serial, facts->serial)) {
-		if (!gpu->stuck && !gpu->apply)
-			gpu_refresh(m, gpu);
-		return;
-	}
+	if (gpu && gpu->facts && gpu->facts->num_vfs + gpu->facts->total_vfs > 0 &&
+	    streq_ptr(gpu->serial, facts->serial))
+		return; /* read below */
 	copy = gpu_facts_copy(facts);
 	if (copy)
 		gpu_update(m, copy);

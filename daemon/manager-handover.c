@@ -9,6 +9,7 @@ struct handover {
 	char vm_uuid[37];
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
+	struct rpc_error error; /* of an attach that is being taken back */
 	handover_fn fn;
 	void *userdata;
 	void (*go)(struct handover *h); /* what it does when the VM's turn comes */
@@ -151,7 +152,8 @@ static void finish(struct handover *h, const struct rpc_error *error)
 
 	vm_release(h);
 	vf->handover = NULL;
-	h->fn(m, vf, h->userdata, error);
+	h->fn(m, vf, h->userdata, h->error.code ? &h->error : error);
+	rpc_error_done(&h->error);
 	free(h);
 	if (!vf->gpu) /* it vanished from the kernel meanwhile */
 		vf_free(vf);
@@ -375,7 +377,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 	if (reply->failure == HV_TIMEOUT || reply->failure == HV_DISCONNECTED) {
 		/* Nobody knows whether the guest has it: take it back the long way. */
 		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
-		rpc_error_done(&error);
+		rpc_error_move(&h->error, &error);
 		ask_hv(h, HV_DETACH, on_detached);
 		return;
 	}
@@ -436,23 +438,15 @@ static void on_fresh_bound(void *userdata, const struct host_reply *reply)
 	finish(h, NULL);
 }
 
-static void bound_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
-{
-	if (error)
-		log_vf(vf->name, LOG_WARNING, 0, "%s", strempty(error->message));
-	else if (vf->gpu)
-		gpu_refresh(m, vf->gpu);
-	if (vf->gpu)
-		apply_check_bound(m, vf->gpu);
-}
-
-void handover_bind(struct manager *m, struct vf *vf)
+bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
 	struct handover *h;
 
 	if (vf->bound || vf->handover || vf->state != VF_FREE)
-		return;
-	h = handover_new(m, vf, bound_done, NULL);
-	if (h)
-		ask_host(h, HOST_BIND_VFIO, on_fresh_bound);
+		return false;
+	h = handover_new(m, vf, fn, userdata);
+	if (!h)
+		return false;
+	ask_host(h, HOST_BIND_VFIO, on_fresh_bound);
+	return true;
 }

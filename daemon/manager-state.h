@@ -66,7 +66,6 @@ struct gpu {
 	uid_t manual_uid;
 	uint64_t manual_at;
 	struct apply *apply; /* re-cut in progress */
-	char *binding;	     /* the operation that ends when the new VFs are bound; NULL = none */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	bool apply_accepted; /* one waits for its commit */
 	bool undo_failed;    /* wedged by us: only a layout that is right mends it */
@@ -244,8 +243,6 @@ void manager_on_host_event(void *manager, const struct host_event *event);
 /* Starts the re-cut of an operation whose row is committed. */
 void apply_start(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
-/* Ends the operation of an apply once no new VF is on its way to vfio-pci: then they can be assigned. */
-void apply_check_bound(struct manager *m, struct gpu *gpu);
 void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
@@ -273,7 +270,8 @@ typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
-void handover_bind(struct manager *m, struct vf *vf); /* puts a fresh VF on vfio-pci */
+/* Puts a fresh VF on vfio-pci.  False: there is nothing to do, and fn never runs. */
+bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
 void handover_drop(struct vf *vf);    /* the daemon ends */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);

@@ -82,7 +82,10 @@ static void cutting_takes_the_steps_in_order(void **state)
 	b->actors.gpu->autoprobe = true;
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
 	bench_until(b, the_gpu(b)->facts->autoprobe);
-	bench_cut(b, 2);
+	/* As soon as the answer is there, every VF can be given away. */
+	expect_changed(b, bench_apply(b, 2, FOREVER), true);
+	assert_null(bench_vf(b, "gpu0/vf1")->handover);
+	assert_null(bench_vf(b, "gpu0/vf2")->handover);
 	assert_string_equal(b->actors.log, "set-autoprobe 0;set-vf-attr vram_quota 2147483648;"
 					   "set-vf-attr vram_quota 2147483648;set-numvfs 2;");
 	assert_int_equal(the_gpu(b)->state, GPU_READY);

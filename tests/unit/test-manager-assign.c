@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager: VFs for VMs, the gate on their way back, what others do to them, and what a restart finds. */
+#include "tests/support/manager-bench.h"
+
+#define FOREVER USEC_INFINITY
+#define ONE(op) (1U << (op))
+#define VF "gpu0/vf1"
+
+static int set_up(void **state)
+{
+	struct bench *b = bench_new();
+
+	bench_start(b);
+	bench_cut(b, 2);
+	*state = b;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	bench_free(*state);
+	return 0;
+}
+
+static void expect_vf(struct bench *b, enum vf_state state, enum lease_owner owner)
+{
+	struct vf *vf = bench_vf(b, VF);
+
+	if (vf->state != state || vf->lease.owner != owner || vf->handover)
+		fail_msg("%s is %s (%s), lease %s%s", VF, vf_state_to_string(vf->state), strempty(vf->reason),
+			 lease_owner_to_string(vf->lease.owner), vf->handover ? ", and busy" : "");
+}
+
+/* ---- assign ---- */
+
+static void assigning_twice_is_no_change(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", NULL, FOREVER), true);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_changed(b, bench_assign(b, "train-a", NULL, FOREVER), false);
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), false);
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 1);
+	expect_error(b, bench_assign(b, "train-b", VF, FOREVER), RPC_CONFLICT, "not_free");
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_changed(b, bench_release(b, VF, FOREVER), false);
+	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	assert_int_equal(b->actors.n_host[HOST_PROBE_VF], 1);
+}
+
+static void refusals_name_what_is_wrong(void **state)
+{
+	struct bench *b = *state;
+
+	expect_error(b, bench_assign(b, "nobody", NULL, 0), RPC_NOT_FOUND, "no_vm");
+	expect_error(b, bench_assign(b, "train-a", "gpu0/vf9", 0), RPC_NOT_FOUND, "no_vf");
+	expect_error(b, bench_release(b, "gpu0/vf9", 0), RPC_NOT_FOUND, "no_vf");
+	b->actors.vms[0]->free_ports = 0;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_NO_FIT, "no_port");
+	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_HOST_ERROR, "no_libvirt");
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void every_failed_attach_leaves_the_vf_right(void **state)
+{
+	struct bench *b = *state;
+
+	for (int f = HV_OK + 1; f < HV_FAILURE_MAX; f++) {
+		bool unsure = f == HV_TIMEOUT || f == HV_DISCONNECTED;
+		struct answer *a;
+
+		if (f == HV_ALREADY)
+			continue;
+		b->actors.hv_fault[HV_ATTACH] = (enum hv_failure)f;
+		a = bench_assign(b, "train-a", VF, FOREVER);
+		bench_wait(b, a);
+		/* Nobody knows whether the guest saw it: it went the long way back. */
+		assert_int_equal(b->actors.n_hv[HV_DETACH], unsure);
+		assert_int_not_equal(a->code, 0);
+		answer_free(a);
+		bench_settle(b);
+		expect_vf(b, VF_FREE, LEASE_NONE);
+		b->actors.n_hv[HV_DETACH] = 0;
+	}
+}
+
+static void a_vf_that_cannot_be_bound_is_kept_back(void **state)
+{
+	struct bench *b = *state;
+
+	bench_vf(b, VF)->bound = false;
+	b->actors.host_fault[HOST_BIND_VFIO] = -EIO;
+	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_HOST_ERROR, NULL);
+	expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+	expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "not_free");
+}
+
+/* ---- the gate ---- */
+
+static void a_guest_that_does_not_let_go_keeps_its_vf(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	b->actors.hv_fault[HV_DETACH] = HV_GUEST_REFUSED;
+	expect_error(b, bench_release(b, VF, FOREVER), RPC_CONFLICT, "guest_refused");
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+	b->actors.hv_fault[HV_DETACH] = HV_OK;
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void a_vf_that_fails_the_gate_is_quarantined_until_healed(void **state)
+{
+	static const enum host_op gates[] = { HOST_WAIT_CLOSED, HOST_RESET_VF, HOST_PROBE_VF };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(gates); i++) {
+		expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+		b->actors.host_fault[gates[i]] = -EIO;
+		expect_error(b, bench_release(b, VF, FOREVER), RPC_HOST_ERROR, NULL);
+		expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+		bench_settle(b);
+		bench_restart(b); /* it stays so */
+		expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+		expect_error(b, bench_heal(b, VF), RPC_HOST_ERROR, NULL);
+		b->actors.host_fault[gates[i]] = 0;
+		expect_changed(b, bench_heal(b, VF), true);
+		expect_vf(b, VF_FREE, LEASE_NONE);
+		expect_changed(b, bench_heal(b, VF), false);
+	}
+}
+
+/* ---- what others do ---- */
+
+static void a_vm_that_goes_off_gives_its_vf_back(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	b->actors.vms[0]->state = VM_OFF;
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void an_undefined_vm_gives_its_vf_back(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	expect_vf(b, VF_RESERVED, LEASE_VM);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN_GONE, 1);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void a_foreign_hostdev_is_adopted_and_given_up(void **state)
+{
+	struct bench *b = *state;
+
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	expect_vf(b, VF_ATTACHED, LEASE_FOREIGN);
+	expect_error(b, bench_assign(b, "train-b", VF, 0), RPC_CONFLICT, "not_free");
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
+static void old_news_take_nothing_away(void **state)
+{
+	struct bench *b = *state;
+	struct domain_facts *before = domain_facts_copy(b->actors.vms[0]);
+	struct hv_event event = { .type = HV_EVENT_DOMAIN, .uuid = before->uuid, .domain = before };
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	b->actors.hv.on_event(b->actors.hv.userdata, &event); /* read before the attach, told after it */
+	bench_settle(b);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+	domain_facts_free(before);
+}
+
+static void libvirt_says_where_it_is(void **state)
+{
+	struct bench *b = *state;
+
+	/* Reserved while the VM is off, attached once it runs: released from both. */
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	b->actors.vms[1]->state = VM_RUNNING;
+	fake_set_hostdev(&b->actors, 1, 1, true, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	assert_int_equal(b->actors.vms[1]->n_hostdevs, 0);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+
+	/* The other way round: off again, it is taken out of the XML that is left. */
+	fake_set_hostdev(&b->actors, 1, 1, true, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	b->actors.vms[1]->state = VM_OFF;
+	fake_set_hostdev(&b->actors, 1, 1, false, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	expect_vf(b, VF_RESERVED, LEASE_FOREIGN);
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	assert_int_equal(b->actors.vms[1]->n_hostdevs, 0);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void a_vm_that_is_off_reserves_what_comes_later(void **state)
+{
+	struct bench *b = *state;
+
+	fake_set_hostdev(&b->actors, 1, 3, false, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_cut(b, 3);
+	assert_int_equal(bench_vf(b, "gpu0/vf3")->state, VF_RESERVED);
+}
+
+static void a_vf_that_vanishes_during_a_handover(void **state)
+{
+	static const struct {
+		unsigned host, hv;
+	} held[] = { { 0, ONE(HV_ATTACH) }, { ONE(HOST_RESET_VF), 0 }, { 0, ONE(HV_DETACH) } };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		struct answer *a, *waits = NULL;
+
+		if (!(held[i].hv & ONE(HV_ATTACH)))
+			expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+		b->actors.host_held = held[i].host;
+		b->actors.hv_held = held[i].hv;
+		a = i == 0 ? bench_assign(b, "train-a", VF, FOREVER) : bench_release(b, VF, FOREVER);
+		if (i == 0) /* a second one waits for its turn at the same VM */
+			waits = bench_assign(b, "train-a", "gpu0/vf2", FOREVER);
+		bench_until(b, fake_waiting(&b->actors) > 0 && bench_vf(b, VF)->handover);
+		fake_set_vfs(&b->actors, 0);
+		b->actors.vms[0]->n_hostdevs = 0;
+		fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+		bench_until(b, !vf_find(b->m, VF));
+		fake_release(&b->actors, ~0U, ~0U);
+		expect_error(b, a, RPC_NOT_FOUND, NULL);
+		if (waits)
+			expect_error(b, waits, RPC_NOT_FOUND, NULL);
+		b->actors.vms[0]->n_hostdevs = 0;
+		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+		bench_cut(b, 2);
+		expect_vf(b, VF_FREE, LEASE_NONE);
+	}
+}
+
+static void libvirt_comes_and_goes(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	/* What is under way is neither begun again nor given up when the connection comes back. */
+	b->actors.hv_held = ONE(HV_ATTACH);
+	a = bench_assign(b, "train-a", VF, FOREVER);
+	bench_until(b, b->actors.n_hv[HV_ATTACH] == 1);
+	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	fake_hv_event(&b->actors, HV_EVENT_CONNECTED, 0);
+	bench_until(b, b->m->hypervisor_connected);
+	fake_release(&b->actors, 0, ~0U);
+	expect_changed(b, a, true);
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 1);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+}
+
+static void a_recovery_that_is_cut_off_counts_for_nothing(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	b->actors.hv_held = ONE(HV_GET);
+	fake_hv_event(&b->actors, HV_EVENT_CONNECTED, 0);
+	bench_until(b, b->m->recovering && fake_waiting(&b->actors) == 1);
+	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	fake_release(&b->actors, 0, ~0U);
+	bench_until(b, !b->m->recovering);
+	assert_false(b->m->hypervisor_connected);
+	fake_hv_event(&b->actors, HV_EVENT_CONNECTED, 0);
+	bench_until(b, b->m->hypervisor_connected);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+}
+
+/* ---- a restart ---- */
+
+/* A row as a daemon leaves it that dies in this state. */
+static void write_row(struct bench *b, enum vf_state state)
+{
+	struct vf *vf = bench_vf(b, VF);
+
+	vf_lease(b->m, vf, LEASE_VM, vm_find(b->m, "train-a"), 0, 0, true, false);
+	vf->state = state;
+	vf_store(b->m, vf);
+	bench_settle(b);
+}
+
+static void every_row_has_its_rule(void **state)
+{
+	static const struct {
+		enum vf_state row;
+		bool shown;
+		enum vf_state then;
+		bool reset;
+	} rules[] = {
+		{ VF_LEASED, false, VF_FREE, false },	  { VF_LEASED, true, VF_ATTACHED, false },
+		{ VF_ATTACHING, false, VF_FREE, false },  { VF_ATTACHING, true, VF_ATTACHED, false },
+		{ VF_ATTACHED, false, VF_FREE, true },	  { VF_ATTACHED, true, VF_ATTACHED, false },
+		{ VF_DETACHING, false, VF_FREE, true },	  { VF_DETACHING, true, VF_ATTACHED, false },
+		{ VF_RESETTING, false, VF_FREE, true },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		write_row(b, rules[i].row);
+		bench_stop(b);
+		fake_set_hostdev(&b->actors, 0, 1, rules[i].shown, false);
+		bench_start(b);
+		bench_until(b, !bench_vf(b, VF)->handover && bench_vf(b, VF)->state == rules[i].then);
+		expect_vf(b, rules[i].then, rules[i].then == VF_FREE ? LEASE_NONE : LEASE_VM);
+		assert_int_equal(b->actors.n_host[HOST_RESET_VF], rules[i].reset);
+		if (rules[i].shown)
+			expect_changed(b, bench_release(b, VF, FOREVER), true);
+		bench_settle(b);
+	}
+}
+
+static void a_row_of_a_vm_that_is_gone(void **state)
+{
+	struct bench *b = *state;
+
+	write_row(b, VF_ATTACHED);
+	bench_stop(b);
+	b->actors.vms[0] = domain_facts_free(b->actors.vms[0]);
+	bench_start(b);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+}
+
+static void operations_go_on_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.hv_held = ONE(HV_ATTACH);
+	a = bench_assign(b, "train-a", VF, FOREVER);
+	bench_until(b, b->actors.n_hv[HV_ATTACH] == 1);
+	bench_settle(b);
+	bench_restart(b);
+	answer_free(a);
+	bench_until(b, bench_vf(b, VF)->state == VF_ATTACHED);
+	bench_settle(b);
+	assert_int_equal(operation_find(b->m, "op/2")->state, OPERATION_DONE);
+
+	b->actors.host_held = ONE(HOST_RESET_VF);
+	a = bench_release(b, VF, FOREVER);
+	bench_until(b, b->actors.n_host[HOST_RESET_VF] == 1);
+	bench_settle(b);
+	bench_restart(b);
+	answer_free(a);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	bench_settle(b);
+	assert_int_equal(operation_find(b->m, "op/3")->state, OPERATION_DONE);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(assigning_twice_is_no_change),
+		TEST(refusals_name_what_is_wrong),
+		TEST(every_failed_attach_leaves_the_vf_right),
+		TEST(a_vf_that_cannot_be_bound_is_kept_back),
+		TEST(a_guest_that_does_not_let_go_keeps_its_vf),
+		TEST(a_vf_that_fails_the_gate_is_quarantined_until_healed),
+		TEST(a_vm_that_goes_off_gives_its_vf_back),
+		TEST(an_undefined_vm_gives_its_vf_back),
+		TEST(a_foreign_hostdev_is_adopted_and_given_up),
+		TEST(old_news_take_nothing_away),
+		TEST(libvirt_says_where_it_is),
+		TEST(a_vm_that_is_off_reserves_what_comes_later),
+		TEST(a_vf_that_vanishes_during_a_handover),
+		TEST(libvirt_comes_and_goes),
+		TEST(a_recovery_that_is_cut_off_counts_for_nothing),
+		TEST(every_row_has_its_rule),
+		TEST(a_row_of_a_vm_that_is_gone),
+		TEST(operations_go_on_after_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
