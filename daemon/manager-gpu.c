@@ -84,7 +84,6 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	free(gpu->reason);
 	free(gpu->stuck);
 	free(gpu->drift);
-	free(gpu->binding);
 	gpu_facts_free(gpu->facts);
 	layout_free(gpu->manual);
 	free(gpu);
@@ -284,7 +283,6 @@ void gpu_absent(struct manager *m, struct gpu *gpu)
 	remove_vfs(m, gpu, 0);
 	gpu->facts = gpu_facts_free(gpu->facts);
 	gpu_set_state(m, gpu, GPU_ABSENT, "the card is gone");
-	apply_check_bound(m, gpu);
 }
 
 static void set_stuck(struct manager *m, const struct pci_address *address, const char *attribute)
