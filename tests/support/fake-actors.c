@@ -117,7 +117,8 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	}
 }
 
-static int host_request(struct host *host, const struct host_request *request, host_reply_fn fn, void *userdata)
+static int host_request(struct host *host, const struct host_request *request, host_reply_fn fn,
+			void *userdata)
 {
 	struct fake_actors *f = (struct fake_actors *)host;
 	struct fake_call *call = calloc(1, sizeof(*call));
@@ -199,7 +200,8 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 			fake_set_hostdev(f, i, q->address.function, live, config);
 }
 
-static int hv_request(struct hypervisor *hv, const struct hv_request *request, hv_reply_fn fn, void *userdata)
+static int hv_request(struct hypervisor *hv, const struct hv_request *request, hv_reply_fn fn,
+		      void *userdata)
 {
 	struct fake_actors *f = of_hv(hv);
 	struct fake_call *call = calloc(1, sizeof(*call));
