@@ -34,6 +34,7 @@ testbed_files = \
 	tests/testbed/run \
 	tests/testbed/setup \
 	tests/testbed/scenarios/main-job.sh \
+	tests/testbed/scenarios/refusals.sh \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
 	tests/testbed/scenarios/wedged.sh
