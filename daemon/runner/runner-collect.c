@@ -137,6 +137,8 @@ void runner_collect(struct runner *r)
 {
 	if (!runner_set_step(r, RUNNER_STEP_OUTPUTS, NULL))
 		return;
+	if (r->refusal)
+		return runner_finish(r, RUNNER_START_REFUSED, r->refusal);
 	if (json_array_size(r->outputs_globs) == 0)
 		return end(r);
 	collect_again(r);

@@ -25,6 +25,9 @@
 /* Chunks per look and stream: a flood must not keep us from seeing the exit or sending a signal. */
 #define CHUNKS_PER_LOOK 32
 
+/* What the launcher's part that runs as the user exits with when it cannot become the command. */
+#define EXIT_REFUSED 125
+
 static const char *const followed_names[FOLLOWED_MAX] = { "stdout", "stderr", "progress" };
 
 /* ---- Silence ------------------------------------------------------------------------------- */
@@ -203,8 +206,10 @@ static void act_on_status(struct runner *r, const struct status *s)
 
 	if (!s->claimed)
 		return not_claimed(r);
-	if (*s->refused)
+	if (*s->refused && !s->exited)
 		return runner_finish(r, RUNNER_START_REFUSED, refusal(s->refused));
+	if (*s->refused)
+		r->refusal = refusal(s->refused); /* after its words on stderr were read */
 	if (!*s->boot_id)
 		return wait_for_pid(r);
 	if (!tell_started(r, s))
@@ -457,6 +462,11 @@ static void on_exit_read(void *userdata, const struct guest_answer *a)
 	}
 	if (!r->exit_known)
 		r->status_wanted = true;
+	if (r->exit_known && r->exit_code == EXIT_REFUSED) {
+		/* the launcher's own code, or the command's: the status tells them apart */
+		r->exit_known = false;
+		return runner_ask_status(r);
+	}
 	read_streams(r);
 }
 

@@ -83,6 +83,7 @@ struct runner {
 	bool moved;
 	bool exit_known;
 	int exit_code;
+	const char *refusal; /* constant text: it was not the command that exited */
 
 	struct outputs *outputs;
 	uint64_t outputs_handle;

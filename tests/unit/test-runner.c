@@ -635,6 +635,18 @@ static void test_start_refused(void **state)
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_START_REFUSED);
 	assert_non_null(strstr(f->reason, "work directory"));
+	assert_true(file_has(f, "stderr", "cannot enter the work directory"));
+}
+
+/* The same code from the command itself is just that. */
+static void test_exit_like_a_refusal(void **state)
+{
+	struct fixture *f = *state;
+
+	run_shell(f, "exit 125");
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_int_equal(f->result.exit_code, 125);
 }
 
 static void test_missing_file(void **state)
@@ -931,6 +943,7 @@ int main(void)
 		TEST(test_silent_agent),
 		TEST(test_ready_later),
 		TEST(test_start_refused),
+		TEST(test_exit_like_a_refusal),
 		TEST(test_missing_file),
 		TEST(test_daemon_restarts),
 		TEST(test_start_not_noted),
