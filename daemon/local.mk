@@ -19,7 +19,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
-	daemon/manager-place.c daemon/manager-policy.c daemon/manager-recover.c \
+	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-view.c daemon/manager-vm.c
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Cutting a GPU: gpu.plan and gpu.apply.  An apply runs the plan's steps one by one through the host, reads the
+/* Cutting a GPU: an apply under way (gpu.plan and gpu.apply begin in manager-plan.c).  It runs the plan's steps one by one through the host, reads the
  * result back, and undoes what it did when a step fails; after a failed undo the GPU is wedged with the
  * reason.  VFs are never taken away while anybody holds one: the kernel does not refuse, it hangs. */
 #include "manager-state.h"
@@ -73,11 +73,6 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
 
 /* ---- the end of an apply ---- */
 
-static enum gpu_state calm_state(struct manager *m, struct gpu *gpu)
-{
-	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
-}
-
 static struct apply *apply_free(struct apply *a)
 {
 	if (!a)
@@ -95,16 +90,6 @@ static struct apply *apply_free(struct apply *a)
 void apply_drop(struct gpu *gpu)
 {
 	apply_free(gpu->apply);
-}
-
-static void name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout)
-{
-	for (size_t i = 0; i < gpu->n_vfs && i < layout->n_vfs; i++) {
-		if (streq_ptr(gpu->vfs[i]->profile, layout->vfs[i].profile))
-			continue;
-		(void)free_and_strdup(&gpu->vfs[i]->profile, layout->vfs[i].profile);
-		vf_store(m, gpu->vfs[i]);
-	}
 }
 
 /* Fresh VFs go to vfio-pci; whoever asked for them hears of it when they can be given away. */
@@ -153,14 +138,32 @@ static void apply_succeeded(struct apply *a)
 	struct gpu *gpu = a->gpu;
 	struct operation *op = a->op;
 
-	name_profiles(m, gpu, a->target);
+	gpu_name_profiles(m, gpu, a->target);
 	apply_free(a);
 	gpu->undo_failed = false;
-	gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+	gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
 	bind_vfs(m, gpu, op);
 	manager_pump(m);
+}
+
+/* A layout that could not be had is not wanted at the next boot either: the one before is. */
+static void restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op)
+{
+	const json_t *before = json_object_get(op->input, "before");
+	const json_t *manual = json_object_get(before, "manual");
+
+	if (!before)
+		return;
+	layout_free(gpu->manual);
+	gpu->manual = NULL;
+	if (json_is_object(manual))
+		(void)layout_load(manual, &gpu->manual);
+	gpu->manual_uid = (uid_t)json_get_uint(before, "uid", 0);
+	gpu->manual_at = json_get_uint(before, "usec", 0);
+	gpu_store(m, gpu);
+	gpu_check_drift(m, gpu);
 }
 
 static void apply_failed(struct apply *a, const char *wedged)
@@ -177,10 +180,12 @@ static void apply_failed(struct apply *a, const char *wedged)
 	if (wedged && !gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
 	else if (!gpu->stuck && gpu->facts)
-		gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
-	if (op)
+	if (op) {
+		restore_ownership(m, gpu, op);
 		operation_failed(m, op, &error);
+	}
 	rpc_error_done(&error);
 	manager_pump(m);
 }
@@ -608,240 +613,17 @@ void apply_at_boot(struct manager *m, struct gpu *gpu)
 	/* Only an uncut card: what somebody else cut meanwhile is drift, and healed on request. */
 	if (!wanted || wanted->n_vfs == 0 || gpu->facts->num_vfs > 0) {
 		if (wanted)
-			name_profiles(m, gpu, wanted);
+			gpu_name_profiles(m, gpu, wanted);
 		if (wanted)
 			bind_vfs(m, gpu, NULL);
+		return;
+	}
+	if (gpu->facts->display && !gpu->manual) {
+		log_gpu(gpu->name, LOG_WARNING, 0,
+			"drives the console: its rule's layout is left to gpuvf apply --yes-display");
 		return;
 	}
 	log_gpu(gpu->name, LOG_NOTICE, 0, "the wanted layout (%zu VFs) is applied",
 		wanted->n_vfs);
 	apply_begin(m, gpu, NULL, TAKE_PTR(wanted));
-}
-
-/* ---- methods ---- */
-
-/* The GPU and layout that a call names; refuses by itself. */
-static struct gpu *resolve(struct manager *m, const char *name, const json_t *layout_json, bool policy,
-			   struct layout **ret_layout, struct reply *reply)
-{
-	struct gpu *gpu = gpu_find(m, name);
-	struct json_fault fault = { 0 };
-	struct rpc_error error = { 0 };
-	struct layout *layout = NULL;
-
-	if (!gpu) {
-		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see `gpuvf list gpus`)", name);
-		return NULL;
-	}
-	if (gpu->stuck || !gpu->facts) {
-		reply_refuse(reply, gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s", gpu->name,
-			     gpu->reason ? gpu->reason : "the card is gone");
-		return NULL;
-	}
-	if (layout_json && layout_from_json(m->policy, layout_json, &layout, &fault) < 0) {
-		rpc_error_set(&error, RPC_INVALID_PARAMS, "layout%s: %s", strempty(fault.pointer),
-			      strempty(fault.what));
-		rpc_error_detail(&error, NULL, "layout", fault.hint);
-		reply_error(reply, &error);
-		rpc_error_done(&error);
-		json_fault_done(&fault);
-		return NULL;
-	}
-	if (!layout_json && policy) {
-		const struct policy_gpu_rule *rule = policy_match_gpu(m->policy, gpu->facts);
-
-		if (rule && rule->layout)
-			(void)layout_from_policy(m->policy, rule->layout, &layout);
-	} else if (!layout_json) {
-		layout = gpu_wanted(m, gpu);
-	}
-	if (!layout) {
-		rpc_error_set(&error, RPC_NOT_FOUND, "no rule of the policy says how %s (%s) shall be cut",
-			      gpu->name, gpu->facts->model);
-		rpc_error_detail(&error, "no_layout", "layout",
-				 "name a layout (--vfs N), or add a gpus rule to the policy");
-		reply_error(reply, &error);
-		rpc_error_done(&error);
-		return NULL;
-	}
-	*ret_layout = layout;
-	return gpu;
-}
-
-static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const struct layout *layout,
-			    const struct partition_plan *plan)
-{
-	json_t *steps = json_array(), *disturbs = plan->removes_vfs ? gpu_holders(m, gpu) : NULL;
-
-	for (size_t i = 0; i < plan->n_steps; i++)
-		json_array_append_new(steps, json_string(plan->steps[i].text));
-	if (!disturbs)
-		disturbs = json_array();
-	if (gpu->facts->display && plan->n_steps > 0)
-		json_array_append_new(disturbs, json_string("the console or a screen is driven by this GPU"));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
-			 layout_to_json(layout), "steps", steps, "disturbs", disturbs);
-}
-
-void manager_gpu_plan(struct manager *m, const struct caller *caller,
-		      const struct gpu_plan_params *p, struct reply *reply)
-{
-	_cleanup_(layout_freep) struct layout *layout = NULL;
-	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
-	struct gpu *gpu = resolve(m, p->gpu, p->layout, false, &layout, reply);
-	struct rpc_error error = { 0 };
-
-	if (!gpu)
-		return;
-	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
-		return;
-	}
-	view_reply(m, reply, plan_to_json(m, gpu, layout, plan));
-}
-
-/* Everything that refuses an apply before anything is changed. */
-static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_apply_params *p,
-		       const struct partition_plan *plan, struct rpc_error *error)
-{
-	json_t *holders;
-
-	if (p->plan && !streq(p->plan, plan->hash)) {
-		rpc_error_set(error, RPC_CONFLICT, "the plan %s no longer holds: the GPU, the policy or the layout changed",
-			      p->plan);
-		return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
-	}
-	if (gpu->apply || gpu->apply_accepted)
-		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
-	if (plan->n_steps == 0)
-		return 0;
-	if (gpu->facts->display && !p->yes_display) {
-		rpc_error_set(error, RPC_CONFLICT, "%s drives the console or a screen", gpu->name);
-		return rpc_error_detail(error, "display", "yes_display", "say --yes-display if you mean it");
-	}
-	if (!plan->removes_vfs)
-		return 0;
-	if (!m->hypervisor_connected) {
-		rpc_error_set(error, RPC_HOST_ERROR, "libvirt has not answered, so nobody knows who holds VFs: %s",
-			      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
-		return rpc_error_detail(error, "no_libvirt", NULL, "only GPUs without VFs can be cut until then");
-	}
-	holders = gpu_holders(m, gpu);
-	if (!holders)
-		return 0;
-	rpc_error_set(error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel", gpu->name);
-	rpc_error_detail(error, "held", NULL, "release the holders first (gpuvf release VM)");
-	error->holders = holders;
-	return -ECANCELED;
-}
-
-struct accepted {
-	struct operation *op;
-	struct gpu *gpu;
-	struct layout *manual_before;
-	uid_t uid_before;
-	uint64_t at_before;
-};
-
-static void apply_committed(struct manager *m, void *userdata)
-{
-	struct accepted *accepted = userdata;
-
-	layout_free(accepted->manual_before);
-	accepted->gpu->apply_accepted = false;
-	if (accepted->op)
-		apply_start(m, accepted->op);
-	free(accepted);
-}
-
-static void apply_not_committed(struct manager *m, void *userdata)
-{
-	struct accepted *accepted = userdata;
-
-	accepted->gpu->apply_accepted = false;
-	layout_free(accepted->gpu->manual);
-	accepted->gpu->manual = accepted->manual_before;
-	accepted->gpu->manual_uid = accepted->uid_before;
-	accepted->gpu->manual_at = accepted->at_before;
-	if (accepted->op)
-		operation_drop(m, accepted->op);
-	free(accepted);
-}
-
-/* Who owns the layout from now on: a layout that was given is manual, --policy drops it. */
-static void take_ownership(struct manager *m, struct gpu *gpu, const struct caller *caller,
-			   const struct gpu_apply_params *p, struct layout *layout,
-			   struct accepted *accepted)
-{
-	accepted->gpu = gpu;
-	accepted->manual_before = gpu->manual;
-	accepted->uid_before = gpu->manual_uid;
-	accepted->at_before = gpu->manual_at;
-	if (p->layout) {
-		_cleanup_json_ json_t *copy = layout_to_json(layout);
-
-		gpu->manual = NULL;
-		(void)layout_load(copy, &gpu->manual);
-		gpu->manual_uid = caller->uid;
-		gpu->manual_at = now_realtime();
-	} else if (p->policy) {
-		gpu->manual = NULL;
-	} else {
-		accepted->manual_before = NULL; /* unchanged: nothing to put back */
-		if (gpu->manual) {
-			_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
-
-			(void)layout_load(copy, &accepted->manual_before);
-		}
-	}
-	gpu_store(m, gpu);
-}
-
-void manager_gpu_apply(struct manager *m, const struct caller *caller,
-		       const struct gpu_apply_params *p, struct reply *reply)
-{
-	_cleanup_(layout_freep) struct layout *layout = NULL;
-	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
-	struct rpc_error error = { 0 };
-	struct accepted *accepted;
-	struct gpu *gpu;
-
-	if (manager_refuses_changes(m, reply))
-		return;
-	if (p->drain) {
-		reply_refuse(reply, RPC_UNSUPPORTED,
-			     "drain: this version does not wait for holders; release them, then apply");
-		return;
-	}
-	gpu = resolve(m, p->gpu, p->layout, p->policy, &layout, reply);
-	if (!gpu)
-		return;
-	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0 ||
-	    check_apply(m, gpu, p, plan, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
-		return;
-	}
-	accepted = calloc(1, sizeof(*accepted));
-	if (!accepted) {
-		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
-		return;
-	}
-	take_ownership(m, gpu, caller, p, layout, accepted);
-	gpu->apply_accepted = true;
-	if (plan->n_steps == 0) {
-		name_profiles(m, gpu, layout);
-		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
-			gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
-		gpu_check_drift(m, gpu);
-		outbox_add(m, apply_committed, apply_not_committed, accepted);
-		outbox_reply(m, reply, json_pack("{s:b,s:n,s:o}", "changed", 0, "operation", "gpu",
-						 gpu_view(m, gpu)));
-		return;
-	}
-	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
-				     json_pack("{s:o}", "layout", layout_to_json(layout)));
-	outbox_add(m, apply_committed, apply_not_committed, accepted);
-	operation_reply(m, accepted->op, p->wait_usec, reply);
 }

@@ -359,6 +359,11 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 			      (unsigned long long)vf->lease.epoch, (unsigned long long)p->if_epoch.value);
 		return rpc_error_detail(error, "epoch", "if_epoch", "look again: it was given to somebody else");
 	}
+	if ((p->mode == ASSIGN_LIVE && vf->lease.config) || (p->mode == ASSIGN_CONFIG && vf->lease.live)) {
+		rpc_error_set(error, RPC_UNSUPPORTED, "%s is in the VM's %s as well; it is released from both at once",
+			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
+		return rpc_error_detail(error, NULL, "mode", "leave the mode out");
+	}
 	if (vf->lease.owner == LEASE_JOB) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
 			      (unsigned long long)vf->lease.job);
@@ -422,6 +427,12 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 	if (!p->vf == !p->vm) {
 		rpc_error_set(&error, RPC_INVALID_PARAMS, "give either vf or vm");
 		rpc_error_detail(&error, NULL, p->vf ? "vm" : "vf", NULL);
+		refuse(reply, &error);
+		return;
+	}
+	if (p->force) {
+		rpc_error_set(&error, RPC_UNSUPPORTED, "force: this version takes no VF from a guest that does not let go");
+		rpc_error_detail(&error, NULL, "force", "shut the VM down, then release");
 		refuse(reply, &error);
 		return;
 	}

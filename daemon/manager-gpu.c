@@ -134,9 +134,19 @@ const char *gpu_layout_source(struct manager *m, const struct gpu *gpu)
 	return rule && rule->layout ? "policy" : NULL;
 }
 
-static enum gpu_state calm_state(struct manager *m, const struct gpu *gpu)
+enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu)
 {
 	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
+}
+
+void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout)
+{
+	for (size_t i = 0; i < gpu->n_vfs && i < layout->n_vfs; i++) {
+		if (streq_ptr(gpu->vfs[i]->profile, layout->vfs[i].profile))
+			continue;
+		(void)free_and_strdup(&gpu->vfs[i]->profile, layout->vfs[i].profile);
+		vf_store(m, gpu->vfs[i]);
+	}
 }
 
 void gpu_check_drift(struct manager *m, struct gpu *gpu)
@@ -275,7 +285,7 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 	if (gpu->state == GPU_ABSENT || gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
 	    (gpu->state == GPU_WEDGED && !gpu->apply && !gpu->undo_failed))
 		if (!gpu->stuck)
-			gpu_set_state(m, gpu, calm_state(m, gpu), NULL);
+			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 }
 
 void gpu_absent(struct manager *m, struct gpu *gpu)

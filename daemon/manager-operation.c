@@ -328,6 +328,11 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 						 "state", operation_state_to_string(op->state)));
 		return;
 	}
+	if (!streq(op->method, "gpu.apply")) {
+		reply_refuse(reply, RPC_UNSUPPORTED, "%s is a %s, which cannot be stopped half-way (undo it when it is done)",
+			     op->name, op->method);
+		return;
+	}
 	/* The action looks at this between its steps and undoes what it did. */
 	op->cancel = true;
 	operation_store(m, op);

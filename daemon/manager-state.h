@@ -170,6 +170,7 @@ struct manager {
 	char *hypervisor_reason;
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
 	bool scan_pending;
+	sd_event_source *list_retry; /* asks again for the list of domains */
 	bool recovering;
 	bool recovery_void; /* libvirt went away meanwhile: what was learned counts for nothing */
 	bool recover_again; /* … and it was listed again since */
@@ -232,6 +233,10 @@ void gpu_update(struct manager *m, struct gpu_facts *facts);
 void gpu_absent(struct manager *m, struct gpu *gpu);
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
+/* Its state when nothing is under way: ready when somebody manages it, else unmanaged. */
+enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu);
+/* Notes which profile each VF was made of. */
+void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout);
 /* The wanted layout: manual, else the policy's; NULL = nobody wants anything.  Returns new. */
 struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu);
 /* "manual", "policy", or NULL. */

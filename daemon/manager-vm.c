@@ -246,6 +246,26 @@ static void vm_gone(struct manager *m, const char *uuid)
 	vm_free(m, vm);
 }
 
+static void on_list(void *userdata, const struct hv_reply *reply);
+
+static void ask_list(struct manager *m)
+{
+	struct hv_request list = { .op = HV_LIST };
+
+	(void)m->hypervisor->ops->request(m->hypervisor, &list, on_list, m);
+}
+
+static int on_list_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->list_retry = sd_event_source_unref(m->list_retry);
+	ask_list(m);
+	return 0;
+}
+
+#define LIST_RETRY_USEC (2 * USEC_PER_SEC) /* a connected libvirt that gave no list is asked again */
+
 static void on_list(void *userdata, const struct hv_reply *reply)
 {
 	struct manager *m = userdata;
@@ -253,6 +273,9 @@ static void on_list(void *userdata, const struct hv_reply *reply)
 
 	if (reply->failure != HV_OK) {
 		log_warning(0, "The list of domains could not be had: %s", strempty(reply->message));
+		if (reply->failure != HV_DISCONNECTED && !m->list_retry)
+			(void)sd_event_add_time_relative(m->event, &m->list_retry, CLOCK_BOOTTIME,
+							 LIST_RETRY_USEC, 0, on_list_retry, m);
 		return;
 	}
 	HASH_ITER(hh, m->vms, vm, tmp) {
@@ -273,11 +296,9 @@ static void on_list(void *userdata, const struct hv_reply *reply)
 void manager_on_hv_event(void *manager, const struct hv_event *event)
 {
 	struct manager *m = manager;
-	struct hv_request list = { .op = HV_LIST };
-
 	switch (event->type) {
 	case HV_EVENT_CONNECTED:
-		(void)m->hypervisor->ops->request(m->hypervisor, &list, on_list, m);
+		ask_list(m);
 		break;
 	case HV_EVENT_LOST_CONNECTION:
 		if (m->hypervisor_connected || !m->hypervisor_reason)

@@ -302,6 +302,7 @@ struct manager *manager_free(struct manager *m)
 		gpu_free(m, gpu);
 	events_free(m);
 	uploads_free(m);
+	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->pump_source);
 	sd_event_source_unref(m->store_source);
 	policy_unref(m->policy);

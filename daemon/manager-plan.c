@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gpu.plan and gpu.apply: which layout a call means, what refuses it before anything is changed, and who owns
+ * the layout from then on.  What an accepted apply does is manager-apply.c. */
+#include "manager-state.h"
+
+/* The GPU and layout that a call names; refuses by itself. */
+static struct gpu *resolve(struct manager *m, const char *name, const json_t *layout_json, bool policy,
+			   struct layout **ret_layout, struct reply *reply)
+{
+	struct gpu *gpu = gpu_find(m, name);
+	struct json_fault fault = { 0 };
+	struct rpc_error error = { 0 };
+	struct layout *layout = NULL;
+
+	if (!gpu) {
+		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see `gpuvf list gpus`)", name);
+		return NULL;
+	}
+	if (gpu->stuck || !gpu->facts) {
+		reply_refuse(reply, gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s", gpu->name,
+			     gpu->reason ? gpu->reason : "the card is gone");
+		return NULL;
+	}
+	if (layout_json && layout_from_json(m->policy, layout_json, &layout, &fault) < 0) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "layout%s: %s", strempty(fault.pointer),
+			      strempty(fault.what));
+		rpc_error_detail(&error, NULL, "layout", fault.hint);
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		json_fault_done(&fault);
+		return NULL;
+	}
+	if (!layout_json && policy) {
+		const struct policy_gpu_rule *rule = policy_match_gpu(m->policy, gpu->facts);
+
+		if (rule && rule->layout)
+			(void)layout_from_policy(m->policy, rule->layout, &layout);
+	} else if (!layout_json) {
+		layout = gpu_wanted(m, gpu);
+	}
+	if (!layout) {
+		rpc_error_set(&error, RPC_NOT_FOUND, "no rule of the policy says how %s (%s) shall be cut",
+			      gpu->name, gpu->facts->model);
+		rpc_error_detail(&error, "no_layout", "layout",
+				 "name a layout (--vfs N), or add a gpus rule to the policy");
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return NULL;
+	}
+	*ret_layout = layout;
+	return gpu;
+}
+
+static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const struct layout *layout,
+			    const struct partition_plan *plan)
+{
+	json_t *steps = json_array(), *disturbs = plan->removes_vfs ? gpu_holders(m, gpu) : NULL;
+
+	for (size_t i = 0; i < plan->n_steps; i++)
+		json_array_append_new(steps, json_string(plan->steps[i].text));
+	if (!disturbs)
+		disturbs = json_array();
+	if (gpu->facts->display && plan->n_steps > 0)
+		json_array_append_new(disturbs, json_string("the console or a screen is driven by this GPU"));
+	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
+			 layout_to_json(layout), "steps", steps, "disturbs", disturbs);
+}
+
+void manager_gpu_plan(struct manager *m, const struct caller *caller,
+		      const struct gpu_plan_params *p, struct reply *reply)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
+	struct gpu *gpu = resolve(m, p->gpu, p->layout, false, &layout, reply);
+	struct rpc_error error = { 0 };
+
+	if (!gpu)
+		return;
+	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0) {
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	view_reply(m, reply, plan_to_json(m, gpu, layout, plan));
+}
+
+/* Everything that refuses an apply before anything is changed. */
+static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_apply_params *p,
+		       const struct partition_plan *plan, struct rpc_error *error)
+{
+	json_t *holders;
+
+	if (p->plan && !streq(p->plan, plan->hash)) {
+		rpc_error_set(error, RPC_CONFLICT, "the plan %s no longer holds: the GPU, the policy or the layout changed",
+			      p->plan);
+		return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
+	}
+	if (gpu->apply || gpu->apply_accepted)
+		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
+	if (plan->n_steps == 0)
+		return 0;
+	if (gpu->facts->display && !p->yes_display) {
+		rpc_error_set(error, RPC_CONFLICT, "%s drives the console or a screen", gpu->name);
+		return rpc_error_detail(error, "display", "yes_display", "say --yes-display if you mean it");
+	}
+	if (!plan->removes_vfs)
+		return 0;
+	if (!m->hypervisor_connected) {
+		rpc_error_set(error, RPC_HOST_ERROR, "libvirt has not answered, so nobody knows who holds VFs: %s",
+			      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+		return rpc_error_detail(error, "no_libvirt", NULL, "only GPUs without VFs can be cut until then");
+	}
+	holders = gpu_holders(m, gpu);
+	if (!holders)
+		return 0;
+	rpc_error_set(error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel", gpu->name);
+	rpc_error_detail(error, "held", NULL, "release the holders first (gpuvf release VM)");
+	error->holders = holders;
+	return -ECANCELED;
+}
+
+struct accepted {
+	struct operation *op;
+	struct gpu *gpu;
+	struct layout *manual_before;
+	uid_t uid_before;
+	uint64_t at_before;
+};
+
+static void apply_committed(struct manager *m, void *userdata)
+{
+	struct accepted *accepted = userdata;
+
+	layout_free(accepted->manual_before);
+	accepted->gpu->apply_accepted = false;
+	if (accepted->op)
+		apply_start(m, accepted->op);
+	free(accepted);
+}
+
+static void apply_not_committed(struct manager *m, void *userdata)
+{
+	struct accepted *accepted = userdata;
+
+	accepted->gpu->apply_accepted = false;
+	layout_free(accepted->gpu->manual);
+	accepted->gpu->manual = accepted->manual_before;
+	accepted->gpu->manual_uid = accepted->uid_before;
+	accepted->gpu->manual_at = accepted->at_before;
+	if (accepted->op)
+		operation_drop(m, accepted->op);
+	free(accepted);
+}
+
+/* Who owns the layout from now on: a layout that was given is manual, --policy drops it. */
+static void take_ownership(struct manager *m, struct gpu *gpu, const struct caller *caller,
+			   const struct gpu_apply_params *p, struct layout *layout,
+			   struct accepted *accepted)
+{
+	accepted->gpu = gpu;
+	accepted->manual_before = gpu->manual;
+	accepted->uid_before = gpu->manual_uid;
+	accepted->at_before = gpu->manual_at;
+	if (p->layout) {
+		_cleanup_json_ json_t *copy = layout_to_json(layout);
+
+		gpu->manual = NULL;
+		(void)layout_load(copy, &gpu->manual);
+		gpu->manual_uid = caller->uid;
+		gpu->manual_at = now_realtime();
+	} else if (p->policy) {
+		gpu->manual = NULL;
+	} else {
+		accepted->manual_before = NULL; /* unchanged: nothing to put back */
+		if (gpu->manual) {
+			_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
+
+			(void)layout_load(copy, &accepted->manual_before);
+		}
+	}
+	gpu_store(m, gpu);
+}
+
+/* Kept with the operation: when it fails, the layout before is the wanted one again.  Returns new. */
+static json_t *ownership_before(const struct accepted *accepted)
+{
+	return json_pack("{s:o,s:I,s:I}", "manual",
+			 accepted->manual_before ? layout_to_json(accepted->manual_before) : json_null(), "uid",
+			 (json_int_t)accepted->uid_before, "usec", (json_int_t)accepted->at_before);
+}
+
+void manager_gpu_apply(struct manager *m, const struct caller *caller,
+		       const struct gpu_apply_params *p, struct reply *reply)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
+	struct rpc_error error = { 0 };
+	struct accepted *accepted;
+	struct gpu *gpu;
+
+	if (manager_refuses_changes(m, reply))
+		return;
+	if (p->drain) {
+		reply_refuse(reply, RPC_UNSUPPORTED,
+			     "drain: this version does not wait for holders; release them, then apply");
+		return;
+	}
+	gpu = resolve(m, p->gpu, p->layout, p->policy, &layout, reply);
+	if (!gpu)
+		return;
+	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0 ||
+	    check_apply(m, gpu, p, plan, &error) < 0) {
+		reply_error(reply, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	accepted = calloc(1, sizeof(*accepted));
+	if (!accepted) {
+		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	take_ownership(m, gpu, caller, p, layout, accepted);
+	gpu->apply_accepted = true;
+	if (plan->n_steps == 0) {
+		gpu_name_profiles(m, gpu, layout);
+		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
+			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+		gpu_check_drift(m, gpu);
+		outbox_add(m, apply_committed, apply_not_committed, accepted);
+		outbox_reply(m, reply, json_pack("{s:b,s:n,s:o}", "changed", 0, "operation", "gpu",
+						 gpu_view(m, gpu)));
+		return;
+	}
+	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
+				     json_pack("{s:o,s:o}", "layout", layout_to_json(layout), "before",
+					       ownership_before(accepted)));
+	outbox_add(m, apply_committed, apply_not_committed, accepted);
+	operation_reply(m, accepted->op, p->wait_usec, reply);
+}
