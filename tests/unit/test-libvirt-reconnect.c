@@ -173,8 +173,6 @@ static void test_comes_back(void **state)
 {
 	struct fixture *f = *state;
 
-	if (access(LIBVIRTD, X_OK) < 0)
-		skip();
 	/* libvirtd comes up after us */
 	assert_int_equal(f->hv->ops->start(f->hv), 0);
 	assert_int_equal(list(f), HV_DISCONNECTED);
@@ -199,8 +197,6 @@ static void test_dies_under_load(void **state)
 	struct fixture *f = *state;
 	const struct hv_request request = { .op = HV_LIST };
 
-	if (access(LIBVIRTD, X_OK) < 0)
-		skip();
 	start_libvirtd(f);
 	assert_int_equal(f->hv->ops->start(f->hv), 0);
 	run_until(f, f->connected == 1);
@@ -219,6 +215,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dies_under_load, set_up, tear_down),
 	};
 
+	if (access(LIBVIRTD, X_OK) < 0) {
+		/* Not cmocka's skip(): it prints "not ok", which counts as a failure. */
+		puts("1..0 # SKIP " LIBVIRTD " is not installed");
+		return 0;
+	}
 	log_setup(LOG_ERR, false);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
