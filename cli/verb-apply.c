@@ -14,7 +14,7 @@ static const struct option apply_options[] = {
 	{ "--all", OPTION_FLAG, NULL, "every GPU" },
 	{ "--plan", OPTION_TEXT, "HASH", "only if it is still what `gpuvf plan` showed" },
 	{ "--policy", OPTION_FLAG, NULL, "drop a manual layout; the policy's is wanted again" },
-	{ "--drain", OPTION_FLAG, NULL, "wait until the holders of VFs have left" },
+	{ "--drain", OPTION_LATER, "release the holders first (gpuvf release VM)", NULL },
 	{ "--yes-display", OPTION_FLAG, NULL, "although the GPU drives a display" },
 	{ "--wait", OPTION_DURATION, "T",
 	  "at most so long; 0s = return at once (else until it is done)" },
@@ -142,8 +142,6 @@ static json_t *apply_params(struct cli *cli, const char *gpu, const json_t *layo
 		json_put_string(params, "plan", plan);
 	if (arguments_flag(&cli->args, "--policy"))
 		json_put_bool(params, "policy", true);
-	if (arguments_flag(&cli->args, "--drain"))
-		json_put_bool(params, "drain", true);
 	if (arguments_flag(&cli->args, "--yes-display"))
 		json_put_bool(params, "yes_display", true);
 	return params;

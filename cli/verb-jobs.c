@@ -179,8 +179,27 @@ static int cancel_one(struct cli *cli, const char *word, json_t *answers)
 	return 0;
 }
 
+static int hold_one(struct cli *cli, const char *word, json_t *answers)
+{
+	bool hold = streq(cli->verb->name, "hold");
+	json_t *answer = NULL;
+	int r;
+
+	r = cli_call(cli, hold ? "job.hold" : "job.unhold", json_pack("{s:s}", "id", word), &answer);
+	if (r)
+		return r;
+	json_array_append_new(answers, answer);
+	if (cli->quiet)
+		cli_say(cli, "%s", word);
+	else if (!cli_wants_json(cli))
+		cli_say(cli, json_get_bool(answer, "changed", true) ? "%s: now %s" :
+								      "%s: is %s already",
+			word, strempty(json_get_string(answer, "state")));
+	return 0;
+}
+
 /* All are tried; the first failure is the exit code. */
-static int cancel_run(struct cli *cli)
+static int for_each_id(struct cli *cli, int (*one)(struct cli *cli, const char *word, json_t *answers))
 {
 	_cleanup_json_ json_t *answers = json_array(), *list = NULL;
 	int r = check_ids(cli), code = 0;
@@ -189,7 +208,7 @@ static int cancel_run(struct cli *cli)
 	if (r)
 		return r;
 	for (i = 0; i < cli->args.n_words && code != EXIT_UNREACHABLE; i++) {
-		r = cancel_one(cli, cli->args.words[i], answers);
+		r = one(cli, cli->args.words[i], answers);
 		code = code ? code : r;
 	}
 	if (!cli_wants_json(cli) || cli->quiet || json_array_size(answers) == 0)
@@ -198,6 +217,34 @@ static int cancel_run(struct cli *cli)
 	r = cli_print_json(cli, cli->args.n_words == 1 ? json_array_get(answers, 0) : list);
 	return code ? code : r;
 }
+
+static int cancel_run(struct cli *cli)
+{
+	return for_each_id(cli, cancel_one);
+}
+
+static int hold_run(struct cli *cli)
+{
+	return for_each_id(cli, hold_one);
+}
+
+const struct verb verb_hold = {
+	.name = "hold",
+	.usage = "ID...",
+	.summary = "keep jobs that wait from starting",
+	.min_words = 1,
+	.max_words = 1000,
+	.run = hold_run,
+};
+
+const struct verb verb_unhold = {
+	.name = "unhold",
+	.usage = "ID...",
+	.summary = "let held jobs wait for their turn again",
+	.min_words = 1,
+	.max_words = 1000,
+	.run = hold_run,
+};
 
 const struct verb verb_cancel = {
 	.name = "cancel",

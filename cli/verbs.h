@@ -18,6 +18,8 @@ extern const struct verb verb_wait;
 extern const struct verb verb_logs;
 extern const struct verb verb_fetch;
 extern const struct verb verb_cancel;
+extern const struct verb verb_hold;
+extern const struct verb verb_unhold;
 extern const struct verb verb_policy;
 extern const struct verb verb_watch;
 extern const struct verb verb_call;

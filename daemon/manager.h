@@ -241,6 +241,8 @@ MANAGER_METHOD(job_get, name_params);
 MANAGER_METHOD(job_logs, job_logs_params);
 MANAGER_METHOD(job_file, job_file_params);
 MANAGER_METHOD(job_cancel, job_cancel_params);
+MANAGER_METHOD(job_hold, name_params);
+MANAGER_METHOD(job_unhold, name_params);
 
 MANAGER_METHOD(operation_list, operation_list_params);
 MANAGER_METHOD(operation_get, name_params);

@@ -9,6 +9,8 @@ METHOD_HANDLER(job_get);
 METHOD_HANDLER(job_logs);
 METHOD_HANDLER(job_file);
 METHOD_HANDLER(job_cancel);
+METHOD_HANDLER(job_hold);
+METHOD_HANDLER(job_unhold);
 
 /* What one answer carries of a log or file. */
 #define CHUNK_MAX ((int64_t)(256 * KIB))
@@ -99,6 +101,9 @@ const struct rpc_method rpc_methods_job[] = { /* keep sorted */
 	  .summary = "a piece of a collected file, or the list of them", .result = "chunk" },
 	{ "job.get", ROLE_USER, METHOD_NAME(get_fields), .handler = handle_job_get,
 	  .summary = "one job", .result = "job" },
+	{ "job.hold", ROLE_USER, .mutates = true, METHOD_NAME(get_fields),
+	  .handler = handle_job_hold, .summary = "keeps a waiting job from starting",
+	  .result = "job_changed" },
 	{ "job.list", ROLE_USER, .fields = list_fields,
 	  .params_size = sizeof(struct job_list_params), .defaults = &list_defaults,
 	  .handler = handle_job_list, .summary = "jobs", .result = "job[]" },
@@ -108,6 +113,9 @@ const struct rpc_method rpc_methods_job[] = { /* keep sorted */
 	{ "job.submit", ROLE_USER, .mutates = true, .fields = submit_fields,
 	  .params_size = sizeof(struct job_submit_params), .handler = handle_job_submit,
 	  .summary = "queues a job", .result = "submitted" },
+	{ "job.unhold", ROLE_USER, .mutates = true, METHOD_NAME(get_fields),
+	  .handler = handle_job_unhold, .summary = "lets a held job wait for its turn again",
+	  .result = "job_changed" },
 	{ "job.upload", ROLE_USER, .fields = upload_fields,
 	  .params_size = sizeof(struct job_upload_params), .handler = handle_job_upload,
 	  .summary = "one chunk of a file that job.submit will name", .result = "uploaded" },

@@ -4,7 +4,7 @@
 import base64
 import json
 
-from gpuvf_client import INVALID_DOCUMENT, INVALID_PARAMS, NO_FIT, NOT_PERMITTED, RpcError
+from gpuvf_client import CONFLICT, INVALID_DOCUMENT, INVALID_PARAMS, NO_FIT, NOT_PERMITTED, RpcError
 from harness import MACHINE, POLICY, World, equal, main, refused, test, until
 
 
@@ -278,6 +278,20 @@ def bad_documents():
         else:
             raise AssertionError(f"{change} was taken")
     equal(world.items("job.list", ended=True), [])
+
+
+@test
+def hold():
+    """A held job does not start until it is let go; one that runs cannot be held."""
+    world = World()
+    world.apply(1)
+    number = world.submit("true", hold=True)
+    equal(world.job(number)["state"], "held")
+    equal(world.call("job.unhold", id=number), {"changed": True, "state": "queued"})
+    equal(world.until_ended(number)["result"], "succeeded")
+    with refused(CONFLICT, "ended"):
+        world.call("job.hold", id=number)
+    equal(world.call("job.unhold", id=number)["changed"], False)
 
 
 @test

@@ -167,6 +167,8 @@ FAKE_METHOD(job_get, name_params);
 FAKE_METHOD(job_logs, job_logs_params);
 FAKE_METHOD(job_file, job_file_params);
 FAKE_METHOD(job_cancel, job_cancel_params);
+FAKE_METHOD(job_hold, name_params);
+FAKE_METHOD(job_unhold, name_params);
 FAKE_METHOD(operation_list, operation_list_params);
 FAKE_METHOD(operation_get, name_params);
 FAKE_METHOD(operation_cancel, name_params);
