@@ -249,6 +249,33 @@ static void count_failed_start(struct manager *m, struct job *job, const char *r
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "quarantine", vm->quarantine));
 }
 
+/* How it ended is durable: its traces in the guest may go, and the VF back.  Not before: a daemon that dies in
+ * between must still find in the guest how the attempt ended. */
+static void end_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job || !job->runner)
+		return;
+	runner_clean(job->runner);
+	job->runner = runner_free(job->runner);
+	give_back(m, job);
+}
+
+/* Nothing can be stored: the traces stay, for a daemon that has to look again. */
+static void end_not_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job || !job->runner)
+		return;
+	job->runner = runner_free(job->runner);
+	if (m->degraded)
+		give_back(m, job);
+}
+
 static void on_ended(void *userdata, const struct runner_result *r)
 {
 	struct job *job = userdata;
@@ -288,9 +315,7 @@ static void on_ended(void *userdata, const struct runner_result *r)
 		job_set_state(m, job, JOB_STOPPING, reason);
 	else
 		job_store(m, job);
-	runner_clean(job->runner);
-	job->runner = runner_free(job->runner);
-	give_back(m, job);
+	outbox_add(m, end_committed, end_not_committed, strdup(job->name));
 }
 
 /* ---- the beginning ---- */
