@@ -125,7 +125,7 @@ def one_step(step, killer, world):
         except RpcError as error:
             comment(f"refused: {error}")
             killer.end(world)
-            until_libvirt(world)
+            until_calm(world)
     else:
         raise AssertionError("a step does not succeed after 20 tries")
     killer.end(world)
@@ -133,6 +133,12 @@ def one_step(step, killer, world):
 
 def until_libvirt(world):
     until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+
+
+def until_calm(world):
+    """What the daemon before had begun is done: until then a second request may be refused."""
+    until_libvirt(world)
+    until(lambda: all(gpu["state"] != "recutting" for gpu in world.items("gpu.list")), "no apply goes on")
 
 
 def one_round(chance, number):
