@@ -20,6 +20,10 @@ START_AND_END = 120
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bM|[\x00-\x08\x0b-\x1f]")
 
 
+class EmulationFailed(TestbedError):
+    """QEMU's emulation of AMD's virtualization broke down: no word about what is tested."""
+
+
 class Machine:
     """One run: a folder for parameters and results, one QEMU process."""
 
@@ -57,7 +61,7 @@ class Machine:
         share = "local,security_model=none,multidevs=remap"
         machine = "q35,kernel-irqchip=split" if accel == "kvm" else "q35"
         # An emulated timer misses ticks on a busy machine; the kernel then gives up at boot.
-        words = "console=ttyS0 quiet loglevel=4 panic=-1 intel_iommu=on mitigations=off no_timer_check"
+        words = "console=ttyS0 quiet loglevel=4 panic=-1 intel_iommu=on mitigations=off no_timer_check oops=panic"
         words += " apparmor=0 selinux=0 audit=0 nokaslr systemd.unit=multi-user.target"
         words += " systemd.show_status=no rd.udev.log_level=3 systemd.gpt_auto=0"
         argv = [
@@ -113,7 +117,17 @@ class Machine:
         except (OSError, ValueError):
             say(f"the machine ended without a result (QEMU: {self.process.returncode})")
             self.show_console()
+            if self._died_in_kvm():
+                raise EmulationFailed("the kernel died in a virtual CPU's world switch") from None
             return 125
+
+    def _died_in_kvm(self):
+        """Whether the machine's own kernel fell in a thread that runs a nested guest's CPU."""
+        try:
+            text = (self.folder / "console.log").read_text(errors="replace")
+        except OSError:
+            return False
+        return re.search(r"Comm: CPU \d+/KVM", text) is not None
 
     def show_console(self):
         try:
