@@ -182,10 +182,11 @@ static void apply_failed(struct apply *a, const char *wedged)
 	else if (!gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
-	if (op) {
+	/* A write that hangs may still be done: then what was asked for is there, and wanted. */
+	if (op && !gpu->stuck)
 		restore_ownership(m, gpu, op);
+	if (op)
 		operation_failed(m, op, &error);
-	}
 	rpc_error_done(&error);
 	manager_pump(m);
 }
