@@ -37,12 +37,15 @@ static struct layout *layout_of_facts(const struct gpu_facts *facts)
 		return layout_free(layout);
 	layout->n_vfs = facts->n_vfs;
 	for (size_t i = 0; i < facts->n_vfs; i++) {
-		if (facts->can_vram && facts->vfs[i].vram_bytes.known && facts->vfs[i].vram_bytes.value)
-			layout->vfs[i].vram = (struct amount){ AMOUNT_BYTES,
-							       facts->vfs[i].vram_bytes.value };
-		if (facts->can_schedule) {
-			layout->vfs[i].exec_quantum_ms = facts->vfs[i].exec_quantum_ms;
-			layout->vfs[i].preempt_timeout_us = facts->vfs[i].preempt_timeout_us;
+		const struct known *values = facts->vfs[i].values;
+
+		if (gpu_can_set(facts, VF_ATTR_VRAM) && values[VF_ATTR_VRAM].known &&
+		    values[VF_ATTR_VRAM].value)
+			layout->vfs[i].vram =
+				(struct amount){ AMOUNT_BYTES, values[VF_ATTR_VRAM].value };
+		if (gpu_can_set(facts, VF_ATTR_EXEC_QUANTUM)) {
+			layout->vfs[i].exec_quantum_ms = values[VF_ATTR_EXEC_QUANTUM];
+			layout->vfs[i].preempt_timeout_us = values[VF_ATTR_PREEMPT_TIMEOUT];
 		}
 	}
 	return layout;
@@ -408,7 +411,7 @@ static void clear_quotas(struct apply *a)
 	while (a->written > 0) {
 		struct host_request request = a->plan->steps[--a->written].request;
 
-		if (request.op == HOST_SET_VF_ATTR && streq_ptr(request.attribute, "vram_quota")) {
+		if (request.op == HOST_SET_VF_ATTR && request.attribute == VF_ATTR_VRAM) {
 			request.value = 0;
 			ask(a, &request, on_quota_cleared);
 			return;

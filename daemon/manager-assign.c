@@ -24,7 +24,7 @@ static uint64_t vram_of(const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
 
-	return facts && facts->vram_bytes.known ? facts->vram_bytes.value : 0;
+	return facts && facts->values[VF_ATTR_VRAM].known ? facts->values[VF_ATTR_VRAM].value : 0;
 }
 
 /* The VF that this VM holds already and that is such a one, or NULL. */

@@ -328,10 +328,10 @@ static json_t *gpuvf_env(struct manager *m, const struct job *job)
 
 	if (vf)
 		json_put_string(env, "GPUVF_VF", vf->name);
-	if (facts && facts->vram_bytes.known) {
+	if (facts && facts->values[VF_ATTR_VRAM].known) {
 		char buf[24];
 
-		snprintf(buf, sizeof(buf), "%llu", (unsigned long long)facts->vram_bytes.value);
+		snprintf(buf, sizeof(buf), "%llu", (unsigned long long)facts->values[VF_ATTR_VRAM].value);
 		json_put_string(env, "GPUVF_VRAM_BYTES", buf);
 	}
 	return env;

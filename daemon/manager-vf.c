@@ -49,7 +49,8 @@ bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes)
 	if (profile && !streq_ptr(vf->profile, profile))
 		return false;
 	return vram_bytes == 0 ||
-	       (facts && facts->vram_bytes.known && facts->vram_bytes.value >= vram_bytes);
+	       (facts && facts->values[VF_ATTR_VRAM].known &&
+		facts->values[VF_ATTR_VRAM].value >= vram_bytes);
 }
 
 struct job *lease_job(struct manager *m, const struct lease *lease)

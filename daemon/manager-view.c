@@ -45,20 +45,40 @@ static void put_known(json_t *json, const char *name, const struct known *value)
 	json_put_uint_known(json, name, value->known, value->value);
 }
 
+/* The members' names are the API's; null where the way in use does not tell. */
+static void values_view(const struct vf_facts *facts, json_t *json)
+{
+	static const struct {
+		enum vf_attribute attribute;
+		const char *name;
+	} members[] = {
+		{ VF_ATTR_VRAM, "vram_bytes" },
+		{ VF_ATTR_GGTT, "ggtt_bytes" },
+		{ VF_ATTR_CONTEXTS, "contexts" },
+		{ VF_ATTR_DOORBELLS, "doorbells" },
+		{ VF_ATTR_EXEC_QUANTUM, "exec_quantum_ms" },
+		{ VF_ATTR_PREEMPT_TIMEOUT, "preempt_timeout_us" },
+	};
+	const struct known unknown = { 0 };
+	const struct known *priority = facts ? &facts->values[VF_ATTR_PRIORITY] : &unknown;
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		put_known(json, members[i].name,
+			  facts ? &facts->values[members[i].attribute] : &unknown);
+	json_put_string(json, "priority",
+			priority->known ? vf_priority_to_string((enum vf_priority)priority->value) : NULL);
+}
+
 json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
-	const struct known unknown = { 0 };
 	struct job *job;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
 				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
 				 (json_int_t)vf->index, "state", vf_state_to_string(vf->state), "profile",
 				 vf->profile, "reason", vf->reason);
 
-	put_known(json, "vram_bytes", facts ? &facts->vram_bytes : &unknown);
-	put_known(json, "exec_quantum_ms", facts ? &facts->exec_quantum_ms : &unknown);
-	put_known(json, "preempt_timeout_us", facts ? &facts->preempt_timeout_us : &unknown);
-	json_put_string(json, "priority", facts ? facts->priority : NULL);
+	values_view(facts, json);
 	json_put_uint_known(json, "iommu_group", facts && facts->iommu_group >= 0,
 			    facts ? (uint64_t)facts->iommu_group : 0);
 	json_put_string(json, "driver", facts ? facts->driver : NULL);
@@ -85,10 +105,10 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 static json_t *fits_view(struct manager *m, const struct gpu *gpu)
 {
 	json_t *fits = json_object();
-	uint64_t all_vram = gpu->facts->vram_free_bytes.value;
+	uint64_t all_vram = gpu->facts->resources[VF_ATTR_VRAM].free.value;
 
 	for (size_t i = 0; i < gpu->facts->n_vfs; i++)
-		all_vram += gpu->facts->vfs[i].vram_bytes.value; /* comes back when the VFs go */
+		all_vram += gpu->facts->vfs[i].values[VF_ATTR_VRAM].value; /* comes back when the VFs go */
 	for (size_t i = 0; i < m->policy->n_profiles; i++) {
 		const struct policy_profile *profile = &m->policy->profiles[i];
 		struct layout_vf wanted = { .vram = profile->vram };
@@ -100,13 +120,25 @@ static json_t *fits_view(struct manager *m, const struct gpu *gpu)
 				    streq_ptr(gpu->vfs[j]->profile, profile->name);
 		entry = json_pack("{s:I}", "free_now", (json_int_t)free_now);
 		json_put_uint_known(entry, "after_recut",
-				    vram == 0 || gpu->facts->vram_free_bytes.known,
+				    vram == 0 || gpu->facts->resources[VF_ATTR_VRAM].free.known,
 				    vram == 0 ? gpu->facts->total_vfs
 					      : MIN_OF((uint64_t)gpu->facts->total_vfs,
 						       all_vram / vram));
 		json_object_set_new(fits, profile->name, entry);
 	}
 	return fits;
+}
+
+/* Every attribute, whether the way in use can set it, and if not, why. */
+static json_t *can_view(const struct gpu_facts *f)
+{
+	json_t *can = json_object();
+
+	for (size_t i = 0; i < VF_ATTRIBUTE_MAX; i++)
+		json_put(can, vf_attribute_to_string((enum vf_attribute)i),
+			 json_pack("{s:s,s:s?}", "access", vf_access_to_string(f->can[i].access), "why",
+				   f->can[i].why));
+	return can;
 }
 
 static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
@@ -124,9 +156,10 @@ static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
 	json_put_uint_known(json, "total_vfs", f->sriov_capable, f->total_vfs);
 	json_put_uint_known(json, "num_vfs", f->sriov_capable, f->num_vfs);
 	put_known(json, "vram_bytes", &f->vram_bytes);
-	put_known(json, "vram_free_bytes", &f->vram_free_bytes);
-	json_put(json, "can", json_pack("{s:b,s:b}", "vram", (int)f->can_vram, "schedule",
-					(int)f->can_schedule));
+	put_known(json, "vram_free_bytes", &f->resources[VF_ATTR_VRAM].free);
+	json_put(json, "can", can_view(f));
+	json_put_string(json, "control_note", f->control_note);
+	json_put_uint(json, "tiles", f->tiles);
 	json_put_string(json, "cannot_be_cut", f->reason);
 	json_put(json, "fits", fits_view(m, gpu));
 }

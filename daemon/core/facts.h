@@ -9,12 +9,47 @@
 
 /* The way in which a GPU lets itself be cut; found by probing, never by version. */
 enum vf_control {
-	VF_CONTROL_NONE,    /* no SR-IOV here */
-	VF_CONTROL_XE,	    /* sriov_admin/ of xe */
-	VF_CONTROL_GENERIC, /* sriov_numvfs only */
+	VF_CONTROL_NONE,       /* no SR-IOV here */
+	VF_CONTROL_XE,	       /* sriov_admin/ of xe */
+	VF_CONTROL_XE_DEBUGFS, /* debugfs of xe, old or new layout; only with allow_debugfs */
+	VF_CONTROL_I915,       /* prelim_iov/ or iov/ of the out-of-tree i915 */
+	VF_CONTROL_GENERIC,    /* sriov_numvfs only */
 	VF_CONTROL_MAX,
 };
 DECLARE_ENUM_TABLE(vf_control, enum vf_control);
+
+/* What a VF can be given.  The names are ours, each way maps them to its files. The first
+ * VF_RESOURCE_MAX are hard resources: shared out of a stock and fixed while the VF is enabled. */
+enum vf_attribute {
+	VF_ATTR_VRAM,		 /* bytes over all tiles */
+	VF_ATTR_GGTT,		 /* bytes of the graphics address table */
+	VF_ATTR_CONTEXTS,	 /* GuC contexts */
+	VF_ATTR_DOORBELLS,
+	VF_RESOURCE_MAX,
+	VF_ATTR_EXEC_QUANTUM = VF_RESOURCE_MAX, /* ms, 0 = no limit */
+	VF_ATTR_PREEMPT_TIMEOUT,		/* µs, 0 = no limit */
+	VF_ATTR_PRIORITY,			/* enum vf_priority */
+	VF_ATTRIBUTE_MAX,
+};
+DECLARE_ENUM_TABLE(vf_attribute, enum vf_attribute);
+
+enum vf_priority { VF_PRIORITY_LOW, VF_PRIORITY_NORMAL, VF_PRIORITY_HIGH, VF_PRIORITY_MAX };
+DECLARE_ENUM_TABLE(vf_priority, enum vf_priority);
+
+/* How far a way lets an attribute be set. */
+enum vf_access {
+	VF_ACCESS_NONE,	 /* the way has no such attribute */
+	VF_ACCESS_READ,	 /* shown, not settable */
+	VF_ACCESS_BULK,	 /* settable for all VFs at once only */
+	VF_ACCESS_WRITE, /* settable per VF */
+	VF_ACCESS_MAX,
+};
+DECLARE_ENUM_TABLE(vf_access, enum vf_access);
+
+struct vf_ability {
+	enum vf_access access;
+	char *why; /* why no more than that, in words; NULL where nothing is missing */
+};
 
 /* A number that may be unknown: JSON null, never 0. */
 struct known {
@@ -27,10 +62,15 @@ struct vf_facts {
 	struct pci_address address;
 	char *driver;	     /* NULL = none bound */
 	int iommu_group;     /* -1 = none */
-	struct known vram_bytes;
-	struct known exec_quantum_ms;
-	struct known preempt_timeout_us;
-	char *priority; /* "low", "normal", "high", or NULL = unknown */
+	struct known values[VF_ATTRIBUTE_MAX]; /* what it has been given, by enum vf_attribute */
+};
+
+/* The stock of one hard resource. */
+struct resource_facts {
+	struct known free;	/* what VFs can still get, over all tiles */
+	struct known max_quota; /* the largest single quota that would be given now */
+	struct known spare;	/* kept for the PF, not in free */
+	uint64_t grain;		/* quotas come in multiples of this; 0 = unknown */
 };
 
 struct gpu_facts {
@@ -48,9 +88,13 @@ struct gpu_facts {
 	int numa_node;		    /* -1 = unknown */
 	bool display;		    /* drives the console or a connected screen */
 	struct known vram_bytes;    /* of the card */
-	struct known vram_free_bytes; /* what VFs can still get; unknown where nothing tells */
-	bool can_vram;		    /* vram_quota exists and is writable */
-	bool can_schedule;	    /* exec quantum and preempt timeout are writable */
+	unsigned tiles;		    /* 1 or more; quotas of hard resources are per tile */
+	struct vf_ability can[VF_ATTRIBUTE_MAX];
+	char *control_note; /* why this way and not a richer one; NULL = it is the richest */
+	/* True: somebody set quotas by hand, so the driver shares nothing by itself and keeps them when VFs
+	 * go, until automatic provisioning is restored. */
+	bool custom_provisioning;
+	struct resource_facts resources[VF_RESOURCE_MAX];
 	bool iommu;		    /* the PF has an IOMMU group */
 	char *reason;		    /* why it cannot be cut, in words; NULL = it can */
 	struct vf_facts *vfs;	    /* n_vfs = num_vfs entries, index 1… */
@@ -65,6 +109,18 @@ struct vf_holder {
 	char *path;    /* the node it holds */
 };
 
+static inline bool gpu_can_set(const struct gpu_facts *f, enum vf_attribute attribute)
+{
+	return f->can[attribute].access == VF_ACCESS_WRITE;
+}
+
+/* True when the way can set it for all VFs together at least. */
+static inline bool gpu_can_set_all(const struct gpu_facts *f, enum vf_attribute attribute)
+{
+	return f->can[attribute].access >= VF_ACCESS_BULK;
+}
+
+void vf_facts_done(struct vf_facts *vf);
 struct gpu_facts *gpu_facts_free(struct gpu_facts *f);
 DEFINE_CLEANUP(struct gpu_facts *, gpu_facts_free);
 struct gpu_facts *gpu_facts_copy(const struct gpu_facts *f); /* returns new, NULL = no memory */

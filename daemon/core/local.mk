@@ -3,7 +3,7 @@ noinst_LIBRARIES += libcore.a
 libcore_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libcore_a_SOURCES = \
 	daemon/core/domain-facts.c \
-	daemon/core/facts.c daemon/core/facts.h \
+	daemon/core/facts.c daemon/core/facts.h daemon/core/facts-json.c \
 	daemon/core/model-table.c daemon/core/model-table.h \
 	daemon/core/states.c daemon/core/states.h
 

@@ -125,7 +125,7 @@ static int set_model(struct gpu_facts *f, const struct gpu_model *model, const c
 		if (model->vf_vram_bytes > 0)
 			shared = MIN_OF(shared, model->vf_vram_bytes);
 		f->vram_bytes = (struct known){ true, model->vram_bytes };
-		f->vram_free_bytes = (struct known){ true, shared };
+		f->resources[VF_ATTR_VRAM].free = (struct known){ true, shared };
 	}
 	if (model)
 		f->model = strdup(model->name);
@@ -139,7 +139,6 @@ static int set_model(struct gpu_facts *f, const struct gpu_model *model, const c
 
 /* Everything that waits for no lock. */
 static int read_constants(struct sysfs *s, const struct pci_found *found,
-			  struct vf_control_abilities *abilities,
 			  const struct vf_control_ops **ret_control, struct gpu_facts **ret)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = calloc(1, sizeof(*f));
@@ -152,6 +151,7 @@ static int read_constants(struct sysfs *s, const struct pci_found *found,
 
 	pci_address_format(&found->address, gpu);
 	f->address = found->address;
+	f->tiles = 1;
 	f->device_id = found->device_id;
 	f->class_code = found->class_code;
 	if (set_model(f, gpu_model_find(found->device_id), found->name) < 0)
@@ -167,10 +167,10 @@ static int read_constants(struct sysfs *s, const struct pci_found *found,
 	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_drivers_autoprobe", gpu) == 0)
 		f->autoprobe = value != 0;
 
-	*ret_control = vf_control_find(s, gpu, abilities);
+	*ret_control = vf_control_find(s, gpu);
 	f->vf_control = *ret_control ? (*ret_control)->kind : VF_CONTROL_NONE;
-	f->can_vram = *ret_control && abilities->vram;
-	f->can_schedule = *ret_control && abilities->schedule;
+	if (*ret_control && (*ret_control)->read_pf(s, gpu, f) < 0)
+		return -ENOMEM;
 
 	*ret = TAKE_PTR(f);
 	return 0;
@@ -225,9 +225,8 @@ int gpu_scan(struct sysfs *s, struct gpu_facts ***ret, size_t *ret_n)
 
 	for (i = 0; i < n && r == 0; i++) {
 		const struct vf_control_ops *control;
-		struct vf_control_abilities abilities;
 
-		r = read_constants(s, &found[i], &abilities, &control, &facts[k]);
+		r = read_constants(s, &found[i], &control, &facts[k]);
 		if (r == 0)
 			r = add_vfs(s, facts[k++], NULL);
 		if (r == 0)
@@ -248,10 +247,8 @@ int gpu_scan(struct sysfs *s, struct gpu_facts ***ret, size_t *ret_n)
 
 static void drop_vfs(struct gpu_facts *f)
 {
-	while (f->n_vfs > 0) {
-		free(f->vfs[--f->n_vfs].driver);
-		free(f->vfs[f->n_vfs].priority);
-	}
+	while (f->n_vfs > 0)
+		vf_facts_done(&f->vfs[--f->n_vfs]);
 }
 
 /* Number and links are read one after the other; when they disagree somebody is changing them. */
@@ -278,19 +275,18 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_contro
 /* sysfs does not tell what is left, but what each VF has. */
 static void subtract_given_vram(struct gpu_facts *f)
 {
+	struct known *left = &f->resources[VF_ATTR_VRAM].free;
 	size_t i;
 
-	for (i = 0; i < f->n_vfs && f->vram_free_bytes.known; i++)
-		if (f->vfs[i].vram_bytes.known)
-			f->vram_free_bytes.value -=
-				MIN_OF(f->vfs[i].vram_bytes.value, f->vram_free_bytes.value);
+	for (i = 0; i < f->n_vfs && left->known; i++)
+		if (f->vfs[i].values[VF_ATTR_VRAM].known)
+			left->value -= MIN_OF(f->vfs[i].values[VF_ATTR_VRAM].value, left->value);
 }
 
 int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
 	const struct vf_control_ops *control;
-	struct vf_control_abilities abilities;
 	struct pci_found found;
 	int sriov_in_config = -1;
 	int r;
@@ -298,7 +294,7 @@ int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_fact
 	r = pci_scan_gpu(s, address, &found);
 	if (r < 0)
 		return r;
-	r = read_constants(s, &found, &abilities, &control, &f);
+	r = read_constants(s, &found, &control, &f);
 	free(found.name);
 	if (r < 0)
 		return r;

@@ -26,7 +26,6 @@
 
 struct job {
 	struct host_request request;
-	char *attribute; /* owns request.attribute */
 	host_reply_fn fn;
 	void *userdata;
 	struct job *next;
@@ -61,7 +60,6 @@ struct helper_channel {
 static struct job *job_free(struct job *job)
 {
 	if (job)
-		free(job->attribute);
 	free(job);
 	return NULL;
 }
@@ -358,13 +356,6 @@ int helper_channel_request(struct helper_channel *c, const struct host_request *
 	if (!job)
 		return -ENOMEM;
 	job->request = *request;
-	if (request->attribute) {
-		job->attribute = strdup(request->attribute);
-		if (!job->attribute)
-			return -ENOMEM;
-		job->request.attribute = job->attribute;
-	}
-
 	job->fn = fn;
 	job->userdata = userdata;
 	if (c->tail)

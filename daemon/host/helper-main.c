@@ -63,28 +63,26 @@ static int op_wait_closed(struct sysfs *s, const struct host_request *request,
 
 static const struct vf_control_ops *surface(struct sysfs *s, const struct host_request *request)
 {
-	struct vf_control_abilities abilities;
-
-	return vf_control_find(s, PCI_ADDRESS_STR(&request->gpu), &abilities);
+	return vf_control_find(s, PCI_ADDRESS_STR(&request->gpu));
 }
 
 static int set_attr(const struct vf_control_ops *control, struct sysfs *s,
 		    const struct host_request *request, struct host_reply *reply)
 {
 	const char *gpu = PCI_ADDRESS_STR(&request->gpu);
-	int r;
+	uint64_t *value = &reply->value.value;
+	int r = -EOPNOTSUPP;
 
-	if (!control)
-		return -EOPNOTSUPP;
-	if (request->op == HOST_SET_PF_ATTR)
-		r = control->set_pf(s, gpu, request->attribute, request->value,
-				    &reply->value.value);
-	else
-		r = control->set_vf(s, gpu, request->vf, request->attribute, request->value,
-				    &reply->value.value);
+	sysfs_announce(s, vf_attribute_to_string(request->attribute));
+	if (control && request->op == HOST_SET_PF_ATTR && control->set_pf)
+		r = control->set_pf(s, gpu, request->attribute, request->value, value);
+	else if (control && request->op == HOST_SET_BULK_ATTR && control->set_bulk)
+		r = control->set_bulk(s, gpu, request->attribute, request->value, value);
+	else if (control && request->op == HOST_SET_VF_ATTR && control->set_vf)
+		r = control->set_vf(s, gpu, request, value);
 	if (r == -EOPNOTSUPP)
 		reply->message = xasprintf("the driver does not offer %s here, or only for reading",
-					   request->attribute);
+					   vf_attribute_to_string(request->attribute));
 	if (r == -ESTALE)
 		reply->message = strdup("the driver's and the kernel's numbering of VFs differ");
 	if (r < 0)
@@ -98,6 +96,17 @@ static int op_set_attr(struct sysfs *s, const struct host_request *request,
 		       struct host_reply *reply)
 {
 	return set_attr(surface(s, request), s, request, reply);
+}
+
+static int op_restore_auto(struct sysfs *s, const struct host_request *request,
+			   struct host_reply *reply)
+{
+	const struct vf_control_ops *control = surface(s, request);
+
+	sysfs_announce(s, "restore_auto_provisioning");
+	return control && control->restore_auto ?
+		       control->restore_auto(s, PCI_ADDRESS_STR(&request->gpu)) :
+		       -EOPNOTSUPP;
 }
 
 static int op_bind_vfio(struct sysfs *s, const struct host_request *request,
@@ -163,7 +172,9 @@ static const helper_op_fn helper_ops[HOST_OP_MAX] = {
 	[HOST_SET_AUTOPROBE] = sriov_set_autoprobe,
 	[HOST_SET_NUMVFS] = sriov_set_numvfs,
 	[HOST_SET_VF_ATTR] = op_set_attr,
+	[HOST_SET_BULK_ATTR] = op_set_attr,
 	[HOST_SET_PF_ATTR] = op_set_attr,
+	[HOST_RESTORE_AUTO] = op_restore_auto,
 	[HOST_BIND_VFIO] = op_bind_vfio,
 	[HOST_UNBIND] = op_unbind,
 	[HOST_WAIT_CLOSED] = op_wait_closed,

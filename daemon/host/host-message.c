@@ -14,7 +14,9 @@ const char *const host_op_names[HOST_OP_MAX] = {
 	[HOST_SET_AUTOPROBE] = "set-autoprobe",
 	[HOST_SET_NUMVFS] = "set-numvfs",
 	[HOST_SET_VF_ATTR] = "set-vf-attr",
+	[HOST_SET_BULK_ATTR] = "set-bulk-attr",
 	[HOST_SET_PF_ATTR] = "set-pf-attr",
+	[HOST_RESTORE_AUTO] = "restore-auto",
 	[HOST_BIND_VFIO] = "bind-vfio",
 	[HOST_UNBIND] = "unbind",
 	[HOST_WAIT_CLOSED] = "wait-closed",
@@ -23,13 +25,6 @@ const char *const host_op_names[HOST_OP_MAX] = {
 };
 DEFINE_ENUM_TABLE(host_op, enum host_op, HOST_OP_MAX);
 
-/* Attributes that may be set, by their names in sriov_admin/. */
-static const char *const attribute_names[] = {
-	"exec_quantum_ms",
-	"preempt_timeout_us",
-	"vram_quota",
-};
-#define N_PF_ATTRIBUTES 2 /* a PF has no vram_quota */
 #define VF_MAX 65535
 #define MESSAGE_ITEMS_MAX 65536
 
@@ -37,6 +32,8 @@ static const char *const attribute_names[] = {
 #define TAKES_VALUE (1u << 1)
 #define TAKES_ATTRIBUTE (1u << 2)
 #define TAKES_NO_GPU (1u << 3)
+#define MAY_TAKE_TILE (1u << 4)
+#define TILE_MAX 64
 
 /* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core
  * sleeps 100 ms to enable and 1 s to disable, and drivers add a reset per VF; a function-level
@@ -50,8 +47,10 @@ static const struct {
 	[HOST_HOLDERS] = { 0, 5 * USEC_PER_SEC },
 	[HOST_SET_AUTOPROBE] = { TAKES_VALUE, 5 * USEC_PER_SEC },
 	[HOST_SET_NUMVFS] = { TAKES_VALUE, 60 * USEC_PER_SEC },
-	[HOST_SET_VF_ATTR] = { TAKES_VF | TAKES_VALUE | TAKES_ATTRIBUTE, 10 * USEC_PER_SEC },
+	[HOST_SET_VF_ATTR] = { TAKES_VF | TAKES_VALUE | TAKES_ATTRIBUTE | MAY_TAKE_TILE, 10 * USEC_PER_SEC },
+	[HOST_SET_BULK_ATTR] = { TAKES_VALUE | TAKES_ATTRIBUTE, 10 * USEC_PER_SEC },
 	[HOST_SET_PF_ATTR] = { TAKES_VALUE | TAKES_ATTRIBUTE, 10 * USEC_PER_SEC },
+	[HOST_RESTORE_AUTO] = { 0, 10 * USEC_PER_SEC },
 	[HOST_BIND_VFIO] = { TAKES_VF, 15 * USEC_PER_SEC },
 	[HOST_UNBIND] = { TAKES_VF, 15 * USEC_PER_SEC },
 	[HOST_WAIT_CLOSED] = { TAKES_VF, 30 * USEC_PER_SEC },
@@ -62,6 +61,11 @@ static const struct {
 uint64_t host_op_deadline(enum host_op op)
 {
 	return (unsigned)op < HOST_OP_MAX ? ops[op].deadline_usec : 0;
+}
+
+bool host_op_takes_attribute(enum host_op op)
+{
+	return (unsigned)op < HOST_OP_MAX && ops[op].takes & TAKES_ATTRIBUTE;
 }
 
 /* ---- request --------------------------------------------------------------------------------- */
@@ -82,9 +86,12 @@ json_t *host_request_to_json(const struct host_request *request)
 		return NULL;
 	if (takes & TAKES_VF && json_put_uint(o, "vf", request->vf) < 0)
 		return NULL;
-	if (takes & TAKES_ATTRIBUTE && json_put_string(o, "attribute", request->attribute) < 0)
+	if (takes & TAKES_ATTRIBUTE &&
+	    json_put_string(o, "attribute", vf_attribute_to_string(request->attribute)) < 0)
 		return NULL;
 	if (takes & TAKES_VALUE && json_put_uint(o, "value", request->value) < 0)
+		return NULL;
+	if (takes & MAY_TAKE_TILE && request->tile > 0 && json_put_uint(o, "tile", request->tile) < 0)
 		return NULL;
 	if (request->deadline_usec > 0 &&
 	    json_put_uint(o, "deadline_usec", request->deadline_usec) < 0)
@@ -101,6 +108,7 @@ struct request_wire {
 	uint64_t vf;
 	int attribute; /* -1 = absent */
 	uint64_t value;
+	uint64_t tile;
 	uint64_t deadline_usec;
 };
 
@@ -111,9 +119,10 @@ static const struct json_field request_fields[] = {
 		      .names_max = HOST_OP_MAX),
 	REQUEST_FIELD(gpu, JSON_FIELD_STRING, .max_length = PCI_ADDRESS_STRLEN),
 	REQUEST_FIELD(vf, JSON_FIELD_UINT, .min = 1, .max = VF_MAX),
-	REQUEST_FIELD(attribute, JSON_FIELD_ENUM, .names = attribute_names,
-		      .names_max = ARRAY_SIZE(attribute_names)),
+	REQUEST_FIELD(attribute, JSON_FIELD_ENUM, .names = vf_attribute_names,
+		      .names_max = VF_ATTRIBUTE_MAX),
 	REQUEST_FIELD(value, JSON_FIELD_UINT),
+	REQUEST_FIELD(tile, JSON_FIELD_UINT, .min = 1, .max = TILE_MAX),
 	REQUEST_FIELD(deadline_usec, JSON_FIELD_UINT, .min = 1),
 	{ NULL },
 };
@@ -131,7 +140,9 @@ static bool members_fit(const struct request_wire *w)
 
 	if (!w->gpu != !!(takes & TAKES_NO_GPU) || (w->vf != ABSENT) != !!(takes & TAKES_VF) ||
 	    (w->attribute >= 0) != !!(takes & TAKES_ATTRIBUTE) ||
-	    (w->value != ABSENT) != !!(takes & TAKES_VALUE))
+	    (w->value != ABSENT) != !!(takes & TAKES_VALUE) ||
+	    (w->tile > 0 && (!(takes & MAY_TAKE_TILE) || w->attribute >= VF_RESOURCE_MAX)) ||
+	    (w->attribute == VF_ATTR_PRIORITY && w->value >= VF_PRIORITY_MAX))
 		return false;
 
 	switch (w->op) {
@@ -140,7 +151,7 @@ static bool members_fit(const struct request_wire *w)
 	case HOST_SET_NUMVFS:
 		return w->value <= VF_MAX;
 	case HOST_SET_PF_ATTR:
-		return w->attribute < N_PF_ATTRIBUTES;
+		return w->attribute >= VF_RESOURCE_MAX; /* a PF has what VFs leave */
 	default:
 		return true;
 	}
@@ -165,8 +176,9 @@ int host_request_from_json(const json_t *json, struct host_request *ret)
 		.op = (enum host_op)w.op,
 		.gpu = gpu,
 		.vf = w.vf == ABSENT ? 0 : (unsigned)w.vf,
-		.attribute = w.attribute < 0 ? NULL : attribute_names[w.attribute],
+		.attribute = w.attribute < 0 ? 0 : (enum vf_attribute)w.attribute,
 		.value = w.value == ABSENT ? 0 : w.value,
+		.tile = (unsigned)w.tile,
 		.deadline_usec = w.deadline_usec,
 	};
 	return 0;

@@ -17,9 +17,11 @@ enum host_op {
 	HOST_SET_AUTOPROBE, /* value 0 or 1 */
 	HOST_SET_NUMVFS,    /* value; refuses with -EBUSY and holders[] when a VF is held, checked directly
 			     * before the write; answers with the number read back in value */
-	HOST_SET_VF_ATTR,   /* vf, attribute ("vram_quota", "exec_quantum_ms", "preempt_timeout_us"), value; answers
-			     * with the value read back */
+	HOST_SET_VF_ATTR,   /* vf, attribute, value, and for hard resources tile; answers with the value
+			     * read back (over all tiles) */
+	HOST_SET_BULK_ATTR, /* attribute, value: for all VFs at once, where that is all a way offers */
 	HOST_SET_PF_ATTR,   /* attribute, value: the PF's own scheduling values */
+	HOST_RESTORE_AUTO,  /* back to automatic provisioning; all VFs must be off */
 	HOST_BIND_VFIO,	    /* vf: driver_override = vfio-pci, unbind what is there, probe, check */
 	HOST_UNBIND,	    /* vf: clears the override, unbinds */
 	HOST_WAIT_CLOSED,   /* vf: answers once no process has it open, at the latest at the deadline */
@@ -34,8 +36,9 @@ struct host_request {
 	enum host_op op;
 	struct pci_address gpu; /* always the PF; ignored by HOST_SCAN */
 	unsigned vf;		/* from 1; 0 where the op takes none */
-	const char *attribute;
+	enum vf_attribute attribute; /* of the three that set one */
 	uint64_t value;
+	unsigned tile;		/* of a hard resource: 0 = spread over all tiles, k = all of it from tile k−1 */
 	uint64_t deadline_usec; /* from now; 0 = the op's default (host_op_deadline()) */
 };
 
@@ -91,11 +94,12 @@ struct host_ops {
 };
 
 uint64_t host_op_deadline(enum host_op op); /* µs */
+bool host_op_takes_attribute(enum host_op op);
 
 /* The wire form, shared by helper and machine: {"op":"set-numvfs","gpu":"0000:03:00.0","value":4} and
  * {"r":-16,"attribute":"sriov_numvfs","message":…,"value":…,"facts":[…],"holders":[…]}. */
 json_t *host_request_to_json(const struct host_request *request); /* returns new */
-/* ret->attribute is borrowed from json. Strict: unknown op or attribute = -EINVAL. */
+/* Strict: unknown op or attribute, a member too many or too few = -EINVAL. */
 int host_request_from_json(const json_t *json, struct host_request *ret);
 json_t *host_reply_to_json(const struct host_reply *reply);
 int host_reply_from_json(const json_t *json, struct host_reply *ret);

@@ -3,10 +3,19 @@
  * share. */
 #include "host/vf-control.h"
 
-static bool generic_probe(struct sysfs *s, const char *gpu, struct vf_control_abilities *ret)
+static bool generic_probe(struct sysfs *s, const char *gpu)
 {
-	*ret = (struct vf_control_abilities){ 0 };
 	return sysfs_exists(s, SYSFS_PCI "/sriov_totalvfs", gpu);
+}
+
+static int generic_read_pf(struct sysfs *s, const char *gpu, struct gpu_facts *f)
+{
+	size_t i;
+
+	for (i = 0; i < VF_ATTRIBUTE_MAX; i++)
+		if (free_and_strdup(&f->can[i].why, "the driver offers the number of VFs only") < 0)
+			return -ENOMEM;
+	return 0;
 }
 
 static void generic_read_vf(struct sysfs *s, const char *gpu, struct vf_facts *vf)
@@ -14,30 +23,14 @@ static void generic_read_vf(struct sysfs *s, const char *gpu, struct vf_facts *v
 	/* Nothing tells what a VF got. */
 }
 
-static int generic_set_vf(struct sysfs *s, const char *gpu, unsigned vf, const char *attribute,
-			  uint64_t value, uint64_t *ret)
-{
-	sysfs_announce(s, attribute);
-	return -EOPNOTSUPP;
-}
-
-static int generic_set_pf(struct sysfs *s, const char *gpu, const char *attribute, uint64_t value,
-			  uint64_t *ret)
-{
-	sysfs_announce(s, attribute);
-	return -EOPNOTSUPP;
-}
-
 const struct vf_control_ops vf_control_generic = {
 	.kind = VF_CONTROL_GENERIC,
 	.probe = generic_probe,
+	.read_pf = generic_read_pf,
 	.read_vf = generic_read_vf,
-	.set_vf = generic_set_vf,
-	.set_pf = generic_set_pf,
 };
 
-const struct vf_control_ops *vf_control_find(struct sysfs *s, const char *gpu,
-					     struct vf_control_abilities *ret)
+const struct vf_control_ops *vf_control_find(struct sysfs *s, const char *gpu)
 {
 	static const struct vf_control_ops *const surfaces[] = {
 		/* richest first */
@@ -47,7 +40,7 @@ const struct vf_control_ops *vf_control_find(struct sysfs *s, const char *gpu,
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(surfaces); i++)
-		if (surfaces[i]->probe(s, gpu, ret))
+		if (surfaces[i]->probe(s, gpu))
 			return surfaces[i];
 	return NULL;
 }

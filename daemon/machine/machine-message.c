@@ -21,9 +21,11 @@ const char *machine_host_attribute(const struct host_request *request)
 		[HOST_WAIT_CLOSED] = "vfio",
 		[HOST_RESET_VF] = "reset",
 		[HOST_PROBE_VF] = "config",
+		[HOST_RESTORE_AUTO] = "restore_auto_provisioning",
 	};
 
-	return request->attribute ? request->attribute : names[request->op];
+	return host_op_takes_attribute(request->op) ? vf_attribute_to_string(request->attribute) :
+						      names[request->op];
 }
 
 json_t *machine_host_event_to_json(const struct host_event *event)

@@ -12,7 +12,9 @@ static const enum sim_point points[HOST_OP_MAX] = {
 	[HOST_SET_AUTOPROBE] = SIM_AUTOPROBE,
 	[HOST_SET_NUMVFS] = SIM_NUMVFS,
 	[HOST_SET_VF_ATTR] = SIM_POINT_MAX, /* the attribute's own */
+	[HOST_SET_BULK_ATTR] = SIM_POINT_MAX,
 	[HOST_SET_PF_ATTR] = SIM_POINT_MAX,
+	[HOST_RESTORE_AUTO] = SIM_RESTORE_AUTO,
 	[HOST_BIND_VFIO] = SIM_BIND,
 	[HOST_UNBIND] = SIM_UNBIND,
 	[HOST_WAIT_CLOSED] = SIM_WAIT_CLOSED,
@@ -24,7 +26,7 @@ static enum sim_point point_of(const struct host_request *request)
 {
 	if (points[request->op] != SIM_POINT_MAX)
 		return points[request->op];
-	return (enum sim_point)sim_point_from_string(request->attribute);
+	return (enum sim_point)sim_point_from_string(vf_attribute_to_string(request->attribute));
 }
 
 static void send_reply(struct sim_task *t, struct host_reply *reply)
@@ -119,11 +121,8 @@ static int run_scan(struct sim_task *t, struct host_reply *reply)
 		if (r < 0)
 			return r;
 		f = reply->facts[reply->n_facts - 1];
-		for (size_t v = 0; v < f->n_vfs && sim_machine_gpu_locked(t->m, &k->gpus[i]); v++) {
-			f->vfs[v].vram_bytes = (struct known){0};
-			f->vfs[v].exec_quantum_ms = (struct known){0};
-			f->vfs[v].preempt_timeout_us = (struct known){0};
-		}
+		for (size_t v = 0; v < f->n_vfs && sim_machine_gpu_locked(t->m, &k->gpus[i]); v++)
+			memset(f->vfs[v].values, 0, sizeof(f->vfs[v].values));
 	}
 	return 0;
 }
@@ -183,6 +182,12 @@ static int run_attribute(struct sim_task *t, struct host_reply *reply)
 	if (r >= 0)
 		reply->value = (struct known){true, value};
 	return r;
+}
+
+/* The made-up xe has no debugfs and shows no bulk file: what a driver without them answers. */
+static int run_unsupported(struct sim_task *t, struct host_reply *reply)
+{
+	return -EOPNOTSUPP;
 }
 
 static int run_bind(struct sim_task *t, struct host_reply *reply)
@@ -262,7 +267,9 @@ static int (*const runners[HOST_OP_MAX])(struct sim_task *t, struct host_reply *
 	[HOST_SET_AUTOPROBE] = run_autoprobe,
 	[HOST_SET_NUMVFS] = run_numvfs,
 	[HOST_SET_VF_ATTR] = run_attribute,
+	[HOST_SET_BULK_ATTR] = run_unsupported,
 	[HOST_SET_PF_ATTR] = run_attribute,
+	[HOST_RESTORE_AUTO] = run_unsupported,
 	[HOST_BIND_VFIO] = run_bind,
 	[HOST_UNBIND] = run_unbind,
 	[HOST_WAIT_CLOSED] = run_wait_closed,

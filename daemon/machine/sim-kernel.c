@@ -267,7 +267,7 @@ static int set_schedule(uint64_t *target, uint64_t value, uint64_t max, uint64_t
 	return 0;
 }
 
-int sim_gpu_set_attribute(struct sim_gpu *g, unsigned index, const char *attribute, uint64_t value,
+int sim_gpu_set_attribute(struct sim_gpu *g, unsigned index, enum vf_attribute attribute, uint64_t value,
 			  uint64_t *ret_value)
 {
 	struct sim_vf *vf;
@@ -281,13 +281,13 @@ int sim_gpu_set_attribute(struct sim_gpu *g, unsigned index, const char *attribu
 	else
 		g->writes.vf_attributes++;
 	vf = index > 0 ? &g->vfs[index - 1] : NULL;
-	if (streq(attribute, "exec_quantum_ms"))
+	if (attribute == VF_ATTR_EXEC_QUANTUM)
 		return set_schedule(vf ? &vf->exec_quantum_ms : &g->pf_exec_quantum_ms, value,
 				    QUANTUM_MAX_MS, ret_value);
-	if (streq(attribute, "preempt_timeout_us"))
+	if (attribute == VF_ATTR_PREEMPT_TIMEOUT)
 		return set_schedule(vf ? &vf->preempt_timeout_us : &g->pf_preempt_timeout_us, value,
 				    PREEMPT_MAX_US, ret_value);
-	if (streq(attribute, "vram_quota") && vf) /* §2.4: the PF has none */
+	if (attribute == VF_ATTR_VRAM && vf) /* §2.4: the PF has none */
 		return set_quota(g, vf, vf->held, value, ret_value);
 	return -EOPNOTSUPP;
 }
@@ -397,13 +397,14 @@ static int fill_vf(const struct sim_gpu *g, unsigned v, struct vf_facts *out)
 		.index = v + 1,
 		.address = vf->address,
 		.iommu_group = vf->iommu_group,
-		.vram_bytes = {g->spec.vram_quota, vf->quota_bytes + vf->share_bytes},
-		.exec_quantum_ms = {g->spec.sriov_admin, vf->exec_quantum_ms},
-		.preempt_timeout_us = {g->spec.sriov_admin, vf->preempt_timeout_us},
+		.values = {
+			[VF_ATTR_VRAM] = {g->spec.vram_quota, vf->quota_bytes + vf->share_bytes},
+			[VF_ATTR_EXEC_QUANTUM] = {g->spec.sriov_admin, vf->exec_quantum_ms},
+			[VF_ATTR_PREEMPT_TIMEOUT] = {g->spec.sriov_admin, vf->preempt_timeout_us},
+			[VF_ATTR_PRIORITY] = {g->spec.sriov_admin, VF_PRIORITY_LOW},
+		},
 	};
-	if (vf->driver[0] && free_and_strdup(&out->driver, vf->driver) < 0)
-		return -ENOMEM;
-	return g->spec.sriov_admin ? free_and_strdup(&out->priority, "low") : 0;
+	return vf->driver[0] ? free_and_strdup(&out->driver, vf->driver) : 0;
 }
 
 struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g)
@@ -426,9 +427,17 @@ struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g)
 	f->numa_node = s->numa_node;
 	f->display = s->display;
 	f->vram_bytes = (struct known){s->vram_bytes > 0, s->vram_bytes};
-	f->vram_free_bytes = (struct known){s->vram_quota, s->vram_quota ? vram_free(g) : 0};
-	f->can_vram = s->vram_quota && s->sriov_admin;
-	f->can_schedule = s->sriov_admin;
+	f->tiles = 1;
+	if (s->vram_quota)
+		f->resources[VF_ATTR_VRAM] = (struct resource_facts){
+			.free = {true, vram_free(g)}, .grain = VRAM_GRAIN};
+	if (s->vram_quota && s->sriov_admin)
+		f->can[VF_ATTR_VRAM].access = VF_ACCESS_WRITE;
+	if (s->sriov_admin) {
+		f->can[VF_ATTR_EXEC_QUANTUM].access = VF_ACCESS_WRITE;
+		f->can[VF_ATTR_PREEMPT_TIMEOUT].access = VF_ACCESS_WRITE;
+		f->can[VF_ATTR_PRIORITY].access = VF_ACCESS_READ;
+	}
 	f->iommu = g->iommu_group >= 0;
 	if (free_and_strdup(&f->model, s->model) < 0 ||
 	    free_and_strdup(&f->serial, s->serial) < 0 ||

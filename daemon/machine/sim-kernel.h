@@ -81,7 +81,7 @@ bool sim_gpu_has_sriov_hook(const struct sim_gpu *g);
 int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsigned fewer);
 int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value);
 /* vf 0 = the PF's own profile.  ret_value: as it reads back. */
-int sim_gpu_set_attribute(struct sim_gpu *g, unsigned vf, const char *attribute, uint64_t value,
+int sim_gpu_set_attribute(struct sim_gpu *g, unsigned vf, enum vf_attribute attribute, uint64_t value,
 			  uint64_t *ret_value);
 int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned vf);
 int sim_gpu_unbind(struct sim_gpu *g, unsigned vf);

@@ -82,13 +82,13 @@ static int check_offered(const struct gpu_facts *gpu, const struct layout *layou
 	for (i = 0; i < layout->n_vfs; i++) {
 		const struct layout_vf *vf = &layout->vfs[i];
 
-		if (asks_vram(vf) && (plain || !gpu->can_vram)) {
+		if (asks_vram(vf) && (plain || !gpu_can_set(gpu, VF_ATTR_VRAM))) {
 			rpc_error_set(error, RPC_UNSUPPORTED, "%s takes no VRAM quota: %s", name,
 				      why);
 			return refuse(error, "no_vram_quota", "vram",
 				      "leave vram out: the driver shares it equally");
 		}
-		if (asks_schedule(vf) && (plain || !gpu->can_schedule)) {
+		if (asks_schedule(vf) && (plain || !gpu_can_set(gpu, VF_ATTR_EXEC_QUANTUM))) {
 			rpc_error_set(error, RPC_UNSUPPORTED,
 				      "%s takes no exec quantum and no preempt timeout: %s", name,
 				      why);

@@ -6,10 +6,6 @@
 
 #include "lib/hash.h"
 
-static const char attr_vram[] = "vram_quota";
-static const char attr_quantum[] = "exec_quantum_ms";
-static const char attr_timeout[] = "preempt_timeout_us";
-
 struct partition_plan *partition_plan_free(struct partition_plan *p)
 {
 	size_t i;
@@ -69,7 +65,7 @@ static int add_vram(struct partition_plan *p, const struct gpu_facts *gpu, unsig
 {
 	struct partition_step step = {
 		.request = { .op = HOST_SET_VF_ATTR, .gpu = gpu->address, .vf = vf,
-			     .attribute = attr_vram, .value = bytes },
+			     .attribute = VF_ATTR_VRAM, .value = bytes },
 		.expect = true,
 		.at_least = bytes,
 	};
@@ -83,7 +79,7 @@ static int add_vram(struct partition_plan *p, const struct gpu_facts *gpu, unsig
 
 /* Nothing when there is no wish, or when it is so already (present may be NULL). */
 static int add_number(struct partition_plan *p, const struct gpu_facts *gpu, unsigned vf,
-		      const char *attribute, struct known wanted, const struct known *present)
+		      enum vf_attribute attribute, struct known wanted, const struct known *present)
 {
 	struct partition_step step = {
 		.request = { .op = HOST_SET_VF_ATTR, .gpu = gpu->address, .vf = vf,
@@ -96,7 +92,7 @@ static int add_number(struct partition_plan *p, const struct gpu_facts *gpu, uns
 		return 0;
 	return add_step(p, step,
 			xasprintf("write %llu to %s of vf%u", (unsigned long long)wanted.value,
-				  attribute, vf));
+				  vf_attribute_to_string(attribute), vf));
 }
 
 static int add_schedule(struct partition_plan *p, const struct gpu_facts *gpu,
@@ -110,11 +106,11 @@ static int add_schedule(struct partition_plan *p, const struct gpu_facts *gpu,
 		const struct vf_facts *is = fresh ? NULL : &gpu->vfs[i];
 		unsigned vf = (unsigned)i + 1;
 
-		r = add_number(p, gpu, vf, attr_quantum, wanted->exec_quantum_ms,
-			       is ? &is->exec_quantum_ms : NULL);
+		r = add_number(p, gpu, vf, VF_ATTR_EXEC_QUANTUM, wanted->exec_quantum_ms,
+			       is ? &is->values[VF_ATTR_EXEC_QUANTUM] : NULL);
 		if (r == 0)
-			r = add_number(p, gpu, vf, attr_timeout, wanted->preempt_timeout_us,
-				       is ? &is->preempt_timeout_us : NULL);
+			r = add_number(p, gpu, vf, VF_ATTR_PREEMPT_TIMEOUT, wanted->preempt_timeout_us,
+				       is ? &is->values[VF_ATTR_PREEMPT_TIMEOUT] : NULL);
 	}
 	return r;
 }
@@ -162,7 +158,7 @@ static int set_hash(struct partition_plan *p, const struct gpu_facts *gpu,
 	_cleanup_json_ json_t *json = layout_to_json(layout);
 	_cleanup_free_ char *text = json ? json_text(json) : NULL;
 	struct hash h;
-	size_t i;
+	size_t i, a;
 
 	if (!text)
 		return -ENOMEM;
@@ -173,9 +169,8 @@ static int set_hash(struct partition_plan *p, const struct gpu_facts *gpu,
 	hash_number(&h, gpu->num_vfs);
 	hash_known(&h, partition_capacity(gpu));
 	for (i = 0; i < gpu->n_vfs; i++) {
-		hash_known(&h, gpu->vfs[i].vram_bytes);
-		hash_known(&h, gpu->vfs[i].exec_quantum_ms);
-		hash_known(&h, gpu->vfs[i].preempt_timeout_us);
+		for (a = 0; a < VF_ATTRIBUTE_MAX; a++)
+			hash_known(&h, gpu->vfs[i].values[a]);
 	}
 	hash_add_string(&h, text);
 	for (i = 0; i < p->n_steps; i++)

@@ -9,12 +9,12 @@
 
 struct known partition_capacity(const struct gpu_facts *gpu)
 {
-	struct known capacity = gpu->vram_free_bytes;
+	struct known capacity = gpu->resources[VF_ATTR_VRAM].free;
 	size_t i;
 
 	for (i = 0; i < gpu->n_vfs && capacity.known; i++)
-		if (gpu->vfs[i].vram_bytes.known)
-			capacity.value += gpu->vfs[i].vram_bytes.value;
+		if (gpu->vfs[i].values[VF_ATTR_VRAM].known)
+			capacity.value += gpu->vfs[i].values[VF_ATTR_VRAM].value;
 	return capacity;
 }
 
@@ -46,8 +46,8 @@ static bool vram_is_as_wanted(const struct gpu_facts *gpu, const struct vf_facts
 {
 	uint64_t bytes = partition_vram(gpu, wanted);
 
-	return bytes == 0 || (is->vram_bytes.known && is->vram_bytes.value >= bytes &&
-			      is->vram_bytes.value - bytes < VRAM_SLACK);
+	return bytes == 0 || (is->values[VF_ATTR_VRAM].known && is->values[VF_ATTR_VRAM].value >= bytes &&
+			      is->values[VF_ATTR_VRAM].value - bytes < VRAM_SLACK);
 }
 
 static char *vram_difference(const struct gpu_facts *gpu, const struct vf_facts *is,
@@ -56,9 +56,9 @@ static char *vram_difference(const struct gpu_facts *gpu, const struct vf_facts 
 	char is_text[32], wanted_text[32];
 
 	size_format(partition_vram(gpu, wanted), wanted_text, sizeof(wanted_text));
-	if (!is->vram_bytes.known)
+	if (!is->values[VF_ATTR_VRAM].known)
 		return xasprintf("vf%u shows no VRAM quota, wanted is %s", is->index, wanted_text);
-	size_format(is->vram_bytes.value, is_text, sizeof(is_text));
+	size_format(is->values[VF_ATTR_VRAM].value, is_text, sizeof(is_text));
 	return xasprintf("vf%u has %s of VRAM, wanted is %s", is->index, is_text, wanted_text);
 }
 
@@ -84,10 +84,10 @@ static bool is_fair(const struct gpu_facts *gpu)
 	size_t i;
 
 	for (i = 0; i < gpu->n_vfs; i++) {
-		if (!gpu->vfs[i].vram_bytes.known)
+		if (!gpu->vfs[i].values[VF_ATTR_VRAM].known)
 			return true;
-		least = MIN_OF(least, gpu->vfs[i].vram_bytes.value);
-		most = MAX_OF(most, gpu->vfs[i].vram_bytes.value);
+		least = MIN_OF(least, gpu->vfs[i].values[VF_ATTR_VRAM].value);
+		most = MAX_OF(most, gpu->vfs[i].values[VF_ATTR_VRAM].value);
 	}
 	return gpu->n_vfs == 0 || most - least < VRAM_SLACK;
 }
@@ -119,14 +119,14 @@ bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *l
 static bool schedule_matches(const struct vf_facts *is, const struct layout_vf *wanted,
 			     char **ret_why)
 {
-	if (!is_as_wanted(is->exec_quantum_ms, wanted->exec_quantum_ms)) {
-		*ret_why = number_difference(is->index, "exec_quantum_ms", is->exec_quantum_ms,
+	if (!is_as_wanted(is->values[VF_ATTR_EXEC_QUANTUM], wanted->exec_quantum_ms)) {
+		*ret_why = number_difference(is->index, "exec_quantum_ms", is->values[VF_ATTR_EXEC_QUANTUM],
 					     wanted->exec_quantum_ms);
 		return false;
 	}
-	if (!is_as_wanted(is->preempt_timeout_us, wanted->preempt_timeout_us)) {
+	if (!is_as_wanted(is->values[VF_ATTR_PREEMPT_TIMEOUT], wanted->preempt_timeout_us)) {
 		*ret_why = number_difference(is->index, "preempt_timeout_us",
-					     is->preempt_timeout_us, wanted->preempt_timeout_us);
+					     is->values[VF_ATTR_PREEMPT_TIMEOUT], wanted->preempt_timeout_us);
 		return false;
 	}
 	return true;

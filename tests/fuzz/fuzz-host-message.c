@@ -12,11 +12,11 @@ static void check_request(const json_t *json)
 	if (host_request_from_json(json, &request) < 0)
 		return;
 	FUZZ_CHECK((unsigned)request.op < HOST_OP_MAX);
-	FUZZ_CHECK(!request.attribute || !strchr(request.attribute, '/'));
+	FUZZ_CHECK((unsigned)request.attribute < VF_ATTRIBUTE_MAX);
 	back = host_request_to_json(&request);
 	FUZZ_CHECK(back && host_request_from_json(back, &again) == 0);
 	FUZZ_CHECK(again.op == request.op && again.vf == request.vf &&
-		   again.value == request.value && again.attribute == request.attribute &&
+		   again.value == request.value && again.tile == request.tile && again.attribute == request.attribute &&
 		   pci_address_equal(&again.gpu, &request.gpu));
 }
 

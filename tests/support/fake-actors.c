@@ -38,7 +38,6 @@ static void put(struct fake_actors *f, struct fake_call *call)
 static void call_free(struct fake_call *call)
 {
 	free(call->uuid);
-	free(call->attribute);
 	free(call);
 }
 
@@ -55,31 +54,31 @@ static struct pci_address vf_address(unsigned vf)
 
 void fake_set_vfs(struct fake_actors *f, unsigned n)
 {
-	for (size_t i = 0; i < f->gpu->n_vfs; i++) {
-		free(f->gpu->vfs[i].driver);
-		free(f->gpu->vfs[i].priority);
-	}
+	for (size_t i = 0; i < f->gpu->n_vfs; i++)
+		vf_facts_done(&f->gpu->vfs[i]);
 	free(f->gpu->vfs);
 	f->gpu->vfs = calloc(n + 1, sizeof(*f->gpu->vfs));
 	f->gpu->n_vfs = f->gpu->num_vfs = n;
 	for (unsigned i = 0; i < n; i++)
 		f->gpu->vfs[i] = (struct vf_facts){ .index = i + 1, .address = vf_address(i + 1),
 						    .iommu_group = (int)i + 10,
-						    .vram_bytes = { true, f->quota[i + 1] } };
+						    .values[VF_ATTR_VRAM] = { true, f->quota[i + 1] } };
 }
 
 static void change(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
 {
+	const char *attribute =
+		host_op_takes_attribute(q->op) ? vf_attribute_to_string(q->attribute) : "";
 	size_t used = strlen(f->log);
 
 	snprintf(f->log + used, sizeof(f->log) - used, "%s%s%s %llu;", host_op_to_string(q->op),
-		 q->attribute ? " " : "", q->attribute ? q->attribute : "", (unsigned long long)q->value);
+		 *attribute ? " " : "", attribute, (unsigned long long)q->value);
 	reply->value = (struct known){ true, q->value };
 	if (q->op == HOST_SET_AUTOPROBE)
 		f->gpu->autoprobe = q->value;
 	else if (q->op == HOST_SET_NUMVFS)
 		fake_set_vfs(f, (unsigned)q->value);
-	else if (q->op == HOST_SET_VF_ATTR && streq(q->attribute, "vram_quota"))
+	else if (q->op == HOST_SET_VF_ATTR && q->attribute == VF_ATTR_VRAM)
 		f->quota[q->vf] = q->value;
 }
 
@@ -125,8 +124,6 @@ static int host_request(struct host *host, const struct host_request *request, h
 
 	f->n_host[request->op]++;
 	call->host = *request;
-	call->attribute = request->attribute ? strdup(request->attribute) : NULL;
-	call->host.attribute = call->attribute;
 	call->host_fn = fn;
 	call->userdata = userdata;
 	put(f, call);
@@ -279,11 +276,14 @@ void fake_actors_init(struct fake_actors *f, sd_event *event)
 	f->gpu->serial = strdup("S1");
 	f->gpu->driver = strdup("xe");
 	f->gpu->vf_control = VF_CONTROL_XE;
-	f->gpu->sriov_capable = f->gpu->iommu = f->gpu->can_vram = f->gpu->can_schedule = true;
+	f->gpu->sriov_capable = f->gpu->iommu = true;
+	f->gpu->tiles = 1;
+	f->gpu->can[VF_ATTR_VRAM].access = f->gpu->can[VF_ATTR_EXEC_QUANTUM].access =
+		f->gpu->can[VF_ATTR_PREEMPT_TIMEOUT].access = VF_ACCESS_WRITE;
 	f->gpu->total_vfs = 7;
 	f->gpu->numa_node = -1;
 	f->gpu->vram_bytes = (struct known){ true, 16 * GIB };
-	f->gpu->vram_free_bytes = (struct known){ true, 14 * GIB };
+	f->gpu->resources[VF_ATTR_VRAM].free = (struct known){ true, 14 * GIB };
 	f->gpu->vfs = calloc(1, sizeof(*f->gpu->vfs));
 }
 

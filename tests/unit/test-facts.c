@@ -13,14 +13,16 @@ static const char gpu_text[] =
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
 	"\"model\":\"Flex 170\",\"serial\":null,\"driver\":\"xe\",\"vf_control\":\"xe\","
 	"\"sriov_capable\":true,\"total_vfs\":31,\"num_vfs\":2,\"autoprobe\":false,"
-	"\"numa_node\":-1,\"display\":false,\"vram_bytes\":17179869184,\"vram_free_bytes\":null,"
-	"\"can_vram\":true,\"can_schedule\":true,\"iommu\":true,\"reason\":null,\"vfs\":["
+	"\"numa_node\":-1,\"display\":false,\"vram_bytes\":17179869184,\"tiles\":1,"
+	"\"can\":{\"vram_quota\":{\"access\":\"writable\",\"why\":null},"
+	"\"sched_priority\":{\"access\":\"read-only\",\"why\":\"w\"}},\"control_note\":\"n\","
+	"\"custom_provisioning\":true,\"resources\":{\"ggtt_quota\":{\"free\":1,"
+	"\"max_quota\":null,\"spare\":0,\"grain\":4096}},\"iommu\":true,\"reason\":null,\"vfs\":["
 	"{\"index\":1,\"address\":\"0000:03:00.1\",\"driver\":\"vfio-pci\",\"iommu_group\":12,"
-	"\"vram_bytes\":4294967296,\"exec_quantum_ms\":20,\"preempt_timeout_us\":0,"
-	"\"priority\":\"low\"},"
+	"\"values\":{\"vram_quota\":4294967296,\"exec_quantum_ms\":20,\"preempt_timeout_us\":0,"
+	"\"sched_priority\":0}},"
 	"{\"index\":2,\"address\":\"0000:03:00.2\",\"driver\":null,\"iommu_group\":-1,"
-	"\"vram_bytes\":null,\"exec_quantum_ms\":null,\"preempt_timeout_us\":null,"
-	"\"priority\":null}]}";
+	"\"values\":{}}]}";
 
 static const char domain_text[] =
 	"{\"uuid\":\"6e8bc430-9c3a-11d9-9669-0800200c9a66\",\"name\":\"vm1\",\"state\":\"running\","
@@ -56,10 +58,10 @@ static void test_gpu_round_trip(void **state)
 	assert_int_equal(gpu_facts_from_json(json, &f), 0);
 	assert_string_equal(f->model, "Flex 170");
 	assert_int_equal(f->n_vfs, 2);
-	assert_true(f->vfs[0].preempt_timeout_us.known);
-	assert_int_equal(f->vfs[0].preempt_timeout_us.value, 0);
-	assert_false(f->vfs[1].vram_bytes.known);
-	assert_false(f->vram_free_bytes.known);
+	assert_true(f->vfs[0].values[VF_ATTR_PREEMPT_TIMEOUT].known);
+	assert_int_equal(f->vfs[0].values[VF_ATTR_PREEMPT_TIMEOUT].value, 0);
+	assert_false(f->vfs[1].values[VF_ATTR_VRAM].known);
+	assert_false(f->resources[VF_ATTR_VRAM].free.known);
 	assert_gpu_text(f, gpu_text);
 
 	copy = gpu_facts_copy(f);

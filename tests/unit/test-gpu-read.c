@@ -62,15 +62,15 @@ static void test_card(void **state)
 	assert_int_equal(f->class_code, 0x038000);
 	assert_string_equal(f->driver, "xe");
 	assert_int_equal(f->vf_control, VF_CONTROL_XE);
-	assert_true(f->sriov_capable && f->autoprobe && f->can_vram && f->can_schedule && f->iommu);
+	assert_true(f->sriov_capable && f->autoprobe && gpu_can_set(f, VF_ATTR_VRAM) && gpu_can_set(f, VF_ATTR_EXEC_QUANTUM) && f->iommu);
 	assert_false(f->display);
 	assert_int_equal(f->total_vfs, 7);
 	assert_int_equal(f->num_vfs, 0);
 	assert_int_equal(f->numa_node, -1);
 	assert_true(f->vram_bytes.known);
 	assert_int_equal(f->vram_bytes.value, 16 * GIB);
-	assert_true(f->vram_free_bytes.known);
-	assert_true(f->vram_free_bytes.value <= 16 * GIB - 128 * MIB);
+	assert_true(f->resources[VF_ATTR_VRAM].free.known);
+	assert_true(f->resources[VF_ATTR_VRAM].free.value <= 16 * GIB - 128 * MIB);
 	assert_null(f->reason);
 	assert_null(f->serial); /* 64 bytes of configuration space show none */
 }
@@ -96,11 +96,11 @@ static void test_vfs(void **state)
 	assert_int_equal(f->vfs[1].iommu_group, 11);
 	assert_string_equal(f->vfs[1].driver, "vfio-pci");
 	assert_null(f->vfs[0].driver);
-	assert_true(f->vfs[1].vram_bytes.known);
-	assert_int_equal(f->vfs[1].vram_bytes.value, 4 * GIB);
-	assert_int_equal(f->vfs[1].exec_quantum_ms.value, 20);
-	assert_string_equal(f->vfs[1].priority, "normal");
-	assert_string_equal(f->vfs[0].priority, "low");
+	assert_true(f->vfs[1].values[VF_ATTR_VRAM].known);
+	assert_int_equal(f->vfs[1].values[VF_ATTR_VRAM].value, 4 * GIB);
+	assert_int_equal(f->vfs[1].values[VF_ATTR_EXEC_QUANTUM].value, 20);
+	assert_int_equal(f->vfs[1].values[VF_ATTR_PRIORITY].value, VF_PRIORITY_NORMAL);
+	assert_int_equal(f->vfs[0].values[VF_ATTR_PRIORITY].value, VF_PRIORITY_LOW);
 }
 
 /* VFs have vendor, class and id of their card, and are none; other functions are none either. */
@@ -158,13 +158,13 @@ static void test_surfaces(void **state)
 	/* without LMTT the driver shows the quota read-only */
 	fake_gpu_chmod(&stage->fake, 0444, SYSFS_PCI "/sriov_admin/vf1/profile/vram_quota", PF);
 	no_quota = read_pf(stage);
-	assert_false(no_quota->can_vram);
-	assert_true(no_quota->can_schedule);
+	assert_false(gpu_can_set(no_quota, VF_ATTR_VRAM));
+	assert_true(gpu_can_set(no_quota, VF_ATTR_EXEC_QUANTUM));
 
 	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_admin", PF);
 	generic = read_pf(stage);
 	assert_int_equal(generic->vf_control, VF_CONTROL_GENERIC);
-	assert_false(generic->can_vram || generic->can_schedule);
+	assert_false(gpu_can_set(generic, VF_ATTR_VRAM) || gpu_can_set(generic, VF_ATTR_EXEC_QUANTUM));
 
 	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_totalvfs", PF);
 	none = read_pf(stage);

@@ -423,8 +423,7 @@ static void test_hostile_request(void **state)
 	struct result result;
 
 	open_host(s, NULL);
-	request.vf = 1;
-	request.attribute = "../../../../driver/unbind";
+	request.attribute = VF_ATTR_VRAM; /* and no VF */
 	result = ask(s, request);
 	assert_int_equal(result.r, -EINVAL);
 	result = ask(s, to(GPU_A, HOST_READ));

@@ -26,9 +26,12 @@ static const char *const requests[HOST_OP_MAX] = {
 	[HOST_SET_NUMVFS] = "{\"op\":\"set-numvfs\",\"gpu\":\"0000:03:00.0\",\"value\":4,"
 			    "\"deadline_usec\":2000000}",
 	[HOST_SET_VF_ATTR] = "{\"op\":\"set-vf-attr\",\"gpu\":\"0000:03:00.0\",\"vf\":1,"
-			     "\"attribute\":\"vram_quota\",\"value\":4294967296}",
+			     "\"attribute\":\"vram_quota\",\"value\":4294967296,\"tile\":2}",
 	[HOST_SET_PF_ATTR] = "{\"op\":\"set-pf-attr\",\"gpu\":\"0000:03:00.0\","
 			     "\"attribute\":\"exec_quantum_ms\",\"value\":20}",
+	[HOST_SET_BULK_ATTR] = "{\"op\":\"set-bulk-attr\",\"gpu\":\"0000:03:00.0\","
+			       "\"attribute\":\"sched_priority\",\"value\":1}",
+	[HOST_RESTORE_AUTO] = "{\"op\":\"restore-auto\",\"gpu\":\"0000:03:00.0\"}",
 	[HOST_BIND_VFIO] = "{\"op\":\"bind-vfio\",\"gpu\":\"0000:03:00.0\",\"vf\":2}",
 	[HOST_UNBIND] = "{\"op\":\"unbind\",\"gpu\":\"0000:03:00.0\",\"vf\":2}",
 	[HOST_WAIT_CLOSED] = "{\"op\":\"wait-closed\",\"gpu\":\"0000:03:00.0\",\"vf\":2}",
@@ -78,6 +81,12 @@ static void test_request_refusals(void **state)
 		"{\"op\":\"set-vf-attr\",\"gpu\":\"0000:03:00.0\",\"vf\":1,\"value\":1}",
 		"{\"op\":\"set-pf-attr\",\"gpu\":\"0000:03:00.0\",\"value\":1,"
 		"\"attribute\":\"vram_quota\"}",
+		"{\"op\":\"set-pf-attr\",\"gpu\":\"0000:03:00.0\",\"value\":1,\"tile\":1,"
+		"\"attribute\":\"exec_quantum_ms\"}",
+		"{\"op\":\"set-vf-attr\",\"gpu\":\"0000:03:00.0\",\"vf\":1,\"value\":1,\"tile\":1,"
+		"\"attribute\":\"exec_quantum_ms\"}",
+		"{\"op\":\"set-bulk-attr\",\"gpu\":\"0000:03:00.0\",\"value\":3,"
+		"\"attribute\":\"sched_priority\"}",
 		"{\"op\":\"scan\",\"shell\":\"true\"}",
 	};
 	size_t i;
@@ -96,8 +105,9 @@ static const char reply_text[] =
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
 	"\"model\":null,\"serial\":null,\"driver\":null,\"vf_control\":\"generic\","
 	"\"sriov_capable\":true,\"total_vfs\":7,\"num_vfs\":0,\"autoprobe\":true,"
-	"\"numa_node\":0,\"display\":true,\"vram_bytes\":null,\"vram_free_bytes\":null,"
-	"\"can_vram\":false,\"can_schedule\":false,\"iommu\":false,\"reason\":\"no driver\","
+	"\"numa_node\":0,\"display\":true,\"vram_bytes\":null,\"tiles\":1,"
+	"\"can\":{},\"control_note\":null,\"custom_provisioning\":false,\"resources\":{},"
+	"\"iommu\":false,\"reason\":\"no driver\","
 	"\"vfs\":[]}],"
 	"\"holders\":[{\"vf\":1,\"pid\":4711,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
 

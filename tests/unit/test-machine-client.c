@@ -167,7 +167,7 @@ static void ask_host(struct fixture *f, const struct host_request *request)
 }
 
 /* One request to the first GPU and its answer. */
-static int host_op(struct fixture *f, enum host_op op, unsigned vf, const char *attribute,
+static int host_op(struct fixture *f, enum host_op op, unsigned vf, enum vf_attribute attribute,
 		   uint64_t value, uint64_t deadline)
 {
 	struct host_request request = { .op = op, .gpu = { 0, 3, 0, 0 }, .vf = vf,
@@ -287,9 +287,9 @@ static int machine_pid(struct fixture *f)
 /* Cuts the first GPU into two VFs and gives the first to a VM. */
 static void cut_and_attach(struct fixture *f)
 {
-	assert_int_equal(host_op(f, HOST_SET_AUTOPROBE, 0, NULL, 0, 0), 0);
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 2, 0), 0);
-	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_SET_AUTOPROBE, 0, 0, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 2, 0), 0);
+	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, 0, 0, 0), 0);
 	assert_int_equal(hv_op(f, HV_ATTACH, "a", "03:00.1", NULL, 0), HV_OK);
 }
 
@@ -301,13 +301,13 @@ static void test_start_and_scan(void **state)
 
 	connect_machine(f, f->document);
 	wait_until(f, &f->hv_events[HV_EVENT_CONNECTED], 1);
-	assert_int_equal(host_op(f, HOST_SCAN, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_SCAN, 0, 0, 0, 0), 0);
 	assert_int_equal(f->host.n_facts, 2);
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 4, 0), 0);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 4, 0), 0);
 	assert_true(f->host.value.known);
 	assert_int_equal(f->host.value.value, 4);
 	wait_until(f, &f->host_events[HOST_EVENT_CHANGED], 1);
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 5, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 5, 0), -EBUSY);
 	assert_string_equal(f->attribute, "sriov_numvfs");
 	assert_int_equal(hv_op(f, HV_LIST, "a", NULL, NULL, 0), HV_OK);
 	assert_int_equal(f->num_vfs, 3); /* domains */
@@ -317,7 +317,7 @@ static void test_start_and_scan(void **state)
 static void test_refused_requests(void **state)
 {
 	struct fixture *f = *state;
-	struct host_request bad = { .op = HOST_SET_VF_ATTR, .vf = 1, .attribute = "nonsense" };
+	struct host_request bad = { .op = HOST_SET_VF_ATTR, .vf = 0, .attribute = VF_ATTR_VRAM };
 	struct hv_request worse = { .op = HV_GET, .uuid = "short" };
 	struct host_request elsewhere = { .op = HOST_READ, .gpu = { 0, 99, 0, 0 } };
 
@@ -343,9 +343,9 @@ static void test_found_again(void **state)
 	f->m = machine_free(f->m);
 	connect_machine(f, NULL); /* it must be there */
 	assert_int_equal(machine_pid(f), pid);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 	assert_int_equal(f->num_vfs, 2);
-	assert_int_equal(host_op(f, HOST_HOLDERS, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_HOLDERS, 0, 0, 0, 0), 0);
 	assert_int_equal(f->host.n_holders, 1);
 	assert_int_equal(f->holder_pid, pid);
 }
@@ -358,17 +358,17 @@ static void test_deadline(void **state)
 	connect_machine(f, f->document);
 	control_ok(f, json_pack("{s:s, s:{s:s, s:s, s:b, s:i}}", "op", "fault", "fault", "on",
 				"sriov_numvfs", "gpu", "gpu0", "hang", 1, "nth", 1));
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 3, 50000), -ETIMEDOUT);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 3, 50000), -ETIMEDOUT);
 	assert_string_equal(f->attribute, "sriov_numvfs");
 	assert_int_equal(f->host_events[HOST_EVENT_STUCK], 1);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), -EBUSY);
 	ask_host(f, &other); /* the other GPU goes on */
 	wait_until(f, (unsigned *)&f->answers, 3);
 	assert_int_equal(f->host.r, 0);
-	assert_int_equal(host_op(f, HOST_SCAN, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_SCAN, 0, 0, 0, 0), 0);
 	control_ok(f, json_pack("{s:s}", "op", "release-hang"));
 	wait_until(f, &f->host_events[HOST_EVENT_UNSTUCK], 1);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 	assert_int_equal(f->num_vfs, 3); /* the late write had its effect */
 	assert_int_equal(f->host_events[HOST_EVENT_STUCK], 1);
 }
@@ -380,10 +380,10 @@ static void test_held(void **state)
 
 	connect_machine(f, f->document);
 	cut_and_attach(f);
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 0, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 0, 0), -EBUSY);
 	assert_int_equal(f->host.n_holders, 1);
-	assert_int_equal(host_op(f, HOST_RESET_VF, 1, NULL, 0, 0), -EBUSY);
-	assert_int_equal(host_op(f, HOST_UNBIND, 1, NULL, 0, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_RESET_VF, 1, 0, 0, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_UNBIND, 1, 0, 0, 0), -EBUSY);
 	writes = control(f, json_pack("{s:s}", "op", "writes"));
 	assert_int_equal(json_get_int(json_object_get(writes, "gpu0"), "sriov_numvfs", -1), 1);
 }
@@ -397,15 +397,15 @@ static void test_blind_look_hangs(void **state)
 	cut_and_attach(f);
 	control_ok(f, json_pack("{s:s, s:{s:s, s:i, s:i}}", "op", "fault", "fault", "on", "holders",
 				"fewer", 1, "nth", 1));
-	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, NULL, 0, 50000), -ETIMEDOUT);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, 0, 0, 50000), -ETIMEDOUT);
 	assert_int_equal(f->host_events[HOST_EVENT_STUCK], 1);
 	f->m = machine_free(f->m);
 	connect_machine(f, NULL);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 50000), -ETIMEDOUT);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 50000), -ETIMEDOUT);
 	assert_int_equal(f->host_events[HOST_EVENT_STUCK], 2);
 	assert_int_equal(hv_op(f, HV_DETACH, "a", "03:00.1", NULL, 0), HV_OK);
 	wait_until(f, &f->host_events[HOST_EVENT_UNSTUCK], 1);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 	assert_int_equal(f->num_vfs, 0);
 }
 
@@ -416,7 +416,7 @@ static void test_wait_closed(void **state)
 
 	connect_machine(f, f->document);
 	cut_and_attach(f);
-	assert_int_equal(host_op(f, HOST_WAIT_CLOSED, 1, NULL, 0, 50000), -ETIMEDOUT);
+	assert_int_equal(host_op(f, HOST_WAIT_CLOSED, 1, 0, 0, 50000), -ETIMEDOUT);
 	assert_int_equal(f->host.n_holders, 1);
 	assert_int_equal(f->host_events[HOST_EVENT_STUCK], 0); /* an answer, not a hang */
 	f->host.r = 1;
@@ -536,12 +536,12 @@ static void test_machine_dies(void **state)
 	assert_int_equal(kill(machine, SIGKILL), 0);
 	wait_gone(machine);
 	wait_gone(process); /* even so */
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), -EPIPE);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), -EPIPE);
 	wait_until(f, &f->hv_events[HV_EVENT_LOST_CONNECTION], 1);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), -EPIPE);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), -EPIPE);
 	f->m = machine_free(f->m);
 	connect_machine(f, f->document); /* a new one in its place, the socket file is still there */
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 }
 
 static void test_libvirt_goes_and_comes(void **state)
@@ -577,9 +577,9 @@ static void test_others_interfere(void **state)
 	control_ok(f, json_pack("{s:s, s:s}", "op", "plug-gpu", "gpu", "gpu1"));
 	wait_until(f, &f->host_events[HOST_EVENT_RESCAN], 1);
 	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "hold", "gpu", "gpu0", "vf", 1));
-	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, NULL, 0, 0), -EBUSY);
+	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, 0, 0, 0), -EBUSY);
 	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "unhold", "gpu", "gpu0", "vf", 1));
-	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, 0, 0, 0), 0);
 }
 
 static void test_refused_control(void **state)
@@ -649,7 +649,7 @@ static void test_second_machine(void **state)
 
 	connect_machine(f, f->document);
 	assert_int_equal(system(command), 0);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0); /* the first one is unharmed */
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0); /* the first one is unharmed */
 }
 
 static void test_lingers_and_ends(void **state)
@@ -660,7 +660,7 @@ static void test_lingers_and_ends(void **state)
 	write_document(f, "{\"gpus\": [{\"model\": \"Flex 170\"}], \"vms\": [], \"linger_seconds\": 1}");
 	connect_machine(f, f->document);
 	pid = machine_pid(f);
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 	f->m = machine_free(f->m);
 	wait_gone(pid);
 	assert_int_equal(access(f->socket, F_OK), -1);
@@ -685,7 +685,7 @@ static void test_nonsense_closes(void **state)
 		assert_int_equal(poll(&p, 1, 20000), 1);
 		assert_true(read(fd, &byte, 1) <= 0);
 	}
-	assert_int_equal(host_op(f, HOST_READ, 0, NULL, 0, 0), 0);
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

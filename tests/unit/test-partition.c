@@ -30,9 +30,11 @@ static void card_init(struct card *c)
 		.autoprobe = true,
 		.numa_node = -1,
 		.vram_bytes = { true, 16 * GIB },
-		.vram_free_bytes = { true, 15 * GIB + 512 * MIB },
-		.can_vram = true,
-		.can_schedule = true,
+		.resources[VF_ATTR_VRAM].free = { true, 15 * GIB + 512 * MIB },
+		.tiles = 1,
+		.can = { [VF_ATTR_VRAM] = { VF_ACCESS_WRITE, NULL },
+			 [VF_ATTR_EXEC_QUANTUM] = { VF_ACCESS_WRITE, NULL },
+			 [VF_ATTR_PREEMPT_TIMEOUT] = { VF_ACCESS_WRITE, NULL } },
 		.vfs = c->vfs,
 	};
 }
@@ -44,13 +46,13 @@ static void card_cut(struct card *c, unsigned n, uint64_t vram)
 	for (i = 0; i < n; i++)
 		c->vfs[i] = (struct vf_facts){ .index = i + 1,
 					       .iommu_group = -1,
-					       .vram_bytes = { vram > 0, vram },
-					       .exec_quantum_ms = { true, 0 },
-					       .preempt_timeout_us = { true, 0 } };
+					       .values[VF_ATTR_VRAM] = { vram > 0, vram },
+					       .values[VF_ATTR_EXEC_QUANTUM] = { true, 0 },
+					       .values[VF_ATTR_PREEMPT_TIMEOUT] = { true, 0 } };
 	c->facts.num_vfs = n;
 	c->facts.n_vfs = n;
 	c->facts.autoprobe = false;
-	c->facts.vram_free_bytes.value -= n * vram;
+	c->facts.resources[VF_ATTR_VRAM].free.value -= n * vram;
 }
 
 static void card_generic(struct card *c)
@@ -58,9 +60,9 @@ static void card_generic(struct card *c)
 	card_init(c);
 	c->facts.vf_control = VF_CONTROL_GENERIC;
 	c->facts.driver = (char *)"i915";
-	c->facts.can_vram = false;
-	c->facts.can_schedule = false;
-	c->facts.vram_free_bytes.known = false;
+	c->facts.can[VF_ATTR_VRAM].access = VF_ACCESS_NONE;
+	c->facts.can[VF_ATTR_EXEC_QUANTUM].access = VF_ACCESS_NONE;
+	c->facts.resources[VF_ATTR_VRAM].free.known = false;
 }
 
 /* All VFs alike. */
@@ -157,7 +159,7 @@ static void test_first_cut(void **state)
 	assert_int_equal(strlen(p->hash), 32);
 	assert_int_equal(p->steps[1].at_least, 3 * GIB);
 	assert_int_equal(p->steps[1].request.vf, 1);
-	assert_string_equal(p->steps[1].request.attribute, "vram_quota");
+	assert_int_equal(p->steps[1].request.attribute, VF_ATTR_VRAM);
 	assert_int_equal(p->steps[3].exactly, 2);
 	assert_true(p->steps[3].expect);
 }
@@ -211,7 +213,7 @@ static void test_scheduling_alone_keeps_vfs(void **state)
 
 	card_init(&c);
 	card_cut(&c, 2, 3 * GIB);
-	c.vfs[1].exec_quantum_ms.value = 20;
+	c.vfs[1].values[VF_ATTR_EXEC_QUANTUM].value = 20;
 	p = plan_of(&c, layout_of(2, bytes(3 * GIB), 20, -1));
 	assert_steps(p, "write 20 to exec_quantum_ms of vf1\n");
 	assert_false(p->removes_vfs);
@@ -237,9 +239,9 @@ static void test_vram_in_grains(void **state)
 	card_init(&c);
 	assert_int_equal(partition_vram(&c.facts, &vf), 4 * MIB);
 	vf.vram = (struct amount){ AMOUNT_PERCENT, 3333 };
-	c.facts.vram_free_bytes.value = 100 * MIB;
+	c.facts.resources[VF_ATTR_VRAM].free.value = 100 * MIB;
 	assert_int_equal(partition_vram(&c.facts, &vf), 32 * MIB);
-	c.facts.vram_free_bytes.known = false;
+	c.facts.resources[VF_ATTR_VRAM].free.known = false;
 	assert_int_equal(partition_vram(&c.facts, &vf), 0);
 	vf.vram = fair;
 	assert_int_equal(partition_vram(&c.facts, &vf), 0);
@@ -288,10 +290,10 @@ static void test_refusals_of_numbers(void **state)
 	assert_refused(&c, l, RPC_UNSUPPORTED, "vram_all_or_none", "2 of 3 VFs ask for VRAM",
 		       "to every VF, or to none");
 
-	c.facts.vram_free_bytes.known = false;
+	c.facts.resources[VF_ATTR_VRAM].free.known = false;
 	assert_refused(&c, layout_of(1, percent(25), -1, -1), RPC_UNSUPPORTED, "vram_unknown",
 		       "does not tell how much VRAM is free", "write a size");
-	c.facts.can_vram = false;
+	c.facts.can[VF_ATTR_VRAM].access = VF_ACCESS_NONE;
 	assert_refused(&c, layout_of(1, bytes(GIB), -1, -1), RPC_UNSUPPORTED, "no_vram_quota",
 		       "does not let it be written", NULL);
 }
@@ -303,7 +305,7 @@ static void test_a_full_card_may_be_cut_again(void **state)
 
 	card_init(&c);
 	card_cut(&c, 4, 3968 * MIB);
-	assert_int_equal(c.facts.vram_free_bytes.value, 0);
+	assert_int_equal(c.facts.resources[VF_ATTR_VRAM].free.value, 0);
 	p = plan_of(&c, layout_of(2, bytes(7 * GIB), -1, -1));
 	assert_int_equal(p->n_steps, 4);
 }
@@ -340,18 +342,18 @@ static void test_matches_says_the_difference(void **state)
 	assert_false(partition_matches(&c.facts, l, &why));
 	assert_string_equal(why, "vf1 has 2.0GiB of VRAM, wanted is 3.0GiB");
 	free(why);
-	c.vfs[0].vram_bytes.value = c.vfs[1].vram_bytes.value = 3 * GIB + 2 * MIB;
+	c.vfs[0].values[VF_ATTR_VRAM].value = c.vfs[1].values[VF_ATTR_VRAM].value = 3 * GIB + 2 * MIB;
 	assert_false(partition_matches(&c.facts, l, &why));
 	assert_string_equal(why, "vf1 has exec_quantum_ms 0, wanted is 20");
 	free(why);
 	assert_false(partition_matches(&c.facts, l, NULL));
-	c.vfs[0].exec_quantum_ms.value = c.vfs[1].exec_quantum_ms.value = 20;
+	c.vfs[0].values[VF_ATTR_EXEC_QUANTUM].value = c.vfs[1].values[VF_ATTR_EXEC_QUANTUM].value = 20;
 	why = NULL;
 	assert_true(partition_matches(&c.facts, l, &why));
 	assert_null(why);
 
 	l->vfs[0].vram = l->vfs[1].vram = fair;
-	c.vfs[0].vram_bytes.value = GIB;
+	c.vfs[0].values[VF_ATTR_VRAM].value = GIB;
 	assert_false(partition_matches(&c.facts, l, &why));
 	assert_string_equal(why, "the VFs have unequal VRAM, wanted is a fair share");
 	free(why);

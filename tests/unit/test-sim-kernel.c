@@ -47,11 +47,11 @@ static uint64_t vram_of(struct world *w, unsigned vf)
 
 	assert_non_null(f);
 	assert_true(vf >= 1 && vf <= f->n_vfs);
-	assert_true(f->vfs[vf - 1].vram_bytes.known);
-	return f->vfs[vf - 1].vram_bytes.value;
+	assert_true(f->vfs[vf - 1].values[VF_ATTR_VRAM].known);
+	return f->vfs[vf - 1].values[VF_ATTR_VRAM].value;
 }
 
-static int set(struct world *w, unsigned vf, const char *attribute, uint64_t value,
+static int set(struct world *w, unsigned vf, enum vf_attribute attribute, uint64_t value,
 	       uint64_t *ret_value)
 {
 	return sim_gpu_set_attribute(w->g, vf, attribute, value, ret_value);
@@ -204,13 +204,13 @@ static void test_quota_rounding(void **state)
 	WORLD(FLEX);
 	uint64_t value = 0;
 
-	assert_int_equal(set(w, 1, "vram_quota", 1, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 1, &value), 0);
 	assert_int_equal(value, 2 * MIB);
-	assert_int_equal(set(w, 1, "vram_quota", GIB, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB, &value), 0);
 	assert_int_equal(value, GIB);
-	assert_int_equal(set(w, 1, "vram_quota", GIB + 1, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB + 1, &value), 0);
 	assert_int_equal(value, GIB + 2 * MIB);
-	assert_int_equal(set(w, 1, "vram_quota", 0, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 0, &value), 0);
 	assert_int_equal(value, 0);
 }
 
@@ -219,7 +219,7 @@ static void test_quota_all_or_none(void **state)
 	WORLD(FLEX);
 	uint64_t value;
 
-	assert_int_equal(set(w, 2, "vram_quota", 4 * GIB, &value), 0);
+	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 4 * GIB, &value), 0);
 	assert_int_equal(numvfs(w, 3), 0);
 	assert_int_equal(vram_of(w, 1), 0); /* comes up without */
 	assert_int_equal(vram_of(w, 2), 4 * GIB);
@@ -231,12 +231,12 @@ static void test_quota_space(void **state)
 	WORLD(FLEX);
 	uint64_t value;
 
-	assert_int_equal(set(w, 1, "vram_quota", 16 * GIB, &value), -ENOSPC);
-	assert_int_equal(set(w, 1, "vram_quota", 16 * GIB - 128 * MIB, &value), 0);
-	assert_int_equal(set(w, 2, "vram_quota", 2 * MIB, &value), -ENOSPC);
-	assert_int_equal(set(w, 1, "vram_quota", 8 * GIB, &value), 0); /* its own counts as free */
-	assert_int_equal(set(w, 2, "vram_quota", 7 * GIB, &value), 0);
-	assert_int_equal(set(w, 1, "vram_quota", UINT64_MAX, &value), -EINVAL);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 16 * GIB, &value), -ENOSPC);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 16 * GIB - 128 * MIB, &value), 0);
+	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 2 * MIB, &value), -ENOSPC);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 8 * GIB, &value), 0); /* its own counts as free */
+	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 7 * GIB, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, UINT64_MAX, &value), -EINVAL);
 }
 
 static void test_quota_of_running(void **state)
@@ -246,8 +246,8 @@ static void test_quota_of_running(void **state)
 
 	assert_int_equal(numvfs(w, 1), 0);
 	sim_vf_hold(&w->g->vfs[0], "trainer", 7);
-	assert_int_equal(set(w, 1, "vram_quota", GIB, &value), -EIO);
-	assert_int_equal(set(w, 1, "exec_quantum_ms", 20, &value), 0); /* those may change any time */
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB, &value), -EIO);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), 0); /* those may change any time */
 }
 
 static void test_values_vanish(void **state)
@@ -255,10 +255,10 @@ static void test_values_vanish(void **state)
 	WORLD(FLEX);
 	uint64_t value;
 
-	assert_int_equal(set(w, 1, "vram_quota", GIB, &value), 0);
-	assert_int_equal(set(w, 1, "exec_quantum_ms", 20, &value), 0);
-	assert_int_equal(set(w, 1, "preempt_timeout_us", 5000, &value), 0);
-	assert_int_equal(set(w, 0, "exec_quantum_ms", 64, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_PREEMPT_TIMEOUT, 5000, &value), 0);
+	assert_int_equal(set(w, 0, VF_ATTR_EXEC_QUANTUM, 64, &value), 0);
 	assert_int_equal(numvfs(w, 1), 0);
 	assert_int_equal(w->g->vfs[0].exec_quantum_ms, 20);
 	assert_int_equal(numvfs(w, 0), 0);
@@ -273,13 +273,13 @@ static void test_schedule_limits(void **state)
 	WORLD(FLEX);
 	uint64_t value;
 
-	assert_int_equal(set(w, 1, "exec_quantum_ms", 200000, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 200000, &value), 0);
 	assert_int_equal(value, 100000);
-	assert_int_equal(set(w, 31, "preempt_timeout_us", 200000000, &value), 0);
+	assert_int_equal(set(w, 31, VF_ATTR_PREEMPT_TIMEOUT, 200000000, &value), 0);
 	assert_int_equal(value, 100000000);
-	assert_int_equal(set(w, 1, "exec_quantum_ms", UINT64_C(1) << 32, &value), -EINVAL);
-	assert_int_equal(set(w, 32, "exec_quantum_ms", 1, &value), -ENOENT);
-	assert_int_equal(set(w, 0, "vram_quota", GIB, &value), -EOPNOTSUPP);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, UINT64_C(1) << 32, &value), -EINVAL);
+	assert_int_equal(set(w, 32, VF_ATTR_EXEC_QUANTUM, 1, &value), -ENOENT);
+	assert_int_equal(set(w, 0, VF_ATTR_VRAM, GIB, &value), -EOPNOTSUPP);
 }
 
 static void test_generic(void **state)
@@ -288,14 +288,14 @@ static void test_generic(void **state)
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
 	uint64_t value;
 
-	assert_int_equal(set(w, 1, "exec_quantum_ms", 20, &value), -EOPNOTSUPP);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), -EOPNOTSUPP);
 	assert_int_equal(numvfs(w, 2), 0);
 	f = sim_gpu_facts(w->g);
 	assert_int_equal(f->vf_control, VF_CONTROL_GENERIC);
-	assert_false(f->can_vram || f->can_schedule);
-	assert_false(f->vfs[0].vram_bytes.known); /* unknown, not 0 */
-	assert_false(f->vram_free_bytes.known);
-	assert_null(f->vfs[0].priority);
+	assert_false(gpu_can_set(f, VF_ATTR_VRAM) || gpu_can_set(f, VF_ATTR_EXEC_QUANTUM));
+	assert_false(f->vfs[0].values[VF_ATTR_VRAM].known); /* unknown, not 0 */
+	assert_false(f->resources[VF_ATTR_VRAM].free.known);
+	assert_false(f->vfs[0].values[VF_ATTR_PRIORITY].known);
 }
 
 static void test_no_quota_file(void **state)
@@ -303,8 +303,8 @@ static void test_no_quota_file(void **state)
 	WORLD("{\"model\": \"Flex 170\", \"vram_quota\": false}");
 	uint64_t value;
 
-	assert_int_equal(set(w, 1, "vram_quota", GIB, &value), -EOPNOTSUPP);
-	assert_int_equal(set(w, 1, "exec_quantum_ms", 20, &value), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB, &value), -EOPNOTSUPP);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), 0);
 }
 
 static void test_bind(void **state)

@@ -51,20 +51,42 @@ static void assert_file(struct stage *stage, const char *folder, const char *nam
 	assert_string_equal(text, want);
 }
 
+static struct gpu_facts *facts_of(struct stage *stage)
+{
+	struct gpu_facts *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->address = stage->request.gpu;
+	f->tiles = 1;
+	return f;
+}
+
+static const struct host_request *to_vf(unsigned vf, enum vf_attribute attribute, uint64_t value)
+{
+	static struct host_request request;
+
+	request = (struct host_request){ .op = HOST_SET_VF_ATTR, .vf = vf, .attribute = attribute,
+					 .value = value };
+	return &request;
+}
+
 static void test_xe(void **state)
 {
 	struct stage *stage = *state;
-	struct vf_control_abilities abilities;
-	const struct vf_control_ops *control = vf_control_find(&stage->s, PF, &abilities);
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = facts_of(stage);
+	const struct vf_control_ops *control = vf_control_find(&stage->s, PF);
 	uint64_t value = 0;
 
 	assert_ptr_equal(control, &vf_control_xe);
-	assert_true(abilities.vram && abilities.schedule);
-	assert_int_equal(control->set_vf(&stage->s, PF, 3, "vram_quota", 2097152, &value), 0);
+	assert_int_equal(control->read_pf(&stage->s, PF, f), 0);
+	assert_true(gpu_can_set(f, VF_ATTR_VRAM) && gpu_can_set(f, VF_ATTR_EXEC_QUANTUM) &&
+		    gpu_can_set(f, VF_ATTR_PREEMPT_TIMEOUT));
+	assert_int_equal(f->can[VF_ATTR_PRIORITY].access, VF_ACCESS_READ);
+	assert_int_equal(control->set_vf(&stage->s, PF, to_vf(3, VF_ATTR_VRAM, 2097152), &value), 0);
 	assert_int_equal(value, 2097152);
 	assert_file(stage, "vf3", "vram_quota", "2097152");
 	assert_file(stage, "vf2", "vram_quota", "0");
-	assert_int_equal(control->set_pf(&stage->s, PF, "exec_quantum_ms", 20, &value), 0);
+	assert_int_equal(control->set_pf(&stage->s, PF, VF_ATTR_EXEC_QUANTUM, 20, &value), 0);
 	assert_file(stage, "pf", "exec_quantum_ms", "20");
 }
 
@@ -74,18 +96,18 @@ static void test_xe_refusals(void **state)
 	uint64_t value = 4711;
 
 	/* more VFs than the card has; no VF at all; attribute not offered; read-only */
-	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, 8, "vram_quota", 1, &value), -ENOENT);
-	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, 0, "vram_quota", 1, &value), -EINVAL);
-	assert_int_equal(vf_control_xe.set_pf(&stage->s, PF, "vram_quota", 1, &value), -EOPNOTSUPP);
+	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, to_vf(8, VF_ATTR_VRAM, 1), &value), -ENOENT);
+	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, to_vf(0, VF_ATTR_VRAM, 1), &value), -EINVAL);
+	assert_int_equal(vf_control_xe.set_pf(&stage->s, PF, VF_ATTR_VRAM, 1, &value), -EOPNOTSUPP);
 	fake_gpu_chmod(&stage->fake, 0444, PROFILE, PF, "vf1", "vram_quota");
-	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, 1, "vram_quota", 1, &value),
+	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, to_vf(1, VF_ATTR_VRAM, 1), &value),
 			 -EOPNOTSUPP);
 
 	/* vf1 of the driver is not the VF 1 of the kernel */
 	fake_gpu_enable_vfs(&stage->fake, PF, 2, 10);
 	fake_gpu_link(&stage->fake, "../../../0000:03:00.2",
 		      SYSFS_PCI "/sriov_admin/vf1/device", PF);
-	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, 1, "exec_quantum_ms", 1, &value),
+	assert_int_equal(vf_control_xe.set_vf(&stage->s, PF, to_vf(1, VF_ATTR_EXEC_QUANTUM, 1), &value),
 			 -ESTALE);
 	assert_file(stage, "vf1", "exec_quantum_ms", "0");
 	assert_int_equal(value, 4711);
@@ -94,21 +116,22 @@ static void test_xe_refusals(void **state)
 static void test_generic(void **state)
 {
 	struct stage *stage = *state;
-	struct vf_control_abilities abilities;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = facts_of(stage);
 	const struct vf_control_ops *control;
 	struct vf_facts vf = { .index = 1 };
-	uint64_t value;
 
 	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_admin", PF);
-	control = vf_control_find(&stage->s, PF, &abilities);
+	control = vf_control_find(&stage->s, PF);
 	assert_ptr_equal(control, &vf_control_generic);
-	assert_false(abilities.vram || abilities.schedule);
-	assert_int_equal(control->set_vf(&stage->s, PF, 1, "vram_quota", 1, &value), -EOPNOTSUPP);
-	assert_int_equal(control->set_pf(&stage->s, PF, "exec_quantum_ms", 1, &value), -EOPNOTSUPP);
+	assert_int_equal(control->read_pf(&stage->s, PF, f), 0);
+	assert_int_equal(f->can[VF_ATTR_VRAM].access, VF_ACCESS_NONE);
+	assert_non_null(f->can[VF_ATTR_VRAM].why);
+	assert_null(control->set_vf);
+	assert_null(control->set_pf);
 	control->read_vf(&stage->s, PF, &vf);
-	assert_false(vf.vram_bytes.known || vf.exec_quantum_ms.known);
+	assert_false(vf.values[VF_ATTR_VRAM].known || vf.values[VF_ATTR_EXEC_QUANTUM].known);
 	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_totalvfs", PF);
-	assert_null(vf_control_find(&stage->s, PF, &abilities));
+	assert_null(vf_control_find(&stage->s, PF));
 }
 
 /* Sets the number; returns what the helper would answer. */
