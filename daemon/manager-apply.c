@@ -9,10 +9,10 @@ enum apply_phase { APPLY_LISTING, APPLY_FORWARD, APPLY_CHECKING, APPLY_UNDO_READ
 struct apply {
 	struct manager *m;
 	struct gpu *gpu;
-	struct operation *op; /* NULL: at boot, nobody waits */
+	struct operation *op;
 	enum apply_phase phase;
 	struct layout *target;
-	struct layout *before; /* what the kernel showed when it began */
+	struct layout *before; /* what the kernel showed when it was accepted: an undo leads there */
 	struct partition_plan *plan;
 	size_t step;
 	size_t written; /* steps of the forward plan that were done */
@@ -23,33 +23,6 @@ struct apply {
 
 static void next_step(struct apply *a);
 static void undo_start(struct apply *a);
-
-/* ---- what is there now, as a layout ---- */
-
-static struct layout *layout_of_facts(const struct gpu_facts *facts)
-{
-	struct layout *layout = calloc(1, sizeof(*layout));
-
-	if (!layout)
-		return NULL;
-	layout->vfs = calloc(facts->n_vfs + 1, sizeof(*layout->vfs));
-	if (!layout->vfs)
-		return layout_free(layout);
-	layout->n_vfs = facts->n_vfs;
-	for (size_t i = 0; i < facts->n_vfs; i++) {
-		const struct known *values = facts->vfs[i].values;
-
-		if (gpu_can_set(facts, VF_ATTR_VRAM) && values[VF_ATTR_VRAM].known &&
-		    values[VF_ATTR_VRAM].value)
-			layout->vfs[i].vram =
-				(struct amount){ AMOUNT_BYTES, values[VF_ATTR_VRAM].value };
-		if (gpu_can_set(facts, VF_ATTR_EXEC_QUANTUM)) {
-			layout->vfs[i].exec_quantum_ms = values[VF_ATTR_EXEC_QUANTUM];
-			layout->vfs[i].preempt_timeout_us = values[VF_ATTR_PREEMPT_TIMEOUT];
-		}
-	}
-	return layout;
-}
 
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
 {
@@ -157,7 +130,7 @@ static void restore_ownership(struct manager *m, struct gpu *gpu, const struct o
 	const json_t *before = json_object_get(op->input, "before");
 	const json_t *manual = json_object_get(before, "manual");
 
-	if (!before)
+	if (!json_is_object(before))
 		return;
 	layout_free(gpu->manual);
 	gpu->manual = NULL;
@@ -177,8 +150,6 @@ static void apply_failed(struct apply *a, const char *wedged)
 	struct rpc_error error = { 0 };
 
 	rpc_error_move(&error, &a->error);
-	if (!op)
-		log_gpu(gpu->name, LOG_ERR, 0, "could not be cut: %s", strempty(error.message));
 	apply_free(a);
 	if (wedged && !gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
@@ -186,10 +157,9 @@ static void apply_failed(struct apply *a, const char *wedged)
 		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 	gpu_check_drift(m, gpu);
 	/* A write that hangs may still be done: then what was asked for is there, and wanted. */
-	if (op && !gpu->stuck)
+	if (!gpu->stuck)
 		restore_ownership(m, gpu, op);
-	if (op)
-		operation_failed(m, op, &error);
+	operation_failed(m, op, &error);
 	rpc_error_done(&error);
 	manager_pump(m);
 }
@@ -303,7 +273,7 @@ static void on_step(void *userdata, const struct host_reply *reply)
 
 static void next_step(struct apply *a)
 {
-	if (a->op && a->op->cancel && a->step < a->plan->n_steps) {
+	if (a->op->cancel && a->step < a->plan->n_steps) {
 		rpc_error_set(&a->error, RPC_CONFLICT, "cancelled; undone to the layout before");
 		rpc_error_detail(&a->error, "cancelled", NULL, NULL);
 		undo_start(a);
@@ -540,6 +510,17 @@ static void on_listed(void *userdata, const struct hv_reply *reply)
 	forward(a);
 }
 
+/* An apply that goes on after a restart may find a half-made layout: the way back leads to what was there
+ * when it was accepted, which its row tells. */
+static struct layout *layout_before(const struct operation *op, const struct gpu *gpu)
+{
+	const json_t *was = json_object_get(op->input, "was");
+	struct layout *layout = NULL;
+
+	return json_is_object(was) && layout_load(was, &layout) == 0 ? layout :
+								       partition_present(gpu->facts);
+}
+
 static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op,
 			struct layout *target)
 {
@@ -550,16 +531,14 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 		struct rpc_error error = { .code = RPC_INTERNAL_ERROR };
 
 		layout_free(target);
-		if (op)
-			operation_failed(m, op, &error);
+		operation_failed(m, op, &error);
 		return;
 	}
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
 	gpu->apply = a;
 	gpu_set_state(m, gpu, GPU_RECUTTING, NULL);
-	if (op)
-		operation_begin(m, op);
-	a->before = layout_of_facts(gpu->facts);
+	operation_begin(m, op);
+	a->before = layout_before(op, gpu);
 	if (gpu->facts->num_vfs == 0) {
 		forward(a); /* nothing to take away */
 		return;
@@ -594,24 +573,39 @@ void apply_start(struct manager *m, struct operation *op)
 	apply_begin(m, gpu, op, target);
 }
 
-/* An apply that an earlier daemon accepted goes on once libvirt has answered. */
-static bool apply_is_inherited(struct manager *m, const struct gpu *gpu)
+void apply_resume(struct manager *m, struct operation *op)
+{
+	op->inherited = false;
+	log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
+	apply_start(m, op);
+}
+
+/* The apply of an earlier daemon that nobody has taken up yet. */
+static struct operation *inherited_apply(struct manager *m, const struct gpu *gpu)
 {
 	struct operation *op, *tmp;
 
 	HASH_ITER(hh, m->operations, op, tmp)
 		if (op->inherited && op->state <= OPERATION_RUNNING && streq(op->method, "gpu.apply") &&
 		    streq_ptr(op->subject, gpu->name))
-			return true;
-	return false;
+			return op;
+	return NULL;
 }
 
 void apply_at_boot(struct manager *m, struct gpu *gpu)
 {
 	_cleanup_(layout_freep) struct layout *wanted = NULL;
+	struct operation *inherited;
 
-	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply || apply_is_inherited(m, gpu))
+	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply || gpu->apply_accepted)
 		return;
+	inherited = inherited_apply(m, gpu);
+	if (inherited) {
+		/* With VFs it waits for libvirt's word on who holds them (recover_operations). */
+		if (gpu->facts->num_vfs == 0)
+			apply_resume(m, inherited);
+		return;
+	}
 	gpu->boot_checked = true;
 	wanted = gpu_wanted(m, gpu);
 	/* Only an uncut card: what somebody else cut meanwhile is drift, and healed on request. */
@@ -629,5 +623,5 @@ void apply_at_boot(struct manager *m, struct gpu *gpu)
 	}
 	log_gpu(gpu->name, LOG_NOTICE, 0, "the wanted layout (%zu VFs) is applied",
 		wanted->n_vfs);
-	apply_begin(m, gpu, NULL, TAKE_PTR(wanted));
+	apply_wanted(m, gpu, wanted);
 }

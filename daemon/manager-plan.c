@@ -122,6 +122,7 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 struct accepted {
 	struct operation *op;
 	struct gpu *gpu;
+	bool owner_changed; /* and what follows is what was */
 	struct layout *manual_before;
 	uid_t uid_before;
 	uint64_t at_before;
@@ -143,10 +144,12 @@ static void apply_not_committed(struct manager *m, void *userdata)
 	struct accepted *accepted = userdata;
 
 	accepted->gpu->apply_accepted = false;
-	layout_free(accepted->gpu->manual);
-	accepted->gpu->manual = accepted->manual_before;
-	accepted->gpu->manual_uid = accepted->uid_before;
-	accepted->gpu->manual_at = accepted->at_before;
+	if (accepted->owner_changed) {
+		layout_free(accepted->gpu->manual);
+		accepted->gpu->manual = accepted->manual_before;
+		accepted->gpu->manual_uid = accepted->uid_before;
+		accepted->gpu->manual_at = accepted->at_before;
+	}
 	if (accepted->op)
 		operation_drop(m, accepted->op);
 	free(accepted);
@@ -158,6 +161,7 @@ static void take_ownership(struct manager *m, struct gpu *gpu, const struct call
 			   struct accepted *accepted)
 {
 	accepted->gpu = gpu;
+	accepted->owner_changed = true;
 	accepted->manual_before = gpu->manual;
 	accepted->uid_before = gpu->manual_uid;
 	accepted->at_before = gpu->manual_at;
@@ -184,9 +188,33 @@ static void take_ownership(struct manager *m, struct gpu *gpu, const struct call
 /* Kept with the operation: when it fails, the layout before is the wanted one again.  Returns new. */
 static json_t *ownership_before(const struct accepted *accepted)
 {
+	if (!accepted->owner_changed)
+		return json_null();
 	return json_pack("{s:o,s:I,s:I}", "manual",
 			 accepted->manual_before ? layout_to_json(accepted->manual_before) : json_null(), "uid",
 			 (json_int_t)accepted->uid_before, "usec", (json_int_t)accepted->at_before);
+}
+
+/* The intent, complete before the first write: what is to be, what is there, and who owned the layout. */
+static json_t *apply_input(const struct gpu *gpu, const struct layout *layout,
+			   const struct accepted *accepted)
+{
+	_cleanup_(layout_freep) struct layout *was = partition_present(gpu->facts);
+
+	return json_pack("{s:o,s:o?,s:o}", "layout", layout_to_json(layout), "was",
+			 was ? layout_to_json(was) : NULL, "before", ownership_before(accepted));
+}
+
+void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout)
+{
+	struct accepted *accepted = calloc(1, sizeof(*accepted));
+
+	if (!accepted)
+		return;
+	accepted->gpu = gpu;
+	gpu->apply_accepted = true;
+	accepted->op = operation_new(m, "gpu.apply", gpu->name, getuid(), apply_input(gpu, layout, accepted));
+	outbox_add(m, apply_committed, apply_not_committed, accepted);
 }
 
 void manager_gpu_apply(struct manager *m, const struct caller *caller,
@@ -232,8 +260,7 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 		return;
 	}
 	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
-				     json_pack("{s:o,s:o}", "layout", layout_to_json(layout), "before",
-					       ownership_before(accepted)));
+				     apply_input(gpu, layout, accepted));
 	outbox_add(m, apply_committed, apply_not_committed, accepted);
 	operation_reply(m, accepted->op, p->wait_usec, reply);
 }

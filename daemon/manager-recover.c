@@ -204,11 +204,13 @@ static void recover_operations(struct manager *m)
 	HASH_ITER(hh, m->operations, op, tmp) {
 		if (op->state > OPERATION_RUNNING || !op->inherited)
 			continue;
+		if (streq(op->method, "gpu.apply")) {
+			apply_resume(m, op);
+			continue;
+		}
 		op->inherited = false;
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
-		if (streq(op->method, "gpu.apply"))
-			apply_start(m, op);
-		else if (streq(op->method, "vf.heal")) {
+		if (streq(op->method, "vf.heal")) {
 			struct rpc_error error = { 0 };
 
 			rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted; ask again");

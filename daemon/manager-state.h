@@ -247,10 +247,17 @@ void manager_on_host_event(void *manager, const struct host_event *event);
 /* ---- manager-apply.c ---- */
 /* Starts the re-cut of an operation whose row is committed. */
 void apply_start(struct manager *m, struct operation *op);
+/* Takes up the one of an earlier daemon. */
+void apply_resume(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
 void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
+
+/* ---- manager-plan.c ---- */
+/* The daemon's own apply of the wanted layout: an operation like any other, so that it is known and taken up
+ * again when the daemon dies in it.  Borrows layout. */
+void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout);
 
 /* ---- manager-vf.c ---- */
 struct vf *vf_find(struct manager *m, const char *name_or_address);

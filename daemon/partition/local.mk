@@ -5,7 +5,7 @@ libpartition_a_SOURCES = \
 	daemon/partition/partition.c daemon/partition/partition.h \
 	daemon/partition/partition-check.c \
 	daemon/partition/partition-inner.h \
-	daemon/partition/partition-plan.c
+	daemon/partition/partition-plan.c daemon/partition/partition-present.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test-partition

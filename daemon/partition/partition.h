@@ -37,6 +37,10 @@ int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout
  * first difference. */
 bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why);
 
+/* What the card shows now, as far as the way in use lets it be set again.  Returns new; NULL = no
+ * memory. */
+struct layout *partition_present(const struct gpu_facts *gpu);
+
 /* VRAM is given in pieces of this size (per tile). */
 #define PARTITION_VRAM_GRAIN (2 * MIB)
 
