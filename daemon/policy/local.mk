@@ -13,6 +13,7 @@ libpolicy_a_SOURCES = \
 	daemon/policy/policy-load.c \
 	daemon/policy/policy-match.c \
 	daemon/policy/policy-references.c \
+	daemon/policy/policy-scheduling.c \
 	daemon/policy/policy-use-sections.c \
 	daemon/policy/principal.c \
 	daemon/policy/unsupported.c daemon/policy/unsupported.h

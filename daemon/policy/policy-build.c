@@ -10,6 +10,7 @@
 struct document_fields {
 	uint64_t version;
 	json_t *sections[POLICY_SECTION_MAX];
+	json_t *scheduling;
 };
 
 #define SECTION_FIELD(word, id)                                                                    \
@@ -28,6 +29,8 @@ static const struct json_field document_fields[] = {
 	SECTION_FIELD("vms", POLICY_VMS),
 	SECTION_FIELD("queues", POLICY_QUEUES),
 	SECTION_FIELD("access", POLICY_ACCESS),
+	{ "scheduling", JSON_FIELD_OBJECT, offsetof(struct document_fields, scheduling),
+	  .summary = "members: quantum_by_weight" },
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
@@ -35,7 +38,6 @@ static const struct json_field document_fields[] = {
 static const struct unsupported document_unsupported[] = {
 	{ "assignments", NULL, "use `gpuvf assign`" },
 	{ "templates", NULL, "use vms" },
-	{ "scheduling", NULL, "jobs run by queue priority, then their own, then age" },
 	{ NULL },
 };
 
@@ -140,6 +142,16 @@ static int read_item(struct policy_builder *b, enum policy_section_id id, const 
 	return r > 0 ? 0 : r;
 }
 
+static int read_scheduling(struct policy_builder *b, const json_t *scheduling)
+{
+	_cleanup_(json_fault_done) struct json_fault fault = { NULL };
+	struct policy_place place = { b->source, (char *)"/scheduling" };
+	int r;
+
+	r = policy_read_scheduling(b, scheduling, &fault);
+	return r == -EINVAL ? policy_complain(b, &place, &fault) : r;
+}
+
 static int read_document(struct policy_builder *b, const json_t *document)
 {
 	_cleanup_(json_fault_done) struct json_fault fault = { NULL };
@@ -160,6 +172,8 @@ static int read_document(struct policy_builder *b, const json_t *document)
 	for (id = 0; id < POLICY_SECTION_MAX && r == 0; id++)
 		for (i = 0; i < json_array_size(f.sections[id]) && r == 0; i++)
 			r = read_item(b, id, json_array_get(f.sections[id], i), i);
+	if (r == 0 && f.scheduling)
+		r = read_scheduling(b, f.scheduling);
 	json_fields_done(document_fields, &f);
 	return r;
 }
@@ -234,6 +248,7 @@ static void places_free(struct policy_builder *b)
 			free(b->places[id][i].pointer);
 		free(b->places[id]);
 	}
+	free(b->quantum_by_weight.pointer);
 }
 
 /* A set without queues gets one that everybody who may submit can use. */
@@ -251,6 +266,7 @@ static int add_default_queue(struct policy_builder *b)
 	queue->name = strdup("default");
 	queue->is_default = true;
 	queue->priority = POLICY_QUEUE_PRIORITY;
+	queue->weight = POLICY_QUEUE_WEIGHT;
 	return queue->name ? 0 : -ENOMEM;
 }
 

@@ -20,6 +20,11 @@
 /* Of a queue that names none: in the middle of 0…100. */
 #define POLICY_QUEUE_PRIORITY 50
 
+/* Of a queue that names none; and the largest: ratios beyond it mean nothing within the 100 s that GuC keeps
+ * (one millisecond is the shortest slice). */
+#define POLICY_QUEUE_WEIGHT 100
+#define POLICY_WEIGHT_MAX 10000
+
 /* Allowed in every object of a document. */
 #define POLICY_COMMENT_FIELDS                                                                      \
 	{ "$schema", JSON_FIELD_IGNORED }, { "description", JSON_FIELD_IGNORED }
@@ -48,6 +53,7 @@ struct policy_builder {
 	struct policy_place *places[POLICY_SECTION_MAX]; /* beside each array of the policy */
 	json_t *errors;
 	size_t n_untold;
+	struct policy_place quantum_by_weight; /* pointer NULL = not set so far */
 	bool resolve; /* ask the name service for users and groups */
 };
 
@@ -84,6 +90,9 @@ int policy_read_queue(struct policy_builder *b, const json_t *item, const char *
 		      struct json_fault *fault);
 int policy_read_access(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
 		       struct json_fault *fault);
+
+/* policy-scheduling.c: the object "scheduling" of one file. */
+int policy_read_scheduling(struct policy_builder *b, const json_t *scheduling, struct json_fault *fault);
 
 /* One slice list, as in layouts[].slices and in a manual layout. */
 int policy_read_slices(const json_t *array, const char *pointer, struct policy_layout *out,

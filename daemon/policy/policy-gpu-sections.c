@@ -273,6 +273,7 @@ static int read_rule_layout(const json_t *layout, const char *pointer, struct po
 
 struct gpu_rule_fields {
 	json_t *match, *layout;
+	bool heal;
 };
 
 static const struct json_field gpu_rule_fields[] = {
@@ -281,13 +282,14 @@ static const struct json_field gpu_rule_fields[] = {
 			 "numa_node"),
 	FIELD(gpu_rule_fields, layout, JSON_FIELD_ANY, .required = true,
 	      .summary = "name of a layout, or an array of slices"),
+	FIELD(gpu_rule_fields, heal, JSON_FIELD_BOOL,
+	      .summary = "true: drift is mended without being asked"),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
 
 static const struct unsupported gpu_rule_unsupported[] = {
 	{ "recut", NULL, "cards are cut again by `gpuvf apply` only" },
-	{ "heal", "false", "drift is shown; `gpuvf apply` mends it" },
 	{ NULL },
 };
 
@@ -307,6 +309,7 @@ int policy_read_gpu_rule(struct policy_builder *b, const json_t *item, const cha
 		return r;
 	match = f.match;
 	layout = f.layout;
+	rule->heal = f.heal;
 
 	rule->label = policy_label(b, pointer);
 	if (!rule->label)

@@ -119,6 +119,21 @@ static int check_default_queue(struct policy_builder *b)
 	return 0;
 }
 
+/* Weights are read by quantum_by_weight only. */
+static int check_weights(struct policy_builder *b)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < b->policy->n_queues && r == 0; i++)
+		if (b->policy->queues[i].weight != POLICY_QUEUE_WEIGHT &&
+		    !b->policy->scheduling.quantum_by_weight)
+			r = policy_warn(b, &b->places[POLICY_QUEUES][i],
+					"weight means nothing without \"scheduling\": "
+					"{\"quantum_by_weight\": true}");
+	return r;
+}
+
 int policy_check_references(struct policy_builder *b)
 {
 	size_t i;
@@ -129,5 +144,7 @@ int policy_check_references(struct policy_builder *b)
 				 "slices");
 	for (i = 0; i < b->policy->n_gpus && r == 0; i++)
 		r = check_gpu_rule(b, i);
+	if (r == 0)
+		r = check_weights(b);
 	return r < 0 ? r : check_default_queue(b);
 }

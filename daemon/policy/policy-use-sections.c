@@ -119,7 +119,7 @@ struct queue_fields {
 	char *name;
 	bool is_default;
 	json_t *allow, *vms, *limits;
-	uint64_t priority;
+	uint64_t priority, weight;
 	int64_t max_priority;
 	uint64_t default_time, max_time;
 };
@@ -131,6 +131,8 @@ static const struct json_field queue_fields[] = {
 	FIELD(queue_fields, allow, JSON_FIELD_STRINGS, .nonempty = true, .max_length = 256,
 	      .summary = "leave it out to let in everyone who may submit"),
 	FIELD(queue_fields, priority, JSON_FIELD_UINT, .max = 100),
+	FIELD(queue_fields, weight, JSON_FIELD_UINT, .min = 1, .max = POLICY_WEIGHT_MAX,
+	      .summary = "time slices of its jobs' VFs, against other queues"),
 	FIELD(queue_fields, max_priority, JSON_FIELD_INT, .min = -100, .max = 100,
 	      .summary = "the highest that a user may ask for a job"),
 	FIELD(queue_fields, default_time, JSON_FIELD_DURATION, .min = USEC_PER_SEC,
@@ -146,7 +148,6 @@ static const struct json_field queue_fields[] = {
 };
 
 static const struct unsupported queue_unsupported[] = {
-	{ "weight", NULL, "use priority" },
 	{ "placement", "\"best-fit\"", NULL },
 	{ "preempts", NULL, "use priority" },
 	{ "preempt_grace", NULL, NULL },
@@ -244,6 +245,7 @@ static void queue_take(struct policy_queue *queue, struct queue_fields *f)
 	queue->name = f->name;
 	queue->is_default = f->is_default;
 	queue->priority = (unsigned)f->priority;
+	queue->weight = (unsigned)f->weight;
 	queue->max_priority = (int)f->max_priority;
 	queue->default_time_usec = f->default_time;
 	queue->max_time_usec = f->max_time;
@@ -254,7 +256,8 @@ int policy_read_queue(struct policy_builder *b, const json_t *item, const char *
 		      struct json_fault *fault)
 {
 	_cleanup_json_ json_t *rest = NULL, *allow = NULL, *limits = NULL;
-	struct queue_fields f = { .priority = POLICY_QUEUE_PRIORITY };
+	struct queue_fields f = { .priority = POLICY_QUEUE_PRIORITY,
+				  .weight = POLICY_QUEUE_WEIGHT };
 	struct policy_queue *queue = out;
 	int r;
 

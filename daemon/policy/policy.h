@@ -61,6 +61,7 @@ struct policy_gpu_rule {
 	bool has_numa_node;
 	int numa_node;
 	struct policy_layout *layout; /* owned */
+	bool heal; /* drift of its cards is mended without being asked */
 };
 
 struct policy_vm_rule {
@@ -80,6 +81,7 @@ struct policy_queue {
 	struct principal *allow; /* n_allow 0 = everyone with role user */
 	size_t n_allow;
 	unsigned priority;	 /* 0…100 */
+	unsigned weight;	 /* 1…POLICY_WEIGHT_MAX: time slices of its VFs, see quantum_by_weight */
 	int max_priority;	 /* highest a user may ask for */
 	uint64_t default_time_usec; /* 0 = none */
 	uint64_t max_time_usec;	    /* 0 = none */
@@ -88,6 +90,11 @@ struct policy_queue {
 	unsigned limit_queued;
 	unsigned limit_running_per_user;
 	unsigned limit_queued_per_user;
+};
+
+/* Scalars of the whole set; each may be set in one file only. */
+struct policy_scheduling {
+	bool quantum_by_weight; /* a VF's time slice follows the weight of its job's queue */
 };
 
 struct policy_access {
@@ -112,6 +119,7 @@ struct policy {
 	struct policy_queue
 		*queues; /* never empty: a queue "default" is made when none is written */
 	size_t n_queues;
+	struct policy_scheduling scheduling;
 	struct policy_access *access;
 	size_t n_access;
 };

@@ -76,19 +76,20 @@ static const char full[] =
 	" \"gpus\": [{\"match\": {\"model\": \"*170*\", \"device_id\": \"0x56c0\"}, \"layout\": "
 	"\"quarters\"},\n"
 	"   {\"match\": {\"address\": \"03:00.0\", \"numa_node\": 0, \"driver\": \"xe\"},\n"
-	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": false}],\n"
+	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": true}],\n"
 	" \"vms\": [{\"match\": \"trainer-*\", \"allow\": [\"user:root\", \"everyone\"], "
 	"\"slots\": 2,\n"
 	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": "
 	"\"trainer\"}],\n"
 	" \"queues\": [{\"name\": \"slow\", \"priority\": 10}, {\"name\": \"fast\", \"default\": "
 	"true,\n"
-	"   \"priority\": 90, \"max_priority\": 20, \"default_time\": \"1h\", \"max_time\": "
+	"   \"priority\": 90, \"weight\": 300, \"max_priority\": 20, \"default_time\": \"1h\", \"max_time\": "
 	"\"2h\",\n"
 	"   \"allow\": [\"user:0\"], \"vms\": [\"trainer-*\"], \"host\": false, \"placement\": "
 	"\"best-fit\",\n"
 	"   \"limits\": {\"running\": 3, \"queued\": 9, \"per_user\": {\"running\": 1, \"queued\": "
 	"2}}}],\n"
+	" \"scheduling\": {\"quantum_by_weight\": true},\n"
 	" \"access\": [{\"user\": \"root\", \"role\": \"admin\"}, {\"group\": \"0\", \"role\": "
 	"\"viewer\"}]}";
 
@@ -113,6 +114,8 @@ static void test_full_document_gpus(void **state)
 	assert_true(p->gpus[1].has_address);
 	assert_true(p->gpus[1].has_numa_node);
 	assert_null(p->gpus[1].layout->name);
+	assert_false(p->gpus[0].heal);
+	assert_true(p->gpus[1].heal);
 }
 
 static void test_full_document_use(void **state)
@@ -127,6 +130,9 @@ static void test_full_document_use(void **state)
 	assert_int_equal(p->queues[1].max_priority, 20);
 	assert_int_equal(p->queues[1].default_time_usec, 3600 * USEC_PER_SEC);
 	assert_int_equal(p->queues[1].limit_running, 3);
+	assert_int_equal(p->queues[0].weight, 100);
+	assert_int_equal(p->queues[1].weight, 300);
+	assert_true(p->scheduling.quantum_by_weight);
 	assert_int_equal(p->queues[1].limit_queued_per_user, 2);
 	assert_int_equal(p->access[0].role, ROLE_ADMIN);
 	assert_int_equal(p->access[0].who.id, 0);
@@ -174,6 +180,34 @@ static void test_two_defaults(void **state)
 		       "/queues/1/default: queue \"a\" is the default already, at a.json:1:");
 }
 
+static void test_scheduling_is_set_once(void **state)
+{
+	struct policy_source sources[] = {
+		SOURCE("a.json", "{\"version\": 1, \"scheduling\": {\"quantum_by_weight\": null}}"),
+		SOURCE("b.json", "{\"version\": 1, \"scheduling\": {\"quantum_by_weight\": false}}"),
+		SOURCE("c.json", "{\"version\": 1, \"scheduling\": {\"quantum_by_weight\": true}}"),
+	};
+	_cleanup_free_ char *all = refuse(sources, 3);
+	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	json_t *errors = NULL;
+
+	assert_string_equal(all, "c.json:1:52: /scheduling/quantum_by_weight: is written at b.json:1:52 "
+				 "already (one file can set it)\n");
+	sources[1] = sources[2];
+	assert_int_equal(policy_build(sources, 2, &p, &errors), 0);
+	assert_true(p->scheduling.quantum_by_weight);
+}
+
+static void test_weight_without_its_switch(void **state)
+{
+	_cleanup_(policy_unrefp) struct policy *p =
+		build_one("{\"version\": 1, \"queues\": [{\"name\": \"q\", \"weight\": 200}]}");
+
+	assert_int_equal(json_array_size(p->warnings), 1);
+	assert_non_null(strstr(json_string_value(json_array_get(p->warnings, 0)),
+			       "/queues/0: weight means nothing without"));
+}
+
 static void test_all_errors_are_told(void **state)
 {
 	struct policy_source source =
@@ -202,7 +236,7 @@ static void test_refusals_of_documents(void **state)
 		       "a.json:1:29: /templates: \"templates\" is not supported by this version "
 		       "(use vms)");
 	assert_refused("{\"version\": 1, \"scheduling\": {\"backfill\": \"easy\"}}",
-		       "\"scheduling\" is not supported");
+		       "/scheduling/backfill: \"backfill\" is not supported");
 }
 
 #define IN(section, item) "{\"version\": 1, \"" section "\": [" item "]}"
@@ -234,8 +268,8 @@ static void test_refusals_of_gpu_sections(void **state)
 	assert_refused(
 		IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"recut\": {\"allow\": true}}"),
 		"/gpus/0/recut: \"recut\" is not supported by this version");
-	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"heal\": true}"),
-		       "`gpuvf apply` mends it");
+	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"heal\": \"yes\"}"),
+		       "/gpus/0/heal: must be true or false");
 }
 
 static void test_refusals_of_use_sections(void **state)
@@ -407,6 +441,8 @@ int main(void)
 		cmocka_unit_test(test_files_concatenate),
 		cmocka_unit_test(test_duplicate_names_both_places),
 		cmocka_unit_test(test_two_defaults),
+		cmocka_unit_test(test_scheduling_is_set_once),
+		cmocka_unit_test(test_weight_without_its_switch),
 		cmocka_unit_test(test_all_errors_are_told),
 		cmocka_unit_test(test_refusals_of_documents),
 		cmocka_unit_test(test_refusals_of_gpu_sections),
