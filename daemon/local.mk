@@ -18,6 +18,7 @@ libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
+	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \

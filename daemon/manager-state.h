@@ -319,7 +319,8 @@ void operation_reply(struct manager *m, struct operation *op, uint64_t wait_usec
 		     struct reply *reply);
 json_t *operation_to_json(const struct operation *op);
 
-/* ---- manager-job.c, manager-run.c, manager-place.c ---- */
+/* ---- manager-job*.c, manager-run.c, manager-place.c ---- */
+struct job *job_new(struct manager *m, uint64_t id); /* NULL = no memory */
 struct job *job_find(struct manager *m, const char *id);
 void job_set_state(struct manager *m, struct job *job, enum job_state state, const char *reason);
 void job_store(struct manager *m, struct job *job);
@@ -331,6 +332,8 @@ json_t *job_to_json(const struct job *job, bool all);
 struct job *job_for(struct manager *m, const struct caller *caller, const char *id, struct reply *reply);
 json_t *job_attempt(const struct job *job); /* the present one, borrowed, or NULL */
 int job_attempt_dir(struct manager *m, const struct job *job, unsigned attempt, bool create);
+/* The files as they were at submit: in/0, in/1, … */
+int job_snapshot_files(struct manager *m, struct job *job);
 void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
 void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
