@@ -3,15 +3,32 @@
 
 #include <fcntl.h>
 
+#include "host/host-ops.h"
 #include "lib/io.h"
 #include "lib/json-position.h"
 
 #define CONFIG_SIZE_MAX (1 * MIB)
 
+/* Deadlines of the kernel's attributes, by what they are set for. */
+#define CONFIG_HOST_DEADLINES 6
+static const struct {
+	const char *name;
+	enum host_op ops[3];
+	size_t n_ops;
+} host_deadlines[CONFIG_HOST_DEADLINES] = {
+	{ "read", { HOST_READ, HOST_HOLDERS, HOST_PROBE_VF }, 3 },
+	{ "sriov_numvfs", { HOST_SET_NUMVFS }, 1 },
+	{ "attribute", { HOST_SET_VF_ATTR, HOST_SET_BULK_ATTR, HOST_SET_PF_ATTR }, 3 },
+	{ "bind", { HOST_BIND_VFIO, HOST_UNBIND }, 2 },
+	{ "closed", { HOST_WAIT_CLOSED }, 1 },
+	{ "reset", { HOST_RESET_VF }, 1 },
+};
+
 struct config {
 	json_t *deadlines, *limits, *retention;
 	char *libvirt_uri;
 	uint64_t guest_ready, agent_silence;
+	uint64_t host[CONFIG_HOST_DEADLINES]; /* 0 = as built in */
 	uint64_t output_per_attempt;
 	uint64_t connections, connections_per_uid;
 	uint64_t bytes, bytes_per_uid;
@@ -32,12 +49,21 @@ static const struct json_field top_fields[] = {
 	{ NULL },
 };
 
+/* Less than a tenth of a second would call a healthy kernel stuck. */
+#define HOST_DEADLINE(i, name, text)                                                               \
+	{ name, JSON_FIELD_DURATION, AT(host[i]), .min = 100000, .summary = text }
 static const struct json_field deadline_fields[] = {
 	{ "description", JSON_FIELD_IGNORED },
 	{ "guest_ready", JSON_FIELD_DURATION, AT(guest_ready), .min = 1000000,
 	  .summary = "until a guest shows its VF and is ready; default 5m" },
 	{ "agent_silence", JSON_FIELD_DURATION, AT(agent_silence), .min = 1000000,
 	  .summary = "until a job whose guest agent is silent is unreachable; default 60s" },
+	HOST_DEADLINE(0, "read", "looking at a GPU; default 5s"),
+	HOST_DEADLINE(1, "sriov_numvfs", "making and removing VFs; default 60s"),
+	HOST_DEADLINE(2, "attribute", "a quota or scheduling value; default 10s"),
+	HOST_DEADLINE(3, "bind", "a VF to vfio-pci and back; default 15s"),
+	HOST_DEADLINE(4, "closed", "until nobody has a VF open after its detach; default 30s"),
+	HOST_DEADLINE(5, "reset", "a function-level reset; default 15s"),
 	{ NULL },
 };
 
@@ -101,9 +127,14 @@ static json_t *normalised(const struct config *c)
 				   "requests_per_connection", (json_int_t)c->requests_per_connection,
 				   "output_per_connection", (json_int_t)c->output_per_connection);
 
-	return json_pack("{s:{s:I,s:I},s:{s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
+	json_t *host = json_object();
+
+	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++)
+		if (c->host[i])
+			json_put_uint(host, host_deadlines[i].name, c->host[i]);
+	return json_pack("{s:{s:I,s:I,s:o},s:{s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
 			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
-			 "retention", "output_per_attempt", (json_int_t)c->output_per_attempt, "limits",
+			 "host", host, "retention", "output_per_attempt", (json_int_t)c->output_per_attempt, "limits",
 			 limits, "libvirt_uri", c->libvirt_uri);
 }
 
@@ -142,4 +173,16 @@ int config_load(const char *path, json_t **ret, char **ret_message)
 	json_fault_done(&fault);
 	json_fields_done(top_fields, &c);
 	return r < 0 ? r : *ret ? 0 : -ENOMEM;
+}
+
+void config_set_host_deadlines(const json_t *config)
+{
+	const json_t *host = json_object_get(json_object_get(config, "deadlines"), "host");
+
+	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++) {
+		uint64_t usec = json_get_uint(host, host_deadlines[i].name, 0);
+
+		for (size_t k = 0; usec > 0 && k < host_deadlines[i].n_ops; k++)
+			host_op_set_deadline(host_deadlines[i].ops[k], usec);
+	}
 }

@@ -38,7 +38,7 @@ DEFINE_ENUM_TABLE(host_op, enum host_op, HOST_OP_MAX);
 /* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core
  * sleeps 100 ms to enable and 1 s to disable, and drivers add a reset per VF; a function-level
  * reset may take a few seconds. */
-static const struct {
+static struct {
 	unsigned takes;
 	uint64_t deadline_usec;
 } ops[HOST_OP_MAX] = {
@@ -61,6 +61,11 @@ static const struct {
 uint64_t host_op_deadline(enum host_op op)
 {
 	return (unsigned)op < HOST_OP_MAX ? ops[op].deadline_usec : 0;
+}
+
+void host_op_set_deadline(enum host_op op, uint64_t usec)
+{
+	ops[op].deadline_usec = usec;
 }
 
 bool host_op_takes_attribute(enum host_op op)

@@ -94,6 +94,8 @@ struct host_ops {
 };
 
 uint64_t host_op_deadline(enum host_op op); /* µs */
+/* From the configuration, before the first request; of this process. */
+void host_op_set_deadline(enum host_op op, uint64_t usec);
 bool host_op_takes_attribute(enum host_op op);
 
 /* The wire form, shared by helper and machine: {"op":"set-numvfs","gpu":"0000:03:00.0","value":4} and
