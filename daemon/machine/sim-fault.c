@@ -25,6 +25,7 @@ const char *const sim_point_names[SIM_POINT_MAX] = {
 	[SIM_WAIT_CLOSED] = "wait-closed",
 	[SIM_RESET] = "reset",
 	[SIM_PROBE] = "probe",
+	[SIM_WRITE] = "write",
 	[SIM_LIST] = "list",
 	[SIM_GET] = "get",
 	[SIM_ATTACH] = "attach",
@@ -49,9 +50,16 @@ const char *const sim_point_names[SIM_POINT_MAX] = {
 };
 DEFINE_ENUM_TABLE(sim_point, enum sim_point, SIM_POINT_MAX);
 
+const char *const sim_kill_names[SIM_KILL_MAX] = {
+	[SIM_KILL_NONE] = "none",
+	[SIM_KILL_BEFORE] = "before",
+	[SIM_KILL_AFTER] = "after",
+};
+DEFINE_ENUM_TABLE(sim_kill, enum sim_kill, SIM_KILL_MAX);
+
 /* A fault as it stands in the document. */
 struct fault_json {
-	int on;
+	int on, kill;
 	char *gpu, *vm, *error, *message;
 	uint64_t nth, times, fewer;
 	json_t *hang, *answer;
@@ -80,6 +88,9 @@ static const struct json_field fault_fields[] = {
 	 .summary = "so many VFs (sriov_numvfs) or holders less than there are"},
 	{"answer", JSON_FIELD_ANY, offsetof(struct fault_json, answer),
 	 .summary = "what the guest agent says instead"},
+	{"kill", JSON_FIELD_ENUM, offsetof(struct fault_json, kill), .names = sim_kill_names,
+	 .names_max = SIM_KILL_MAX,
+	 .summary = "\"before\" or \"after\" the access the daemon that asks for it is killed"},
 	{"description", JSON_FIELD_IGNORED, 0},
 	{NULL},
 };
@@ -97,7 +108,7 @@ static int errno_from_name(const char *name)
 
 static bool is_libvirt_point(int on)
 {
-	return !sim_point_is_host(on) && (on < SIM_GUEST_DEVICE || on > SIM_GUEST_DRIVER);
+	return !sim_point_is_host(on) && !sim_point_is_guest_device(on);
 }
 
 static int read_error(const struct fault_json *in, const char *base, struct sim_fault *out,
@@ -156,11 +167,17 @@ static int check_combination(const struct fault_json *in, const char *base,
 	if (in->answer && !sim_point_is_agent(in->on))
 		return json_fault_set(fault, base, "answer", "only for commands of the guest agent",
 				      "\"%s\" is not answered by an agent", on);
+	if (in->kill && (in->error || in->hang || in->fewer || in->answer))
+		return json_fault_set(fault, base, "kill", "write a fault of its own",
+				      "goes with nothing else");
+	if (in->kill && (in->on == SIM_HOLDERS || sim_point_is_guest_device(in->on)))
+		return json_fault_set(fault, base, "kill", "an access such as \"sriov_numvfs\"",
+				      "no daemon asks for \"%s\" alone", on);
 	if (in->message && !in->error)
 		return json_fault_set(fault, base, "message", "add \"error\"", "needs an error");
-	if (!in->error && !in->hang && !in->fewer && !in->answer)
+	if (!in->error && !in->hang && !in->fewer && !in->answer && !in->kill)
 		return json_fault_set(fault, base, NULL,
-				      "add \"error\", \"hang\", \"fewer\" or \"answer\"",
+				      "add \"error\", \"hang\", \"fewer\", \"answer\" or \"kill\"",
 				      "does not say what goes wrong");
 	return 0;
 }
@@ -187,6 +204,7 @@ int sim_faults_add(struct sim_faults *f, const json_t *json, const char *base,
 	out.nth = in.nth;
 	out.times = in.times;
 	out.fewer = in.fewer;
+	out.kill = in.kill;
 	r = check_combination(&in, base, ret_fault);
 	if (r >= 0)
 		r = read_error(&in, base, &out, ret_fault);
@@ -233,7 +251,8 @@ int sim_faults_latency(struct sim_faults *f, const json_t *json, const char *bas
 static bool matches(const struct sim_fault *f, enum sim_point point, const char *gpu,
 		    const char *address, const char *vm)
 {
-	if (f->on != (int)point && !(f->on == SIM_AGENT && sim_point_is_agent(point)))
+	if (f->on != (int)point && !(f->on == SIM_AGENT && sim_point_is_agent(point)) &&
+	    !(f->on == SIM_WRITE && sim_point_is_write(point)))
 		return false;
 	if (f->gpu && !streq_ptr(f->gpu, gpu) && !streq_ptr(f->gpu, address))
 		return false;

@@ -28,6 +28,7 @@ enum sim_point {
 	SIM_WAIT_CLOSED,
 	SIM_RESET,
 	SIM_PROBE,
+	SIM_WRITE, /* any of those that change something in the kernel */
 	/* libvirt */
 	SIM_LIST,
 	SIM_GET,
@@ -58,12 +59,29 @@ DECLARE_ENUM_TABLE(sim_point, enum sim_point);
 
 static inline bool sim_point_is_host(enum sim_point p)
 {
-	return p <= SIM_PROBE;
+	return p <= SIM_WRITE;
+}
+static inline bool sim_point_is_write(enum sim_point p)
+{
+	return (p >= SIM_NUMVFS && p <= SIM_UNBIND) || p == SIM_RESET || p == SIM_WRITE;
+}
+static inline bool sim_point_is_guest_device(enum sim_point p)
+{
+	return p >= SIM_GUEST_DEVICE && p <= SIM_GUEST_DRIVER;
 }
 static inline bool sim_point_is_agent(enum sim_point p)
 {
 	return p >= SIM_AGENT && p < SIM_POINT_MAX;
 }
+
+/* What becomes of the daemon that asked for the access. */
+enum sim_kill {
+	SIM_KILL_NONE,
+	SIM_KILL_BEFORE, /* it dies, nothing is done */
+	SIM_KILL_AFTER,	 /* all is done, it dies without an answer */
+	SIM_KILL_MAX,
+};
+DECLARE_ENUM_TABLE(sim_kill, enum sim_kill);
 
 struct sim_fault {
 	int on; /* enum sim_point */
@@ -77,6 +95,7 @@ struct sim_fault {
 	uint64_t hang_usec;  /* USEC_INFINITY = until "release-hang" */
 	uint64_t fewer;	     /* so many VFs or holders less than there are */
 	json_t *answer;	     /* what the agent says instead of its own answer */
+	int kill;	     /* enum sim_kill */
 	uint64_t seen;
 };
 

@@ -33,6 +33,7 @@ struct sim_task {
 	struct {
 		int error;
 		uint64_t fewer;
+		int kill; /* enum sim_kill */
 		char *message;
 		json_t *answer;
 	} fault;
@@ -51,6 +52,7 @@ struct sim_machine {
 	struct sim_task *tasks;	   /* in the order of arrival */
 	struct sim_task *last;
 	sim_event_fn on_event;
+	sim_kill_fn on_kill;
 	void *userdata;
 	bool stopping;
 };

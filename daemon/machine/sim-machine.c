@@ -52,10 +52,13 @@ void sim_task_answer_early(struct sim_task *t, json_t *reply)
 {
 	sim_reply_fn fn = TAKE_PTR(t->fn);
 
-	if (fn)
+	if (fn && t->fault.kill == SIM_KILL_NONE) {
 		fn(t->userdata, reply);
-	else
-		json_decref(reply);
+		return;
+	}
+	if (fn)
+		t->m->on_kill(t->userdata);
+	json_decref(reply);
 }
 
 void sim_task_answer(struct sim_task *t, json_t *reply)
@@ -119,6 +122,7 @@ static uint64_t meet_fault(struct sim_task *t, enum sim_point point)
 		return 0;
 	t->fault.error = f->error;
 	t->fault.fewer = f->fewer;
+	t->fault.kill = f->kill;
 	t->fault.message = f->message ? strdup(f->message) : NULL;
 	t->fault.answer = json_incref(f->answer);
 	t->hung = f->hang_usec > 0;
@@ -134,6 +138,10 @@ void sim_task_go(struct sim_task *t, enum sim_point point)
 		return;
 	}
 	hang = meet_fault(t, point);
+	if (t->fault.kill == SIM_KILL_BEFORE) {
+		sim_task_answer(t, NULL);
+		return;
+	}
 	if (delay == 0 && hang == 0) {
 		task_run(t);
 		return;
@@ -232,7 +240,8 @@ void sim_machine_request(struct sim_machine *m, enum sim_part part, const json_t
 }
 
 int sim_machine_new(struct sd_event *event, struct sim_document *document, const char *guests_dir,
-		    sim_event_fn on_event, void *userdata, struct sim_machine **ret)
+		    sim_event_fn on_event, sim_kill_fn on_kill, void *userdata,
+		    struct sim_machine **ret)
 {
 	_cleanup_(sim_machine_freep) struct sim_machine *m = calloc(1, sizeof(*m));
 	int r;
@@ -244,6 +253,7 @@ int sim_machine_new(struct sd_event *event, struct sim_document *document, const
 	m->event = sd_event_ref(event);
 	m->document = document;
 	m->on_event = on_event;
+	m->on_kill = on_kill;
 	m->userdata = userdata;
 	m->guests = calloc(document->n_vms + 1, sizeof(*m->guests));
 	if (!m->guests)

@@ -11,12 +11,15 @@ struct sim_machine;
 
 /* reply is new and the function's own.  Runs exactly once, perhaps inside sim_machine_request(). */
 typedef void (*sim_reply_fn)(void *userdata, json_t *reply);
+/* kill -9 to whoever asked; runs in place of the reply. */
+typedef void (*sim_kill_fn)(void *userdata);
 /* event is borrowed. */
 typedef void (*sim_event_fn)(void *userdata, const json_t *event);
 
 /* Takes document.  guests_dir: "STATE_DIR/guests".  event: an sd_event, borrowed. */
 int sim_machine_new(struct sd_event *event, struct sim_document *document, const char *guests_dir,
-		    sim_event_fn on_event, void *userdata, struct sim_machine **ret);
+		    sim_event_fn on_event, sim_kill_fn on_kill, void *userdata,
+		    struct sim_machine **ret);
 /* Ends every guest and its processes; waiting requests are dropped. */
 struct sim_machine *sim_machine_free(struct sim_machine *m);
 DEFINE_CLEANUP(struct sim_machine *, sim_machine_free);

@@ -4,6 +4,8 @@
 #include "machine/sim-server.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +21,7 @@ struct client {
 	struct client *next;
 	uint64_t serial;
 	int fd;
+	int pidfd; /* the process at the other end */
 	bool subscribed;
 	bool broken; /* taken away when the loop comes back */
 	sd_event_source *source;
@@ -52,6 +55,7 @@ static struct client *client_free(struct client *c)
 	line_buffer_done(&c->in);
 	sim_out_done(&c->out);
 	safe_close(c->fd);
+	safe_close(c->pidfd);
 	free(c);
 	return NULL;
 }
@@ -110,6 +114,20 @@ static void on_reply(void *userdata, json_t *reply)
 	free(p);
 	if (sim_machine_stopping(s->machine))
 		(void)sd_event_source_set_enabled(s->sweep, SD_EVENT_ONESHOT);
+}
+
+/* A fault wants the daemon dead here: nothing more of what it sent is heard. */
+static void on_kill(void *userdata)
+{
+	struct pending *p = userdata;
+
+	for (struct client *c = p->server->clients; c; c = c->next) {
+		if (c->serial != p->client)
+			continue;
+		(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
+		client_break(c);
+	}
+	free(p);
 }
 
 /* Which part the message is for: exactly one. */
@@ -193,33 +211,41 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
 	return 0;
 }
 
-/* Only for whoever runs the machine: jobs run as that user. */
-static bool may_connect(int fd)
+/* Only for whoever runs the machine: jobs run as that user.  Returns a descriptor of the process. */
+static int open_peer(int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
+	int pidfd;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	if (peer.uid != geteuid() || peer.pid <= 0)
+		return -EPERM;
+	pidfd = pidfd_open(peer.pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
 }
 
 static int on_connect(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata)
 {
 	struct sim_server *s = userdata;
 	_cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_close_ int pidfd = fd < 0 ? -1 : open_peer(fd);
 	struct client *c;
 
-	if (fd < 0 || !may_connect(fd) || s->n_clients >= CLIENTS_MAX)
+	if (pidfd < 0 || s->n_clients >= CLIENTS_MAX)
 		return 0;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return 0;
-	*c = (struct client){.server = s, .serial = ++s->last_serial, .fd = fd};
+	*c = (struct client){.server = s, .serial = ++s->last_serial, .fd = fd,
+			     .pidfd = pidfd};
 	line_buffer_init(&c->in, SIM_LINE_MAX);
 	if (sd_event_add_io(s->event, &c->source, fd, EPOLLIN, on_client, c) < 0) {
 		free(c);
 		return 0;
 	}
-	fd = -1;
+	fd = pidfd = -1;
 	c->next = s->clients;
 	s->clients = c;
 	s->n_clients++;
@@ -315,7 +341,7 @@ int sim_server_new(struct sd_event *event, const char *path, const char *guests_
 	}
 	s->event = sd_event_ref(event);
 	s->fd = -1;
-	r = sim_machine_new(event, document, guests_dir, on_event, s, &s->machine);
+	r = sim_machine_new(event, document, guests_dir, on_event, on_kill, s, &s->machine);
 	if (r < 0)
 		return r;
 	s->fd = listen_on(path);

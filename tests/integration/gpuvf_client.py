@@ -105,14 +105,18 @@ class Client:
             else:
                 raise AssertionError(f"an answer that nobody asked for: {message}")
 
-    def call(self, method, **params):
-        """The result; RpcError when the answer is an error."""
+    def begin(self, method, **params):
+        """Sends it and does not wait; returns its id."""
         number = next(self.ids)
         request = {"jsonrpc": "2.0", "id": number, "method": method}
         if params:
             request["params"] = params
         self.send(request)
-        answer = self.answer_to(number)
+        return number
+
+    def call(self, method, **params):
+        """The result; RpcError when the answer is an error."""
+        answer = self.answer_to(self.begin(method, **params))
         if set(answer) != {"jsonrpc", "id", "result"} and set(answer) != {"jsonrpc", "id", "error"}:
             raise AssertionError(f"this is no JSON-RPC answer: {answer}")
         if "error" in answer:

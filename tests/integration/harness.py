@@ -218,6 +218,10 @@ class World:
         self.process.kill()
         self._reap()
 
+    def until_killed(self):
+        """The daemon was killed by a fault of the machine; nothing else may have ended it."""
+        equal(self._reap(), -signal.SIGKILL, "status of the daemon")
+
     def _reap(self):
         status = self.process.wait(PATIENCE)
         self.hang_up()

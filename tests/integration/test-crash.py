@@ -13,6 +13,23 @@ from harness import BUILD, PATIENCE, World, comment, equal, main, seeded, test, 
 LONG = "echo started; while ! test -e {stop}; do sleep 0.02; done; echo done"
 
 
+@test
+def killed_at_a_write():
+    """The machine kills the daemon right before or right after a write of its choice."""
+    for when, nth, wanted in (("before", 1, (0, 0, 0)), ("after", 1, (1, 0, 0)),
+                              ("before", 2, (1, 0, 0)), ("after", 2, (1, 1, 2))):
+        world = World()
+        world.fault("write", nth=nth, kill=when)
+        world.client().begin("gpu.apply", gpu="gpu0", layout={"vfs": 2}, wait_seconds=PATIENCE)
+        world.until_killed()
+        writes, gpu = world.writes(), world.machine("state")["gpus"][0]
+        equal((writes["sriov_drivers_autoprobe"], writes["sriov_numvfs"], gpu["num_vfs"]), wanted,
+              f"killed {when} write {nth}")
+        world.start()
+        until(lambda: world.gpu()["num_vfs"] == 2, "what was begun is done")
+        world.end()
+
+
 def long_job(world, **members):
     stop = world.folder / f"stop-{len(os.listdir(world.folder))}"
     return world.submit(LONG.format(stop=stop), **members), stop

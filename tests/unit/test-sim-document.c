@@ -139,6 +139,33 @@ static void test_any_agent_command(void **state)
 	assert_null(sim_faults_take(&d->faults, SIM_DETACH, NULL, NULL, "t"));
 }
 
+static void test_any_write(void **state)
+{
+	_cleanup_(sim_document_freep) struct sim_document *d =
+		accept("{\"faults\": [{\"on\": \"write\", \"nth\": 3, \"kill\": \"after\"},"
+		       "{\"on\": \"bind\", \"kill\": \"before\"}]}");
+	const struct sim_fault *f;
+
+	assert_null(sim_faults_take(&d->faults, SIM_NUMVFS, "gpu0", NULL, NULL));
+	assert_null(sim_faults_take(&d->faults, SIM_READ, "gpu0", NULL, NULL)); /* is none */
+	assert_null(sim_faults_take(&d->faults, SIM_SCHED_PRIORITY, "gpu1", NULL, NULL));
+	f = sim_faults_take(&d->faults, SIM_RESET, "gpu0", NULL, NULL);
+	assert_non_null(f);
+	assert_int_equal(f->kill, SIM_KILL_AFTER);
+	f = sim_faults_take(&d->faults, SIM_BIND, "gpu0", NULL, NULL);
+	assert_int_equal(f->kill, SIM_KILL_BEFORE);
+}
+
+static void test_refused_kills(void **state)
+{
+	refuse("{\"faults\": [{\"on\": \"write\", \"kill\": \"now\"}]}", "/faults/0/kill");
+	refuse("{\"faults\": [{\"on\": \"write\", \"kill\": \"after\", \"error\": \"EIO\"}]}",
+	       "write a fault of its own");
+	refuse("{\"faults\": [{\"on\": \"holders\", \"kill\": \"after\"}]}",
+	       "no daemon asks for \"holders\" alone");
+	refuse("{\"faults\": [{\"on\": \"guest-bars\", \"kill\": \"after\"}]}", "/faults/0/kill");
+}
+
 static void test_refused_gpus(void **state)
 {
 	refuse("{\"gpus\": [\n {\"model\": \"Flax 170\"}]}", "d:2:12: /gpus/0/model: ");
@@ -250,6 +277,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_counts),	      cmocka_unit_test(test_drivers),
 		cmocka_unit_test(test_faults),	      cmocka_unit_test(test_any_agent_command),
+		cmocka_unit_test(test_any_write),
+		cmocka_unit_test(test_refused_kills),
 		cmocka_unit_test(test_refused_gpus),  cmocka_unit_test(test_refused_vms),
 		cmocka_unit_test(test_refused_faults), cmocka_unit_test(test_refused_rest),
 		cmocka_unit_test(test_samples),	      cmocka_unit_test(test_no_file),
