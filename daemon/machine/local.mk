@@ -19,6 +19,7 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-control.c \
 	daemon/machine/sim-document.c daemon/machine/sim-document.h \
 	daemon/machine/sim-domain.c \
+	daemon/machine/sim-facts.c \
 	daemon/machine/sim-fault.c daemon/machine/sim-fault.h \
 	daemon/machine/sim-guest-tree.c daemon/machine/sim-guest-tree.h \
 	daemon/machine/sim-guest.c daemon/machine/sim-guest.h \
@@ -28,6 +29,7 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-machine-internal.h \
 	daemon/machine/sim-machine.c daemon/machine/sim-machine.h \
 	daemon/machine/sim-process.c daemon/machine/sim-process.h \
+	daemon/machine/sim-provision.c daemon/machine/sim-provision.h \
 	daemon/machine/sim-server.c daemon/machine/sim-server.h
 
 SIM_LIBS = libsim.a libmachine.a libhypervisor.a libhost.a libcore.a libgpuvf.a
