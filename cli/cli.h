@@ -133,6 +133,7 @@ struct wait_target {
 	char *id;
 	enum wait_kind kind;
 	json_t *object; /* as seen last, new */
+	bool patient; /* an operation that hangs in the kernel is waited for all the same */
 	bool reached;
 	bool dirty;	/* something happened: ask again */
 };

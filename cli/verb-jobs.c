@@ -361,6 +361,8 @@ static int wait_run(struct cli *cli)
 	if (r)
 		return r;
 	r = wait_targets(cli, targets);
+	for (size_t i = 0; i < n; i++)
+		targets[i].patient = true;
 	interrupt_say("nothing was changed by waiting; gpuvf cancel ID stops what was waited for");
 	if (r == 0)
 		r = wait_for_all(cli, targets, n, wanted, deadline_of(&cli->args, "--timeout"));

@@ -36,7 +36,9 @@ static bool has_ended(const struct wait_target *t)
 	for (i = 0; i < ARRAY_SIZE(over); i++)
 		if (streq(over[i], state))
 			return true;
-	return false;
+	/* An operation that hangs in the kernel says so; only `gpuvf wait` waits for it all the same. */
+	return t->kind == WAIT_OPERATION && !t->patient &&
+	       json_is_object(json_object_get(t->object, "error"));
 }
 
 static bool has_reached(const struct wait_target *t, const char *state)

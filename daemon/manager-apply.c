@@ -17,7 +17,7 @@ struct apply {
 	size_t step;
 	size_t written; /* steps of the forward plan that were done */
 	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
-	bool drain;
+	bool hanging; /* an access does not return: it goes on when it does */
 	bool emptied; /* the undo has taken away the VFs that came up */
 };
 
@@ -151,17 +151,29 @@ static void apply_failed(struct apply *a, const char *wedged)
 
 	rpc_error_move(&error, &a->error);
 	apply_free(a);
-	if (wedged && !gpu->stuck && gpu->facts)
+	if (wedged && gpu->facts)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
-	else if (!gpu->stuck && gpu->facts)
+	restore_ownership(m, gpu, op);
+	if (!wedged && !gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
-	gpu_check_drift(m, gpu);
-	/* A write that hangs may still be done: then what was asked for is there, and wanted. */
-	if (!gpu->stuck)
-		restore_ownership(m, gpu, op);
 	operation_failed(m, op, &error);
 	rpc_error_done(&error);
 	manager_pump(m);
+}
+
+/* An access does not return.  Nothing more can be sent, so nothing can be undone now; who waits hears of it,
+ * and the apply goes on when it returns (apply_unstuck), in this daemon or the next. */
+static void apply_hangs(struct apply *a, const char *what, const struct host_reply *reply)
+{
+	_cleanup_free_ char *hint = xasprintf("it goes on when the kernel answers; gpuvf wait %s; gpuvf cancel %s",
+					      a->op->name, a->op->name);
+	struct rpc_error error = { 0 };
+
+	a->hanging = true;
+	rpc_error_from_host(&error, reply, what);
+	rpc_error_detail(&error, "hangs", NULL, hint);
+	operation_hangs(a->m, a->op, &error);
+	rpc_error_done(&error);
 }
 
 /* ---- steps ---- */
@@ -199,6 +211,10 @@ static void on_checked(void *userdata, const struct host_reply *reply)
 	struct apply *a = userdata;
 	_cleanup_free_ char *why = NULL;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "the result could not be read back", reply);
+		return;
+	}
 	if (reply->r < 0) {
 		rpc_error_from_host(&a->error, reply, "the result could not be read back");
 		undo_start(a);
@@ -246,6 +262,10 @@ static void on_step(void *userdata, const struct host_reply *reply)
 	_cleanup_free_ char *mismatch = NULL;
 	bool failed = reply->r < 0;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, step->text, reply);
+		return;
+	}
 	if (failed && !step->optional)
 		rpc_error_from_host(&a->error, reply, step->text);
 	if (!failed) {
@@ -259,23 +279,25 @@ static void on_step(void *userdata, const struct host_reply *reply)
 	if (failed && step->optional)
 		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "%s", step->text);
 	if (failed && !step->optional) {
-		if (reply->r == -ETIMEDOUT) {
-			/* It hangs in the kernel: nothing more can be sent, so nothing can be undone now. */
-			apply_failed(a, "a write does not return");
-			return;
-		}
 		undo_start(a);
 		return;
 	}
+	if (step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
+		gpu_vfs_are_gone(a->m, a->gpu);
 	a->step++;
 	next_step(a);
+}
+
+static void cancelled(struct apply *a)
+{
+	rpc_error_set(&a->error, RPC_CONFLICT, "cancelled; undone to the layout before");
+	rpc_error_detail(&a->error, "cancelled", NULL, NULL);
 }
 
 static void next_step(struct apply *a)
 {
 	if (a->op->cancel && a->step < a->plan->n_steps) {
-		rpc_error_set(&a->error, RPC_CONFLICT, "cancelled; undone to the layout before");
-		rpc_error_detail(&a->error, "cancelled", NULL, NULL);
+		cancelled(a);
 		undo_start(a);
 		return;
 	}
@@ -294,6 +316,10 @@ static void on_undo_checked(void *userdata, const struct host_reply *reply)
 	struct apply *a = userdata;
 	_cleanup_free_ char *why = NULL, *reason = NULL;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "the layout before could not be read back", reply);
+		return;
+	}
 	if (reply->r == 0) {
 		if (!update_facts(a, reply)) {
 			apply_gone(a);
@@ -306,7 +332,7 @@ static void on_undo_checked(void *userdata, const struct host_reply *reply)
 	}
 	reason = xasprintf("the layout before could not be restored: %s",
 			   why ? why : reply->message ? reply->message : strerror(-reply->r));
-	a->gpu->undo_failed = reply->r != -ETIMEDOUT;
+	a->gpu->undo_failed = true;
 	apply_failed(a, reason);
 }
 
@@ -316,12 +342,16 @@ static void on_undo_step(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, a->plan->steps[a->step].text, reply);
+		return;
+	}
 	if (reply->r < 0 && !a->plan->steps[a->step].optional) {
 		_cleanup_free_ char *reason =
 			xasprintf("the undo failed at \"%s\": %s", a->plan->steps[a->step].text,
 				  reply->message ? reply->message : strerror(-reply->r));
 
-		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
+		a->gpu->undo_failed = true;
 		apply_failed(a, reason);
 		return;
 	}
@@ -371,6 +401,10 @@ static void on_quota_cleared(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "a quota could not be cleared", reply);
+		return;
+	}
 	if (reply->r < 0)
 		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "a quota could not be cleared");
 	clear_quotas(a);
@@ -392,6 +426,8 @@ static void clear_quotas(struct apply *a)
 
 static bool tried_to_enable(const struct apply *a)
 {
+	if (!a->plan)
+		return true; /* an earlier daemon's call: nobody knows */
 	for (size_t i = 0; i < a->plan->n_steps && i <= a->step; i++)
 		if (a->plan->steps[i].request.op == HOST_SET_NUMVFS && a->plan->steps[i].request.value > 0)
 			return true;
@@ -406,13 +442,18 @@ static void on_emptied(void *userdata, const struct host_reply *reply)
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 	_cleanup_free_ char *reason = NULL;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "the VFs that came up could not be taken away", reply);
+		return;
+	}
 	if (reply->r < 0) {
 		reason = xasprintf("the undo could not take away the VFs that came up: %s",
 				   reply->message ? reply->message : strerror(-reply->r));
-		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
+		a->gpu->undo_failed = true;
 		apply_failed(a, reason);
 		return;
 	}
+	gpu_vfs_are_gone(a->m, a->gpu);
 	a->emptied = true;
 	ask(a, &request, on_undo_read);
 }
@@ -421,10 +462,13 @@ static void on_undo_read(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
 
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "what a failed apply left could not be read", reply);
+		return;
+	}
 	if (reply->r < 0) {
-		a->gpu->undo_failed = reply->r != -ETIMEDOUT;
-		apply_failed(a, reply->r == -ETIMEDOUT ? "a read does not return"
-						       : "the GPU cannot be read after a failed apply");
+		a->gpu->undo_failed = true;
+		apply_failed(a, "the GPU cannot be read after a failed apply");
 		return;
 	}
 	if (!update_facts(a, reply)) {
@@ -478,7 +522,11 @@ static void forward(struct apply *a)
 	a->plan = NULL;
 	if (partition_plan_make(a->gpu->facts, a->target, &a->plan, &error) < 0) {
 		rpc_error_move(&a->error, &error);
-		apply_failed(a, NULL);
+		/* One that a dead daemon had begun must not stay half-made. */
+		if (a->before && !partition_matches(a->gpu->facts, a->before, NULL))
+			undo_start(a);
+		else
+			apply_failed(a, NULL);
 		return;
 	}
 	holders = a->plan->removes_vfs ? gpu_holders(a->m, a->gpu) : NULL;
@@ -510,22 +558,69 @@ static void on_listed(void *userdata, const struct hv_reply *reply)
 	forward(a);
 }
 
-/* An apply that goes on after a restart may find a half-made layout: the way back leads to what was there
- * when it was accepted, which its row tells. */
-static struct layout *layout_before(const struct operation *op, const struct gpu *gpu)
+/* From what the kernel shows now: between acceptance and here anything may have happened. */
+static void on_first_read(void *userdata, const struct host_reply *reply)
 {
-	const json_t *was = json_object_get(op->input, "was");
-	struct layout *layout = NULL;
+	struct apply *a = userdata;
+	struct hv_request list = { .op = HV_LIST };
 
-	return json_is_object(was) && layout_load(was, &layout) == 0 ? layout :
-								       partition_present(gpu->facts);
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "the GPU could not be read", reply);
+		return;
+	}
+	if (reply->r == -ENODEV || (reply->r == 0 && !update_facts(a, reply))) {
+		apply_gone(a);
+		return;
+	}
+	if (reply->r < 0) {
+		rpc_error_from_host(&a->error, reply, "the GPU could not be read");
+		apply_failed(a, NULL);
+		return;
+	}
+	if (!a->before)
+		a->before = partition_present(a->gpu->facts);
+	if (a->gpu->facts->num_vfs == 0) {
+		forward(a); /* nothing to take away */
+		return;
+	}
+	if (a->m->hypervisor->ops->request(a->m->hypervisor, &list, on_listed, a) < 0) {
+		struct hv_reply none = { .failure = HV_DISCONNECTED };
+
+		on_listed(a, &none);
+	}
+}
+
+static void first_read(struct apply *a)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+
+	a->phase = APPLY_LISTING;
+	ask(a, &request, on_first_read);
+}
+
+void apply_unstuck(struct manager *m, struct gpu *gpu)
+{
+	struct apply *a = gpu->apply;
+
+	if (!a->hanging)
+		return;
+	a->hanging = false;
+	operation_goes_on(m, a->op);
+	gpu_set_state(m, gpu, GPU_RECUTTING, NULL);
+	if (a->phase >= APPLY_UNDO_READ || a->op->cancel) {
+		if (!a->error.code)
+			cancelled(a);
+		undo_start(a);
+	} else {
+		first_read(a);
+	}
 }
 
 static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op,
 			struct layout *target)
 {
+	const json_t *was = json_object_get(op->input, "was");
 	struct apply *a = calloc(1, sizeof(*a));
-	struct hv_request list = { .op = HV_LIST };
 
 	if (!a) {
 		struct rpc_error error = { .code = RPC_INTERNAL_ERROR };
@@ -536,19 +631,19 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 	}
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
 	gpu->apply = a;
-	gpu_set_state(m, gpu, GPU_RECUTTING, NULL);
 	operation_begin(m, op);
-	a->before = layout_before(op, gpu);
-	if (gpu->facts->num_vfs == 0) {
-		forward(a); /* nothing to take away */
+	/* One that goes on after a restart may find a half-made layout: the way back leads to what was there
+	 * when it was accepted. */
+	if (json_is_object(was))
+		(void)layout_load(was, &a->before);
+	if (gpu->stuck) { /* in a call of the daemon before */
+		struct host_reply reply = { .r = -ETIMEDOUT, .attribute = gpu->stuck };
+
+		apply_hangs(a, "an earlier access", &reply);
 		return;
 	}
-	a->phase = APPLY_LISTING;
-	if (m->hypervisor->ops->request(m->hypervisor, &list, on_listed, a) < 0) {
-		struct hv_reply reply = { .failure = HV_DISCONNECTED };
-
-		on_listed(a, &reply);
-	}
+	gpu_set_state(m, gpu, GPU_RECUTTING, NULL);
+	first_read(a);
 }
 
 void apply_start(struct manager *m, struct operation *op)
@@ -559,9 +654,8 @@ void apply_start(struct manager *m, struct operation *op)
 
 	if (gpu && gpu->apply)
 		rpc_error_set(&error, RPC_CONFLICT, "%s is being cut by another apply", gpu->name);
-	else if (!gpu || !gpu->facts || gpu->stuck)
-		rpc_error_set(&error, gpu && gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s",
-			      strempty(op->subject), gpu && gpu->stuck ? strempty(gpu->reason) : "the card is gone");
+	else if (!gpu || (!gpu->facts && !gpu->stuck))
+		rpc_error_set(&error, RPC_NOT_FOUND, "%s: the card is gone", strempty(op->subject));
 	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
 		rpc_error_set(&error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
 	if (error.code) {
@@ -597,12 +691,12 @@ void apply_at_boot(struct manager *m, struct gpu *gpu)
 	_cleanup_(layout_freep) struct layout *wanted = NULL;
 	struct operation *inherited;
 
-	if (gpu->boot_checked || !gpu->facts || gpu->stuck || gpu->apply || gpu->apply_accepted)
+	if (gpu->boot_checked || gpu->apply || gpu->apply_accepted || (!gpu->facts && !gpu->stuck))
 		return;
 	inherited = inherited_apply(m, gpu);
-	if (inherited) {
+	if (inherited || gpu->stuck) {
 		/* With VFs it waits for libvirt's word on who holds them (recover_operations). */
-		if (gpu->facts->num_vfs == 0)
+		if (inherited && (gpu->stuck || gpu->facts->num_vfs == 0))
 			apply_resume(m, inherited);
 		return;
 	}

@@ -288,6 +288,17 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 }
 
+void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu)
+{
+	struct gpu_facts *f = gpu->facts;
+
+	remove_vfs(m, gpu, 0);
+	while (f && f->n_vfs > 0)
+		vf_facts_done(&f->vfs[--f->n_vfs]);
+	if (f)
+		f->num_vfs = 0;
+}
+
 void gpu_absent(struct manager *m, struct gpu *gpu)
 {
 	remove_vfs(m, gpu, 0);
@@ -320,7 +331,10 @@ static void clear_stuck(struct manager *m, const struct pci_address *address)
 	log_gpu(gpu->name, LOG_NOTICE, 0, "the access to %s has returned", gpu->stuck);
 	free(gpu->stuck);
 	gpu->stuck = NULL;
-	gpu_refresh(m, gpu);
+	if (gpu->apply)
+		apply_unstuck(m, gpu);
+	else
+		gpu_refresh(m, gpu);
 }
 
 /* ---- asking the host ---- */

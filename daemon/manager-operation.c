@@ -119,6 +119,14 @@ void operation_free(struct manager *m, struct operation *op)
 	free(op);
 }
 
+static void changed(struct manager *m, struct operation *op)
+{
+	operation_store(m, op);
+	manager_emit_owned(m, "operation.changed", op->name, op->uid,
+			   json_pack("{s:s,s:s,s:s?,s:s?}", "state", operation_state_to_string(op->state),
+				     "method", op->method, "about", op->subject, "trouble", op->error.message));
+}
+
 static void set_state(struct manager *m, struct operation *op, enum operation_state state)
 {
 	if (!state_edge_cause(operation_edges, (int)op->state, (int)state)) {
@@ -127,10 +135,7 @@ static void set_state(struct manager *m, struct operation *op, enum operation_st
 		return;
 	}
 	op->state = state;
-	operation_store(m, op);
-	manager_emit_owned(m, "operation.changed", op->name, op->uid,
-			   json_pack("{s:s,s:s,s:s?}", "state", operation_state_to_string(state), "method",
-				     op->method, "about", op->subject));
+	changed(m, op);
 }
 
 void operation_begin(struct manager *m, struct operation *op)
@@ -176,18 +181,34 @@ void operations_forget_old(struct manager *m)
 	}
 }
 
-static void operation_end(struct manager *m, struct operation *op, enum operation_state state)
+static void answer_all(struct operation *op)
 {
 	struct waiter *w = TAKE_PTR(op->waiters);
 
-	op->ended_at = now_realtime();
-	set_state(m, op, state);
 	while (w) {
 		struct waiter *next = w->next;
 
 		answer_waiter(w);
 		w = next;
 	}
+}
+
+static void copy_error(struct operation *op, const struct rpc_error *error)
+{
+	rpc_error_done(&op->error);
+	op->error = (struct rpc_error){ 0 };
+	rpc_error_set(&op->error, error->code ? error->code : RPC_INTERNAL_ERROR, "%s",
+		      error->message ? error->message : "failed");
+	rpc_error_detail(&op->error, error->reason, error->field, error->hint);
+	op->error.errnum = error->errnum;
+	op->error.holders = json_incref(error->holders);
+}
+
+static void operation_end(struct manager *m, struct operation *op, enum operation_state state)
+{
+	op->ended_at = now_realtime();
+	set_state(m, op, state);
+	answer_all(op);
 }
 
 void operation_done(struct manager *m, struct operation *op, json_t *result)
@@ -200,16 +221,24 @@ void operation_done(struct manager *m, struct operation *op, json_t *result)
 
 void operation_failed(struct manager *m, struct operation *op, const struct rpc_error *error)
 {
-	rpc_error_done(&op->error);
-	op->error = (struct rpc_error){ 0 };
-	rpc_error_set(&op->error, error->code ? error->code : RPC_INTERNAL_ERROR, "%s",
-		      error->message ? error->message : "failed");
-	rpc_error_detail(&op->error, error->reason, error->field, error->hint);
-	op->error.errnum = error->errnum;
-	op->error.holders = json_incref(error->holders);
+	copy_error(op, error);
 	log_info("%s (%s %s) failed: %s", op->name, op->method, strempty(op->subject),
 		 op->error.message);
 	operation_end(m, op, op->cancel ? OPERATION_CANCELLED : OPERATION_FAILED);
+}
+
+void operation_hangs(struct manager *m, struct operation *op, const struct rpc_error *error)
+{
+	copy_error(op, error);
+	changed(m, op);
+	answer_all(op);
+}
+
+void operation_goes_on(struct manager *m, struct operation *op)
+{
+	rpc_error_done(&op->error);
+	op->error = (struct rpc_error){ 0 };
+	changed(m, op);
 }
 
 void operation_drop(struct manager *m, struct operation *op)

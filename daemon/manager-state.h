@@ -231,6 +231,7 @@ void gpu_free(struct manager *m, struct gpu *gpu);
 /* Takes facts: the kernel's word replaces ours. */
 void gpu_update(struct manager *m, struct gpu_facts *facts);
 void gpu_absent(struct manager *m, struct gpu *gpu);
+void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the next are others */
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
 /* Its state when nothing is under way: ready when somebody manages it, else unmanaged. */
@@ -250,6 +251,7 @@ void apply_start(struct manager *m, struct operation *op);
 /* Takes up the one of an earlier daemon. */
 void apply_resume(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
+void apply_unstuck(struct manager *m, struct gpu *gpu); /* what hung has returned: its apply goes on */
 void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
@@ -311,6 +313,9 @@ int operation_load(void *manager, const char *id, const json_t *doc);
 void operation_begin(struct manager *m, struct operation *op);
 void operation_done(struct manager *m, struct operation *op, json_t *result); /* takes result */
 void operation_failed(struct manager *m, struct operation *op, const struct rpc_error *error);
+/* It hangs in the kernel: who waits is told why, but it is not over; operation_goes_on() when it returns. */
+void operation_hangs(struct manager *m, struct operation *op, const struct rpc_error *error);
+void operation_goes_on(struct manager *m, struct operation *op);
 void operation_drop(struct manager *m, struct operation *op); /* undo of one that was not committed */
 void operation_free(struct manager *m, struct operation *op);
 void operations_forget_old(struct manager *m);

@@ -143,10 +143,38 @@ static void a_hanging_write_wedges(void **state)
 	expect_error(b, a, RPC_WEDGED, NULL);
 	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
 	expect_error(b, bench_apply(b, 2, FOREVER), RPC_WEDGED, NULL);
+	/* Not over, but it says what it hangs at; when that returns, it goes on. */
+	assert_int_equal(operation_find(b->m, "op/1")->state, OPERATION_RUNNING);
+	assert_int_equal(operation_find(b->m, "op/1")->error.code, RPC_WEDGED);
 	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
 	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
-	bench_until(b, the_gpu(b)->state != GPU_WEDGED);
-	bench_cut(b, 2);
+	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_DONE);
+	assert_int_equal(operation_find(b->m, "op/1")->error.code, 0);
+	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	expect_changed(b, bench_apply(b, 2, FOREVER), false);
+}
+
+static void what_hung_can_be_taken_back(void **state)
+{
+	struct bench *b = *state;
+	struct name_params p = { .name = (char *)"op/1" };
+	struct answer *a;
+
+	b->actors.host_fault[HOST_SET_NUMVFS] = -ETIMEDOUT;
+	a = bench_apply(b, 2, FOREVER);
+	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
+	expect_error(b, a, RPC_WEDGED, NULL);
+	a = answer_new();
+	manager_operation_cancel(b->m, &root_caller, &p, &a->reply);
+	expect_changed(b, a, true);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	fake_set_vfs(&b->actors, 2); /* the write was done late */
+	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
+	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_CANCELLED);
+	assert_int_equal(the_gpu(b)->n_vfs, 0);
+	assert_int_equal(the_gpu(b)->state, GPU_UNMANAGED);
+	assert_null(the_gpu(b)->manual);
 }
 
 static void only_one_apply_at_a_time(void **state)
@@ -393,6 +421,7 @@ int main(void)
 		TEST(a_failed_step_is_undone),
 		TEST(a_failed_value_goes_back_to_the_layout_before),
 		TEST(a_hanging_write_wedges),
+		TEST(what_hung_can_be_taken_back),
 		TEST(only_one_apply_at_a_time),
 		TEST(a_card_pulled_during_apply),
 		TEST(a_held_vf_keeps_its_card),
