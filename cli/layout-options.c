@@ -52,13 +52,18 @@ static int layout_from_count(struct cli *cli, json_t **ret)
 {
 	static const struct {
 		const char *option, *member;
+		bool number;
 	} members[] = {
-		{ "--vram", "vram" },
-		{ "--profile", "profile" },
-		{ "--quantum", "exec_quantum" },
-		{ "--preempt-timeout", "preempt_timeout" },
+		{ "--vram", "vram", false },
+		{ "--profile", "profile", false },
+		{ "--ggtt", "ggtt", false },
+		{ "--contexts", "contexts", true },
+		{ "--doorbells", "doorbells", true },
+		{ "--priority", "priority", false },
+		{ "--quantum", "exec_quantum", false },
+		{ "--preempt-timeout", "preempt_timeout", false },
 	};
-	uint64_t vfs = 0;
+	uint64_t vfs = 0, n = 0;
 	bool given = arguments_number(&cli->args, "--vfs", &vfs);
 	json_t *layout;
 	size_t i;
@@ -69,15 +74,36 @@ static int layout_from_count(struct cli *cli, json_t **ret)
 	if (!given)
 		return 0;
 	layout = json_pack("{s:I}", "vfs", (json_int_t)vfs);
-	for (i = 0; i < ARRAY_SIZE(members); i++)
-		if (arguments_text(&cli->args, members[i].option))
+	for (i = 0; i < ARRAY_SIZE(members); i++) {
+		if (members[i].number && arguments_number(&cli->args, members[i].option, &n))
+			json_put_uint(layout, members[i].member, n);
+		else if (arguments_text(&cli->args, members[i].option))
 			json_put_string(layout, members[i].member,
 					arguments_text(&cli->args, members[i].option));
+	}
 	*ret = layout;
 	return 0;
 }
 
-int layout_from_options(struct cli *cli, json_t **ret)
+/* What goes with a number of VFs and with slices. */
+static int add_defaults(struct cli *cli, json_t *layout)
+{
+	const char *preset = arguments_text(&cli->args, "--scheduler");
+	bool defaults = arguments_flag(&cli->args, "--defaults");
+
+	if (!defaults && !preset)
+		return 0;
+	if (!json_is_object(layout) || arguments_text(&cli->args, "--file"))
+		return cli_usage(cli, "%s goes with --vfs N or --slices",
+				 defaults ? "--defaults" : "--scheduler");
+	if (defaults)
+		json_put_bool(layout, "defaults", true);
+	if (preset)
+		json_put_string(layout, "scheduler", preset);
+	return 0;
+}
+
+static int layout_of_way(struct cli *cli, json_t **ret)
 {
 	static const char *const ways[] = { "--vfs", "--slices", "--layout", "--file" };
 	const char *slices = arguments_text(&cli->args, "--slices");
@@ -102,4 +128,17 @@ int layout_from_options(struct cli *cli, json_t **ret)
 	if (name)
 		*ret = json_string(name);
 	return 0;
+}
+
+int layout_from_options(struct cli *cli, json_t **ret)
+{
+	_cleanup_json_ json_t *layout = NULL;
+	int r;
+
+	r = layout_of_way(cli, &layout);
+	if (r == 0)
+		r = add_defaults(cli, layout);
+	if (r == 0)
+		*ret = TAKE_PTR(layout);
+	return r;
 }

@@ -11,6 +11,13 @@
 		{ "--profile", OPTION_TEXT, "NAME", "each by this profile of the policy" },        \
 		{ "--quantum", OPTION_DURATION, "T", "execution quantum of each, such as 20ms" },  \
 		{ "--preempt-timeout", OPTION_DURATION, "T", "preemption timeout of each" },       \
+		{ "--ggtt", OPTION_AMOUNT, "SIZE", "graphics address space of each: 1GiB, or 25%" }, \
+		{ "--contexts", OPTION_UINT, "N", "GuC contexts of each" },                        \
+		{ "--doorbells", OPTION_UINT, "N", "GuC doorbells of each" },                      \
+		{ "--priority", OPTION_TEXT, "low|normal", "normal: scheduled also when idle" },   \
+		{ "--defaults", OPTION_FLAG, NULL, "the rest from Intel's table of the device" },  \
+		{ "--scheduler", OPTION_TEXT, "PRESET",                                            \
+		  "time slices by the number: flexible-30fps, fixed-30fps, burstable" },           \
 		{ "--slices", OPTION_TEXT, "P:2,Q:1", "VFs by profiles" },                         \
 		{ "--layout", OPTION_TEXT, "NAME", "a layout of the policy" },                     \
 		{ "--file", OPTION_TEXT, "F", "a layout as a JSON document" }

@@ -81,7 +81,9 @@ static void print_plan(struct cli *cli, const json_t *plan)
 	if (json_array_size(json_object_get(plan, "steps")) == 0)
 		cli_say(cli, "  nothing to do: it is so already");
 	json_array_foreach(json_object_get(plan, "steps"), i, item)
-		cli_say(cli, "  %zu. %s", i + 1, strempty(json_string_value(item)));
+		cli_say(cli, "  %zu. %s", i + 1, strempty(json_get_string(item, "text")));
+	json_array_foreach(json_object_get(plan, "notes"), i, item)
+		cli_say(cli, "  note: %s", strempty(json_string_value(item)));
 	json_array_foreach(json_object_get(plan, "disturbs"), i, item)
 		cli_say(cli, "  disturbs: %s", strempty(json_string_value(item)));
 }
@@ -188,8 +190,8 @@ static int apply_run(struct cli *cli)
 }
 
 #define LAYOUT_DETAILS                                                                             \
-	"LAYOUT is --vfs N with --vram, --profile, --quantum, --preempt-timeout; or --slices "     \
-	"P:2,Q:1;\n"                                                                               \
+	"LAYOUT is --vfs N with --vram, --profile, --ggtt, --contexts, --doorbells, --priority,\n"  \
+	"--quantum, --preempt-timeout; or --slices P:2,Q:1; both with --defaults, --scheduler;\n"  \
 	"or --layout NAME of the policy; or --file F.  Without one it is the wanted layout: the "  \
 	"last\n"                                                                                   \
 	"that was applied by hand, else the policy's.  --vfs 0 removes all VFs."

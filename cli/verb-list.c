@@ -72,10 +72,16 @@ static const char *const queue_members[] = {
 
 static const struct table_column profile_columns[] = {
 	{ "NAME" }, { "VRAM", .right = true }, { "QUANTUM", .right = true },
-	{ "PREEMPT", .right = true }, { "PRIORITY" }, { "DESCRIPTION" }, { NULL },
+	{ "PREEMPT", .right = true }, { "PRIORITY" }, { "FREE/POSSIBLE" }, { "DESCRIPTION" }, { NULL },
+};
+static const struct table_column profile_wide_columns[] = {
+	{ "NAME" }, { "VRAM", .right = true }, { "QUANTUM", .right = true },
+	{ "PREEMPT", .right = true }, { "PRIORITY" }, { "FREE/POSSIBLE" }, { "DESCRIPTION" },
+	{ "GGTT", .right = true }, { "CONTEXTS", .right = true }, { "DOORBELLS", .right = true }, { NULL },
 };
 static const char *const profile_members[] = {
-	"name", "vram", "exec_quantum_ms", "preempt_timeout_us", "priority", "description",
+	"name", "vram", "exec_quantum_ms", "preempt_timeout_us", "priority", "fits", "description",
+	"ggtt", "contexts", "doorbells",
 };
 
 static const struct kind kinds[] = {
@@ -83,20 +89,44 @@ static const struct kind kinds[] = {
 	{ "vfs", "vf.list", vf_columns, vf_wide_columns, vf_members },
 	{ "vms", "vm.list", vm_columns, vm_wide_columns, vm_members },
 	{ "queues", "queue.list", queue_columns, NULL, queue_members },
-	{ "profiles", "profile.list", profile_columns, NULL, profile_members },
+	{ "profiles", "profile.list", profile_columns, profile_wide_columns, profile_members },
 };
 
 #define COLUMNS_MAX 16
 
-/* "a, b" of an array of names; a share of VRAM that is a number is a size. */
+static char *count_text(const json_t *count)
+{
+	return json_is_integer(count) ? xasprintf("%lld", (long long)json_integer_value(count)) : strdup("?");
+}
+
+/* "gpu0 2/4, gpu1 0/7": free now, and if the card were cut for this profile alone. */
+static char *fits_text(json_t *fits)
+{
+	char *text = NULL;
+	const char *gpu;
+	json_t *fit;
+
+	json_object_foreach(fits, gpu, fit) {
+		_cleanup_free_ char *before = text, *now = count_text(json_object_get(fit, "free_now"));
+		_cleanup_free_ char *after = count_text(json_object_get(fit, "after_recut"));
+
+		text = xasprintf("%s%s%s %s/%s", strempty(before), before ? ", " : "", gpu, strempty(now),
+				 strempty(after));
+	}
+	return text ? text : strdup("-");
+}
+
+/* "a, b" of an array of names; a share of a resource that is a number is a size. */
 static char *cell_text(struct cli *cli, const char *member, const json_t *value)
 {
 	char *text = NULL;
 	json_t *item;
 	size_t i;
 
-	if (streq(member, "vram") && json_is_integer(value))
+	if ((streq(member, "vram") || streq(member, "ggtt")) && json_is_integer(value))
 		return text_of(cli, "vram_bytes", value);
+	if (streq(member, "fits"))
+		return fits_text((json_t *)value);
 	if (!json_is_array(value))
 		return text_of(cli, member, value);
 	json_array_foreach((json_t *)value, i, item) {
@@ -232,7 +262,7 @@ static int list_run(struct cli *cli)
 		return cli_unknown(cli, "list", word, names, ARRAY_SIZE(kinds));
 
 	/* Queues and profiles are few and come without pages. */
-	if (kind && !kind->wide_columns)
+	if (kind && (kind->columns == queue_columns || kind->columns == profile_columns))
 		r = cli_call(cli, kind->method, NULL, &list);
 	else
 		r = cli_list(cli, kind ? kind->method : "gpu.list", NULL, 0, &list);

@@ -7,8 +7,10 @@ declare -gA _gpuvf_options=(
 	[list]=""
 	[show]=""
 	[status]=""
-	[plan]="--vfs --vram --profile --quantum --preempt-timeout --slices --layout --file --all"
-	[apply]="--vfs --vram --profile --quantum --preempt-timeout --slices --layout --file --all
+	[plan]="--vfs --vram --profile --quantum --preempt-timeout --ggtt --contexts --doorbells
+		--priority --defaults --scheduler --slices --layout --file --all"
+	[apply]="--vfs --vram --profile --quantum --preempt-timeout --ggtt --contexts --doorbells
+		--priority --defaults --scheduler --slices --layout --file --all
 		--plan --policy --yes-display --wait"
 	[assign]="--vf --gpu --profile --vram --add --live --config --both --wait"
 	[release]="--all --live --config --both --force --wait"
@@ -59,6 +61,8 @@ declare -gA _gpuvf_values=(
 	[--vfs]="" [--vram]="" [--slices]="" [--plan]="" [--wait]="" [--time]="" [--priority]=""
 	[--name]="" [--vms]="" [--env]="" [--output]="" [--retries]="" [--request-id]=""
 	[--limit]="" [--timeout]="" [--attempt]="" [--since]="" [--types]="" [--workdir]=""
+	[--ggtt]="" [--contexts]="" [--doorbells]=""
+	[--scheduler]="=flexible-30fps =fixed-30fps =burstable"
 	[--quantum]="" [--preempt-timeout]="" [--layout]=""
 	[--profile]=profiles [--queue]=queues [--file]=files [--env-file]=files
 	[--vf]=vfs [--gpu]=gpus [--vm]=vms

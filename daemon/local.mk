@@ -22,7 +22,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
-	daemon/manager-view.c daemon/manager-vm.c
+	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c
 
 sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)

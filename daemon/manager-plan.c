@@ -55,15 +55,18 @@ static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const stru
 			    const struct partition_plan *plan)
 {
 	json_t *steps = json_array(), *disturbs = plan->removes_vfs ? gpu_holders(m, gpu) : NULL;
+	json_t *notes = json_array();
 
 	for (size_t i = 0; i < plan->n_steps; i++)
-		json_array_append_new(steps, json_string(plan->steps[i].text));
+		json_array_append_new(steps, partition_step_to_json(&plan->steps[i]));
+	for (size_t i = 0; i < plan->n_notes; i++)
+		json_array_append_new(notes, json_string(plan->notes[i]));
 	if (!disturbs)
 		disturbs = json_array();
 	if (gpu->facts->display && plan->n_steps > 0)
 		json_array_append_new(disturbs, json_string("the console or a screen is driven by this GPU"));
-	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
-			 layout_to_json(layout), "steps", steps, "disturbs", disturbs);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
+			 layout_to_json(layout), "steps", steps, "notes", notes, "disturbs", disturbs);
 }
 
 void manager_gpu_plan(struct manager *m, const struct caller *caller,

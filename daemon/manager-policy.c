@@ -230,45 +230,6 @@ void manager_policy_check(struct manager *m, const struct caller *caller,
 				       policy->warnings, "revision", policy->revision));
 }
 
-static json_t *amount_view(const struct amount *a)
-{
-	char buf[32];
-
-	switch (a->kind) {
-	case AMOUNT_BYTES:
-		return json_integer((json_int_t)a->value);
-	case AMOUNT_PERCENT:
-		snprintf(buf, sizeof(buf), "%g%%", (double)a->value / 100);
-		return json_string(buf);
-	case AMOUNT_FAIR:
-		return json_string("fair");
-	case AMOUNT_UNSET:
-	case _AMOUNT_MAX:
-		break;
-	}
-	return json_null();
-}
-
-void manager_profile_list(struct manager *m, const struct caller *caller,
-			  const struct none_params *p, struct reply *reply)
-{
-	json_t *items = json_array();
-
-	for (size_t i = 0; i < m->policy->n_profiles; i++) {
-		const struct policy_profile *profile = &m->policy->profiles[i];
-		json_t *item = json_pack("{s:s,s:o,s:s?,s:s?}", "name", profile->name, "vram",
-					 amount_view(&profile->vram), "priority", profile->priority,
-					 "description", profile->description);
-
-		json_put_uint_known(item, "exec_quantum_ms", profile->exec_quantum_ms.known,
-				    profile->exec_quantum_ms.value);
-		json_put_uint_known(item, "preempt_timeout_us", profile->preempt_timeout_us.known,
-				    profile->preempt_timeout_us.value);
-		json_array_append_new(items, item);
-	}
-	view_reply(m, reply, json_pack("{s:o,s:n}", "items", items, "next"));
-}
-
 void manager_queue_list(struct manager *m, const struct caller *caller,
 			const struct none_params *p, struct reply *reply)
 {

@@ -364,6 +364,10 @@ void recover_late_vf(struct manager *m, struct vf *vf); /* shown by the kernel a
 int manager_load_policy(struct manager *m);
 void policy_reload_end(struct manager *m);
 
+/* ---- manager-fits.c ---- */
+/* {PROFILE: {free_now, after_recut}}; returns new. */
+json_t *gpu_fits_view(struct manager *m, const struct gpu *gpu);
+
 /* ---- manager-view.c: JSON of objects as the API shows them; all return new ---- */
 json_t *gpu_view(struct manager *m, const struct gpu *gpu);
 json_t *vf_view(struct manager *m, const struct vf *vf);

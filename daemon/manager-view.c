@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Objects as the API shows them (interface §3).  Unknown is null, never 0. */
 #include "manager-state.h"
+#include "partition/device-defaults.h"
 
 #define PAGE_DEFAULT 500
 #define PAGE_MAX 1000
@@ -101,34 +102,6 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	return json;
 }
 
-/* How many more VFs of each profile are free now, and how many there would be if the card were cut for it. */
-static json_t *fits_view(struct manager *m, const struct gpu *gpu)
-{
-	json_t *fits = json_object();
-	uint64_t all_vram = gpu->facts->resources[VF_ATTR_VRAM].free.value;
-
-	for (size_t i = 0; i < gpu->facts->n_vfs; i++)
-		all_vram += gpu->facts->vfs[i].values[VF_ATTR_VRAM].value; /* comes back when the VFs go */
-	for (size_t i = 0; i < m->policy->n_profiles; i++) {
-		const struct policy_profile *profile = &m->policy->profiles[i];
-		struct layout_vf wanted = { .vram = profile->vram };
-		uint64_t free_now = 0, vram = partition_vram(gpu->facts, &wanted);
-		json_t *entry;
-
-		for (size_t j = 0; j < gpu->n_vfs; j++)
-			free_now += gpu->vfs[j]->state == VF_FREE && gpu->state == GPU_READY &&
-				    streq_ptr(gpu->vfs[j]->profile, profile->name);
-		entry = json_pack("{s:I}", "free_now", (json_int_t)free_now);
-		json_put_uint_known(entry, "after_recut",
-				    vram == 0 || gpu->facts->resources[VF_ATTR_VRAM].free.known,
-				    vram == 0 ? gpu->facts->total_vfs
-					      : MIN_OF((uint64_t)gpu->facts->total_vfs,
-						       all_vram / vram));
-		json_object_set_new(fits, profile->name, entry);
-	}
-	return fits;
-}
-
 /* Every attribute, whether the way in use can set it, and if not, why. */
 static json_t *can_view(const struct gpu_facts *f)
 {
@@ -161,7 +134,8 @@ static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
 	json_put_string(json, "control_note", f->control_note);
 	json_put_uint(json, "tiles", f->tiles);
 	json_put_string(json, "cannot_be_cut", f->reason);
-	json_put(json, "fits", fits_view(m, gpu));
+	json_put(json, "defaults", device_defaults_view(f->device_id));
+	json_put(json, "fits", gpu_fits_view(m, gpu));
 }
 
 static void layout_view(struct manager *m, const struct gpu *gpu, json_t *json)
@@ -192,7 +166,7 @@ json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 	json_t *vfs = json_array();
 	static const char *const unknown[] = { "model",	      "device_id", "driver",	"vf_control",
 					       "numa_node",   "display",   "total_vfs", "num_vfs",
-					       "vram_bytes", "vram_free_bytes", "fits" };
+					       "vram_bytes", "vram_free_bytes", "defaults", "fits" };
 
 	if (gpu->facts)
 		facts_view(m, gpu, json);

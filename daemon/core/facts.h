@@ -67,7 +67,9 @@ struct vf_facts {
 
 /* The stock of one hard resource. */
 struct resource_facts {
-	struct known free;	/* what VFs can still get, over all tiles */
+	/* What VFs can still get, over all tiles. A quota that was left on a VF which is off counts as free:
+	 * the next cut gives it back first. */
+	struct known free;
 	struct known max_quota; /* the largest single quota that would be given now */
 	struct known spare;	/* kept for the PF, not in free */
 	uint64_t grain;		/* quotas come in multiples of this; 0 = unknown */

@@ -1,146 +1,222 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a layout means on one card, and whether the card shows it already. */
+/* Whether a card shows what a layout wants, and what it shows as a layout. */
 #include "partition/partition-inner.h"
 
 #include <stdio.h>
 
-/* Quotas come back rounded up to tiles × grain; no card has more than four tiles. */
-#define VRAM_SLACK (4 * PARTITION_VRAM_GRAIN)
-
-struct known partition_capacity(const struct gpu_facts *gpu)
+/* Quotas come back rounded up, at most by one grain for each tile.  Where the grain is unknown: four tiles
+ * of 2 MiB, the largest grain of GGTT, that of contexts under i915 (reference 2.6, 3.2). */
+static uint64_t slack(const struct gpu_facts *gpu, enum vf_attribute attribute)
 {
-	struct known capacity = gpu->resources[VF_ATTR_VRAM].free;
-	size_t i;
+	static const uint64_t usual[VF_RESOURCE_MAX] = {
+		[VF_ATTR_VRAM] = 4 * PARTITION_VRAM_GRAIN,
+		[VF_ATTR_GGTT] = 64 * KIB,
+		[VF_ATTR_CONTEXTS] = 128,
+		[VF_ATTR_DOORBELLS] = 1,
+	};
+	uint64_t grain = gpu->resources[attribute].grain, tiles = MAX_OF(gpu->tiles, 1u);
 
-	for (i = 0; i < gpu->n_vfs && capacity.known; i++)
-		if (gpu->vfs[i].values[VF_ATTR_VRAM].known)
-			capacity.value += gpu->vfs[i].values[VF_ATTR_VRAM].value;
-	return capacity;
+	return grain > 0 ? grain * tiles : usual[attribute];
 }
 
-uint64_t partition_vram(const struct gpu_facts *gpu, const struct layout_vf *vf)
+static bool hard_is_as_wanted(const struct gpu_facts *gpu, enum vf_attribute attribute, struct known is,
+			      const struct partition_want *want)
 {
-	unsigned __int128 share;
-	struct known capacity;
+	uint64_t loose = want->share ? want->value.value / PARTITION_SHARE_TOLERANCE : 0;
+	uint64_t more = slack(gpu, attribute) + loose;
 
-	switch (vf->vram.kind) {
-	case AMOUNT_BYTES:
-		return (vf->vram.value + PARTITION_VRAM_GRAIN - 1) / PARTITION_VRAM_GRAIN *
-		       PARTITION_VRAM_GRAIN;
-	case AMOUNT_PERCENT:
-		capacity = partition_capacity(gpu);
-		if (!capacity.known)
-			return 0;
-		share = (unsigned __int128)capacity.value * vf->vram.value / 10000;
-		return (uint64_t)(share / PARTITION_VRAM_GRAIN * PARTITION_VRAM_GRAIN);
-	case AMOUNT_UNSET:
-	case AMOUNT_FAIR:
-	case _AMOUNT_MAX:
-		break;
-	}
-	return 0;
-}
-
-static bool vram_is_as_wanted(const struct gpu_facts *gpu, const struct vf_facts *is,
-			      const struct layout_vf *wanted)
-{
-	uint64_t bytes = partition_vram(gpu, wanted);
-
-	return bytes == 0 || (is->values[VF_ATTR_VRAM].known && is->values[VF_ATTR_VRAM].value >= bytes &&
-			      is->values[VF_ATTR_VRAM].value - bytes < VRAM_SLACK);
-}
-
-static char *vram_difference(const struct gpu_facts *gpu, const struct vf_facts *is,
-			     const struct layout_vf *wanted)
-{
-	char is_text[32], wanted_text[32];
-
-	size_format(partition_vram(gpu, wanted), wanted_text, sizeof(wanted_text));
-	if (!is->values[VF_ATTR_VRAM].known)
-		return xasprintf("vf%u shows no VRAM quota, wanted is %s", is->index, wanted_text);
-	size_format(is->values[VF_ATTR_VRAM].value, is_text, sizeof(is_text));
-	return xasprintf("vf%u has %s of VRAM, wanted is %s", is->index, is_text, wanted_text);
-}
-
-static bool is_as_wanted(struct known is, struct known wanted)
-{
-	return !wanted.known || (is.known && is.value == wanted.value);
-}
-
-static char *number_difference(unsigned vf, const char *attribute, struct known is,
-			       struct known wanted)
-{
 	if (!is.known)
-		return xasprintf("vf%u shows no %s, wanted is %llu", vf, attribute,
-				 (unsigned long long)wanted.value);
-	return xasprintf("vf%u has %s %llu, wanted is %llu", vf, attribute,
-			 (unsigned long long)is.value, (unsigned long long)wanted.value);
+		return false;
+	if (is.value < want->value.value)
+		return want->value.value - is.value <= loose;
+	return is.value - want->value.value < more;
+}
+
+/* What nobody can write and nobody shows is what the driver gives. */
+static bool is_taken_for_granted(const struct gpu_facts *gpu, enum vf_attribute attribute, struct known is,
+				 struct known wanted)
+{
+	return attribute == VF_ATTR_PRIORITY && !is.known && !gpu_can_set_all(gpu, attribute) &&
+	       wanted.value == VF_PRIORITY_LOW;
+}
+
+static bool is_as_wanted(const struct gpu_facts *gpu, const struct vf_facts *vf,
+			 enum vf_attribute attribute, const struct partition_want *want)
+{
+	struct known is = vf->values[attribute];
+
+	if (!want->value.known || is_taken_for_granted(gpu, attribute, is, want->value))
+		return true;
+	if (attribute < VF_RESOURCE_MAX)
+		return hard_is_as_wanted(gpu, attribute, is, want);
+	return is.known && is.value == want->value.value;
+}
+
+/* "3.0GiB of VRAM", "exec_quantum_ms 20", "sched_priority low". */
+static char *value_text(enum vf_attribute attribute, uint64_t value)
+{
+	char text[32];
+
+	partition_amount(attribute, value, text, sizeof(text));
+	if (attribute == VF_ATTR_VRAM || attribute == VF_ATTR_GGTT)
+		return xasprintf("%s of %s", text, attribute == VF_ATTR_VRAM ? "VRAM" : "GGTT");
+	if (attribute == VF_ATTR_PRIORITY)
+		return xasprintf("%s %s", vf_attribute_to_string(attribute),
+				 strempty(vf_priority_to_string((enum vf_priority)value)));
+	return xasprintf("%s %s", vf_attribute_to_string(attribute), text);
+}
+
+static char *difference(const struct vf_facts *vf, enum vf_attribute attribute, uint64_t wanted)
+{
+	char wanted_text[32];
+	_cleanup_free_ char *is = NULL;
+
+	partition_amount(attribute, wanted, wanted_text, sizeof(wanted_text));
+	if (attribute == VF_ATTR_PRIORITY)
+		snprintf(wanted_text, sizeof(wanted_text), "%s",
+			 strempty(vf_priority_to_string((enum vf_priority)wanted)));
+	if (!vf->values[attribute].known)
+		return xasprintf("vf%u shows no %s, wanted is %s", vf->index,
+				 attribute == VF_ATTR_VRAM ? "VRAM quota" :
+							     vf_attribute_to_string(attribute),
+				 wanted_text);
+	is = value_text(attribute, vf->values[attribute].value);
+	return xasprintf("vf%u has %s, wanted is %s", vf->index, strempty(is), wanted_text);
 }
 
 /* "fair" means that nobody has more than the others. */
-static bool is_fair(const struct gpu_facts *gpu)
+static bool is_fair(const struct gpu_facts *gpu, enum vf_attribute attribute)
 {
 	uint64_t least = UINT64_MAX, most = 0;
 	size_t i;
 
 	for (i = 0; i < gpu->n_vfs; i++) {
-		if (!gpu->vfs[i].values[VF_ATTR_VRAM].known)
+		const struct known *value = &gpu->vfs[i].values[attribute];
+
+		if (!value->known)
 			return true;
-		least = MIN_OF(least, gpu->vfs[i].values[VF_ATTR_VRAM].value);
-		most = MAX_OF(most, gpu->vfs[i].values[VF_ATTR_VRAM].value);
+		least = MIN_OF(least, value->value);
+		most = MAX_OF(most, value->value);
 	}
-	return gpu->n_vfs == 0 || most - least < VRAM_SLACK;
+	return gpu->n_vfs == 0 || most - least < slack(gpu, attribute);
 }
 
-bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *layout,
-			     char **ret_why)
+static bool wants_fair(const struct layout *layout, enum vf_attribute attribute)
 {
 	size_t i;
+
+	for (i = 0; i < layout->n_vfs; i++)
+		if (layout->vfs[i].shape.wanted[attribute].kind == AMOUNT_FAIR)
+			return true;
+	return false;
+}
+
+/* Attributes from first to before last. */
+static bool values_match(const struct gpu_facts *gpu, const struct partition_wants *w,
+			 enum vf_attribute first, enum vf_attribute last, char **ret_why)
+{
+	size_t i, a;
+
+	for (i = 0; i < w->n_vfs; i++)
+		for (a = first; a < last; a++) {
+			const struct partition_want *want = &w->vfs[i].want[a];
+
+			if (is_as_wanted(gpu, &gpu->vfs[i], (enum vf_attribute)a, want))
+				continue;
+			*ret_why = difference(&gpu->vfs[i], (enum vf_attribute)a, want->value.value);
+			return false;
+		}
+	return true;
+}
+
+static bool count_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why)
+{
+	size_t a;
 
 	if (gpu->num_vfs != layout->n_vfs || gpu->n_vfs != layout->n_vfs) {
 		*ret_why = xasprintf("%u VFs, wanted are %zu", gpu->num_vfs, layout->n_vfs);
 		return false;
 	}
-	for (i = 0; i < layout->n_vfs; i++) {
-		const struct layout_vf *wanted = &layout->vfs[i];
-
-		if (wanted->vram.kind == AMOUNT_FAIR && !is_fair(gpu)) {
-			*ret_why = xasprintf("the VFs have unequal VRAM, wanted is a fair share");
+	for (a = 0; a < VF_RESOURCE_MAX; a++)
+		if (wants_fair(layout, (enum vf_attribute)a) && !is_fair(gpu, (enum vf_attribute)a)) {
+			*ret_why = xasprintf("the VFs have unequal %s, wanted is a fair share",
+					     a == VF_ATTR_VRAM ? "VRAM" :
+								 vf_attribute_to_string(
+									 (enum vf_attribute)a));
 			return false;
 		}
-		if (!vram_is_as_wanted(gpu, &gpu->vfs[i], wanted)) {
-			*ret_why = vram_difference(gpu, &gpu->vfs[i], wanted);
-			return false;
-		}
-	}
 	return true;
 }
 
-static bool schedule_matches(const struct vf_facts *is, const struct layout_vf *wanted,
+/* Leniently: what cannot be had on this card is not compared.  False when memory ran out. */
+static bool wants_of(const struct gpu_facts *gpu, const struct layout *layout,
+		     struct partition_wants *ret)
+{
+	_cleanup_(layout_freep) struct layout *expanded = NULL;
+
+	return partition_expand(gpu, layout, &expanded, ret, NULL) == 0 &&
+	       partition_number(gpu, expanded, ret, NULL) == 0;
+}
+
+bool partition_shape_matches(const struct gpu_facts *gpu, const struct layout *layout,
 			     char **ret_why)
 {
-	if (!is_as_wanted(is->values[VF_ATTR_EXEC_QUANTUM], wanted->exec_quantum_ms)) {
-		*ret_why = number_difference(is->index, "exec_quantum_ms", is->values[VF_ATTR_EXEC_QUANTUM],
-					     wanted->exec_quantum_ms);
-		return false;
-	}
-	if (!is_as_wanted(is->values[VF_ATTR_PREEMPT_TIMEOUT], wanted->preempt_timeout_us)) {
-		*ret_why = number_difference(is->index, "preempt_timeout_us",
-					     is->values[VF_ATTR_PREEMPT_TIMEOUT], wanted->preempt_timeout_us);
-		return false;
-	}
-	return true;
+	_cleanup_(partition_wants_done) struct partition_wants w = { 0 };
+
+	return count_matches(gpu, layout, ret_why) && wants_of(gpu, layout, &w) &&
+	       values_match(gpu, &w, 0, VF_RESOURCE_MAX, ret_why);
 }
 
 bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout, char **ret_why)
 {
+	_cleanup_(partition_wants_done) struct partition_wants w = { 0 };
 	_cleanup_free_ char *why = NULL;
-	bool match = partition_shape_matches(gpu, layout, &why);
-	size_t i;
+	bool match;
 
-	for (i = 0; i < layout->n_vfs && match; i++)
-		match = schedule_matches(&gpu->vfs[i], &layout->vfs[i], &why);
+	match = count_matches(gpu, layout, &why) && wants_of(gpu, layout, &w) &&
+		values_match(gpu, &w, 0, VF_RESOURCE_MAX, &why) &&
+		values_match(gpu, &w, VF_RESOURCE_MAX, VF_ATTRIBUTE_MAX, &why);
 	if (!match && ret_why)
 		*ret_why = TAKE_PTR(why);
 	return match;
+}
+
+/* ---- what is there, as a layout ---- */
+
+static bool all_show_the_same(const struct gpu_facts *gpu, enum vf_attribute attribute)
+{
+	const struct known *first = gpu->n_vfs > 0 ? &gpu->vfs[0].values[attribute] : NULL;
+	size_t i;
+
+	for (i = 0; i < gpu->n_vfs; i++)
+		if (!gpu->vfs[i].values[attribute].known ||
+		    gpu->vfs[i].values[attribute].value != first->value)
+			return false;
+	return first != NULL;
+}
+
+/* False: the driver gave it and would give the same again. */
+static bool is_ours(const struct gpu_facts *gpu, enum vf_attribute attribute)
+{
+	if (!gpu_can_set(gpu, attribute))
+		return gpu_can_set_all(gpu, attribute) && all_show_the_same(gpu, attribute);
+	return attribute >= VF_RESOURCE_MAX || !partition_is_moded(gpu) || gpu->custom_provisioning;
+}
+
+struct layout *partition_present(const struct gpu_facts *gpu)
+{
+	struct layout *l = layout_new(NULL, gpu->n_vfs);
+	size_t i, a;
+
+	for (a = 0; l && a < VF_ATTRIBUTE_MAX; a++) {
+		if (!is_ours(gpu, (enum vf_attribute)a))
+			continue;
+		for (i = 0; i < gpu->n_vfs; i++) {
+			const struct known *value = &gpu->vfs[i].values[a];
+
+			if (value->known && (value->value > 0 || a >= VF_RESOURCE_MAX))
+				l->vfs[i].shape.wanted[a] = amount_of(value->value);
+		}
+	}
+	return l;
 }

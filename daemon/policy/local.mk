@@ -6,6 +6,7 @@ libpolicy_a_SOURCES = \
 	daemon/policy/job-document.c daemon/policy/job-document.h \
 	daemon/policy/job-files.c daemon/policy/job-files.h \
 	daemon/policy/layout.c daemon/policy/layout.h \
+	daemon/policy/layout-document.c \
 	daemon/policy/policy.c daemon/policy/policy.h \
 	daemon/policy/policy-build.c daemon/policy/policy-build.h \
 	daemon/policy/policy-complaint.c \
@@ -16,7 +17,8 @@ libpolicy_a_SOURCES = \
 	daemon/policy/policy-scheduling.c \
 	daemon/policy/policy-use-sections.c \
 	daemon/policy/principal.c \
-	daemon/policy/unsupported.c daemon/policy/unsupported.h
+	daemon/policy/unsupported.c daemon/policy/unsupported.h \
+	daemon/policy/vf-shape.c daemon/policy/vf-shape.h
 
 if HAVE_CMOCKA
 POLICY_TESTS = \

@@ -29,6 +29,17 @@
 #define POLICY_COMMENT_FIELDS                                                                      \
 	{ "$schema", JSON_FIELD_IGNORED }, { "description", JSON_FIELD_IGNORED }
 
+/* Of layouts, in a policy and by hand. */
+#define POLICY_DEFAULTS_FIELDS(type)                                                               \
+	{ "defaults", JSON_FIELD_BOOL, offsetof(struct type, defaults),                            \
+	  .summary = "true: what is left open comes from the table of the device" },               \
+	{                                                                                          \
+		"scheduler", JSON_FIELD_ENUM, offsetof(struct type, scheduler),                    \
+			.names = scheduler_preset_names, .names_max = SCHEDULER_PRESET_MAX,        \
+			.summary = "time slices by the number of VFs: flexible-30fps, "            \
+				   "fixed-30fps or burstable"                                      \
+	}
+
 enum policy_section_id {
 	POLICY_PROFILES,
 	POLICY_LAYOUTS,
@@ -131,10 +142,6 @@ int policy_check_glob(const char *glob, const char *base, const char *member,
 		      struct json_fault *fault);
 int policy_check_globs(const json_t *globs, const char *base, const char *member,
 		       struct json_fault *fault);
-/* Whole milliseconds within what GuC keeps; USEC_INFINITY = was absent. */
-int policy_check_quantum(uint64_t usec, const char *base, struct known *ret_ms,
-			 struct json_fault *fault);
-#define POLICY_TIMESLICE_MAX (100 * USEC_PER_SEC) /* GuC clamps above it (reference 2.4) */
 
 /* principal.c: "user:eve", "group:ml", "everyone"; resolves the name. */
 int principal_parse(const char *text, struct principal *ret);

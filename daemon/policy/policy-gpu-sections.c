@@ -5,54 +5,28 @@
 #include <ctype.h>
 #include <stdio.h>
 
-static const char *const profile_priority_names[] = { "low" };
+#define FIELD(type, member, kind, ...)                                                             \
+	{ #member, kind, offsetof(struct type, member), __VA_ARGS__ }
 
 struct profile_fields {
 	char *name;
-	struct amount vram;
-	uint64_t exec_quantum, preempt_timeout;
-	int priority;
+	struct vf_shape_fields shape;
 	char *description;
 };
-
-#define FIELD(type, member, kind, ...)                                                             \
-	{ #member, kind, offsetof(struct type, member), __VA_ARGS__ }
 
 static const struct json_field profile_fields[] = {
 	FIELD(profile_fields, name, JSON_FIELD_STRING, .required = true,
 	      .max_length = POLICY_NAME_MAX, .summary = POLICY_NAME_HINT),
-	FIELD(profile_fields, vram, JSON_FIELD_AMOUNT, .min = 1,
-	      .summary = "a size, a share of what is free to VFs, or \"fair\""),
-	FIELD(profile_fields, exec_quantum, JSON_FIELD_DURATION, .max = POLICY_TIMESLICE_MAX,
-	      .summary = "whole milliseconds, 0ms = no limit"),
-	FIELD(profile_fields, preempt_timeout, JSON_FIELD_DURATION, .max = POLICY_TIMESLICE_MAX,
-	      .summary = "0us = no limit"),
-	FIELD(profile_fields, priority, JSON_FIELD_ENUM, .names = profile_priority_names,
-	      .names_max = ARRAY_SIZE(profile_priority_names),
-	      .summary = "xe gives every VF \"low\" and lets nobody change a single one"),
+	VF_SHAPE_FIELDS(profile_fields, shape),
 	FIELD(profile_fields, description, JSON_FIELD_STRING),
 	{ "$schema", JSON_FIELD_IGNORED },
 	{ NULL },
 };
 
-int policy_check_quantum(uint64_t usec, const char *base, struct known *ret_ms,
-			 struct json_fault *fault)
-{
-	if (usec == USEC_INFINITY)
-		return 0;
-	if (usec % USEC_PER_MSEC != 0)
-		return json_fault_set(fault, base, "exec_quantum", "such as \"20ms\"",
-				      "must be whole milliseconds");
-	*ret_ms = (struct known){ true, usec / USEC_PER_MSEC };
-	return 0;
-}
-
 int policy_read_profile(struct policy_builder *b, const json_t *item, const char *pointer,
 			void *out, struct json_fault *fault)
 {
-	struct profile_fields f = { .exec_quantum = USEC_INFINITY,
-				    .preempt_timeout = USEC_INFINITY,
-				    .priority = -1 };
+	struct profile_fields f = { .shape = VF_SHAPE_FIELDS_INIT };
 	struct policy_profile *profile = out;
 	int r;
 
@@ -62,18 +36,8 @@ int policy_read_profile(struct policy_builder *b, const json_t *item, const char
 
 	profile->name = TAKE_PTR(f.name);
 	profile->description = TAKE_PTR(f.description);
-	profile->vram = f.vram;
-	if (f.priority >= 0) {
-		profile->priority = strdup(profile_priority_names[f.priority]);
-		if (!profile->priority)
-			return -ENOMEM;
-	}
-	if (f.preempt_timeout != USEC_INFINITY)
-		profile->preempt_timeout_us = (struct known){ true, f.preempt_timeout };
-
 	r = policy_check_name(profile->name, pointer, "name", fault);
-	return r < 0 ? r : policy_check_quantum(f.exec_quantum, pointer, &profile->exec_quantum_ms,
-						fault);
+	return r < 0 ? r : vf_shape_from_fields(&f.shape, pointer, &profile->shape, fault);
 }
 
 struct slice_fields {
@@ -117,7 +81,7 @@ int policy_read_slices(const json_t *array, const char *pointer, struct policy_l
 
 	if (n == 0)
 		return json_fault_set(fault, pointer, NULL,
-				      "leave the card out of the policy to leave it uncut",
+				      "a card without a rule is left alone; a layout of \"vfs\": 0 takes its VFs away",
 				      "must have at least one slice");
 
 	out->slices = calloc(n, sizeof(*out->slices));
@@ -140,24 +104,57 @@ int policy_read_slices(const json_t *array, const char *pointer, struct policy_l
 struct layout_fields {
 	char *name;
 	json_t *slices;
+	uint64_t vfs;
+	bool defaults;
+	int scheduler;
 };
+
+#define VFS_ABSENT UINT64_MAX
 
 static const struct json_field layout_fields[] = {
 	FIELD(layout_fields, name, JSON_FIELD_STRING, .required = true,
 	      .max_length = POLICY_NAME_MAX, .summary = POLICY_NAME_HINT),
-	FIELD(layout_fields, slices, JSON_FIELD_ARRAY, .required = true,
+	FIELD(layout_fields, slices, JSON_FIELD_ARRAY,
 	      .summary = "[{\"profile\": NAME, \"count\": N}]"),
+	FIELD(layout_fields, vfs, JSON_FIELD_UINT, .max = POLICY_VFS_MAX,
+	      .summary = "how many VFs that leave everything open, instead of slices"),
+	POLICY_DEFAULTS_FIELDS(layout_fields),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
+
+/* One slice without a profile; no VFs are no slice. */
+static int read_count(uint64_t vfs, struct policy_layout *layout)
+{
+	if (vfs == 0)
+		return 0;
+	layout->slices = calloc(1, sizeof(*layout->slices));
+	if (!layout->slices)
+		return -ENOMEM;
+	layout->slices[0].count = (unsigned)vfs;
+	layout->n_slices = 1;
+	return 0;
+}
+
+static int check_layout(const struct layout_fields *f, const char *pointer, struct json_fault *fault)
+{
+	if (!f->slices == (f->vfs == VFS_ABSENT))
+		return json_fault_set(fault, pointer, NULL,
+				      "\"slices\": [{profile, count}], or \"vfs\": 4",
+				      "must have either \"slices\" or \"vfs\"");
+	if (f->vfs == 0 && (f->defaults || f->scheduler))
+		return json_fault_set(fault, pointer, "vfs", "leave defaults and scheduler out",
+				      "is 0: there is nothing that could have values");
+	return 0;
+}
 
 int policy_read_layout(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
 		       struct json_fault *fault)
 {
 	_cleanup_free_ char *inner = xasprintf("%s/slices", pointer);
+	struct layout_fields f = { .vfs = VFS_ABSENT };
 	_cleanup_json_ json_t *slices = NULL;
 	struct policy_layout *layout = out;
-	struct layout_fields f = { NULL };
 	int r;
 
 	if (!inner)
@@ -167,9 +164,15 @@ int policy_read_layout(struct policy_builder *b, const json_t *item, const char 
 		return r;
 
 	layout->name = f.name;
+	layout->defaults = f.defaults;
+	layout->scheduler = (enum scheduler_preset)f.scheduler;
 	slices = f.slices;
 	r = policy_check_name(layout->name, pointer, "name", fault);
-	return r < 0 ? r : policy_read_slices(slices, inner, layout, fault);
+	if (r == 0)
+		r = check_layout(&f, pointer, fault);
+	if (r < 0)
+		return r;
+	return slices ? policy_read_slices(slices, inner, layout, fault) : read_count(f.vfs, layout);
 }
 
 struct match_fields {

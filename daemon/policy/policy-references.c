@@ -51,7 +51,7 @@ static int check_slices(struct policy_builder *b, const struct policy_place *pla
 
 		if (!inner)
 			return -ENOMEM;
-		if (policy_find_profile(b->policy, profile))
+		if (!profile || policy_find_profile(b->policy, profile))
 			continue;
 		r = complain_missing(b, place, inner, POLICY_PROFILES, profile);
 		if (r < 0)
@@ -62,15 +62,16 @@ static int check_slices(struct policy_builder *b, const struct policy_place *pla
 
 static int copy_slices(struct policy_layout *to, const struct policy_layout *from)
 {
-	to->slices = calloc(from->n_slices, sizeof(*to->slices));
+	to->defaults = from->defaults;
+	to->scheduler = from->scheduler;
+	to->slices = calloc(MAX_OF(from->n_slices, (size_t)1), sizeof(*to->slices));
 	if (!to->slices)
 		return -ENOMEM;
 	for (; to->n_slices < from->n_slices; to->n_slices++) {
 		struct policy_slice *slice = &to->slices[to->n_slices];
 
 		slice->count = from->slices[to->n_slices].count;
-		slice->profile = strdup(from->slices[to->n_slices].profile);
-		if (!slice->profile)
+		if (free_and_strdup(&slice->profile, from->slices[to->n_slices].profile) < 0)
 			return -ENOMEM;
 	}
 	return 0;

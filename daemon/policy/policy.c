@@ -15,12 +15,19 @@ const char *const vm_vf_mode_names[VM_VF_MODE_MAX] = {
 };
 DEFINE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode, VM_VF_MODE_MAX);
 
+const char *const scheduler_preset_names[SCHEDULER_PRESET_MAX] = {
+	[SCHEDULER_NONE] = "none",
+	[SCHEDULER_FLEXIBLE_30FPS] = "flexible-30fps",
+	[SCHEDULER_FIXED_30FPS] = "fixed-30fps",
+	[SCHEDULER_BURSTABLE] = "burstable",
+};
+DEFINE_ENUM_TABLE(scheduler_preset, enum scheduler_preset, SCHEDULER_PRESET_MAX);
+
 static void profile_done(void *item)
 {
 	struct policy_profile *profile = item;
 
 	free(profile->name);
-	free(profile->priority);
 	free(profile->description);
 }
 

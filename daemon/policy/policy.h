@@ -5,14 +5,23 @@
 #pragma once
 
 #include <sys/types.h>
-#include "core/facts.h"
-#include "lib/json-field.h"
+#include "policy/vf-shape.h"
 
 enum role { ROLE_NONE, ROLE_VIEWER, ROLE_USER, ROLE_OPERATOR, ROLE_ADMIN, ROLE_MAX };
 DECLARE_ENUM_TABLE(role, enum role);
 
 enum vm_vf_mode { VM_VF_PER_JOB, VM_VF_KEEP, VM_VF_ASSIGNED, VM_VF_MODE_MAX };
 DECLARE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode);
+
+/* Time slices by the number of VFs (reference 5.3); partition/ has the formulas. */
+enum scheduler_preset {
+	SCHEDULER_NONE, /* null in JSON */
+	SCHEDULER_FLEXIBLE_30FPS,
+	SCHEDULER_FIXED_30FPS,
+	SCHEDULER_BURSTABLE,
+	SCHEDULER_PRESET_MAX,
+};
+DECLARE_ENUM_TABLE(scheduler_preset, enum scheduler_preset);
 
 /* "user:eve", "group:ml", "everyone". */
 struct principal {
@@ -33,22 +42,21 @@ struct caller {
 
 struct policy_profile {
 	char *name;
-	struct amount vram;
-	struct known exec_quantum_ms;
-	struct known preempt_timeout_us;
-	char *priority; /* NULL, "low", "normal" */
+	struct vf_shape shape;
 	char *description;
 };
 
 struct policy_slice {
-	char *profile; /* NULL: an anonymous slice of a manual layout */
+	char *profile; /* NULL: nothing is said of these VFs but their number */
 	unsigned count;
 };
 
 struct policy_layout {
 	char *name; /* NULL: written inline in a gpus rule */
 	struct policy_slice *slices;
-	size_t n_slices;
+	size_t n_slices; /* 0 = no VFs wanted */
+	bool defaults;	 /* what the slices leave open comes from the table of the device */
+	enum scheduler_preset scheduler;
 };
 
 struct policy_gpu_rule {

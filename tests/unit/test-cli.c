@@ -129,18 +129,70 @@ static void test_show(void **state)
 static void test_plan(void **state)
 {
 	static const struct canned answers[] = {
-		{ "gpu.plan", "{\"gpu\":\"gpu0\",\"hash\":\"abc\",\"steps\":[\"write "
-			      "4\"],\"disturbs\":[\"vm a\"]}" },
+		{ "gpu.plan", "{\"gpu\":\"gpu0\",\"hash\":\"abc\",\"steps\":[{\"text\":\"write "
+			      "4\",\"vf\":null}],\"notes\":[\"n\"],\"disturbs\":[\"vm a\"]}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
 	_cleanup_run_ struct run run = GPUVF("plan", "gpu0", "--vfs", "4", "--vram", "25%",
 					     "--profile", "p", "--quantum", "20ms");
 
-	assert_string_equal(run.out, "gpu0: plan abc\n  1. write 4\n  disturbs: vm a\n");
+	assert_string_equal(run.out, "gpu0: plan abc\n  1. write 4\n  note: n\n  disturbs: vm a\n");
 	assert_request(d, 0, "gpu.plan",
 		       "{\"gpu\":\"gpu0\",\"layout\":{\"vfs\":4,\"vram\":\"25%\",\"profile\":\"p\","
 		       "\"exec_quantum\":\"20ms\"}}");
+	fake_daemon_stop(d);
+}
+
+static void test_layout_options(void **state)
+{
+	static const struct canned answers[] = {
+		{ "gpu.plan", "{}" },
+		{ "gpu.plan", "{}" },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run all =
+		GPUVF("plan", "gpu0", "--vfs", "2", "--ggtt", "1GiB", "--contexts", "1024", "--doorbells",
+		      "16", "--priority", "normal", "--defaults", "--scheduler", "burstable");
+	_cleanup_run_ struct run slices =
+		GPUVF("plan", "gpu0", "--slices", "half:1,quarter:2", "--defaults");
+	_cleanup_run_ struct run alone = GPUVF("plan", "gpu0", "--contexts", "5");
+	_cleanup_run_ struct run named = GPUVF("plan", "gpu0", "--layout", "l", "--defaults");
+	_cleanup_run_ struct run preset = GPUVF("plan", "gpu0", "--scheduler", "burstable");
+
+	assert_request(d, 0, "gpu.plan",
+		       "{\"gpu\":\"gpu0\",\"layout\":{\"vfs\":2,\"ggtt\":\"1GiB\",\"contexts\":1024,"
+		       "\"doorbells\":16,\"priority\":\"normal\",\"defaults\":true,\"scheduler\":"
+		       "\"burstable\"}}");
+	assert_request(d, 1, "gpu.plan",
+		       "{\"gpu\":\"gpu0\",\"layout\":{\"slices\":[{\"profile\":\"half\",\"count\":1},"
+		       "{\"profile\":\"quarter\",\"count\":2}],\"defaults\":true}}");
+	assert_int_equal(all.code + slices.code, 0);
+	assert_int_equal(alone.code, EXIT_USAGE);
+	assert_non_null(strstr(alone.err, "--contexts goes with --vfs N"));
+	assert_int_equal(named.code, EXIT_USAGE);
+	assert_non_null(strstr(named.err, "--defaults goes with --vfs N or --slices"));
+	assert_int_equal(preset.code, EXIT_USAGE);
+	assert_non_null(strstr(preset.err, "--scheduler goes with --vfs N or --slices"));
+	fake_daemon_stop(d);
+}
+
+static void test_profiles(void **state)
+{
+	static const struct canned answers[] = {
+		{ "profile.list", "{\"items\":[{\"name\":\"q\",\"vram\":\"25%\",\"ggtt\":1073741824,"
+				  "\"contexts\":512,\"fits\":{\"gpu0\":{\"free_now\":2,\"after_recut\":4},"
+				  "\"gpu1\":{\"free_now\":null,\"after_recut\":0}}}],\"next\":null}" },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run run = GPUVF("-o", "wide", "list", "profiles");
+
+	assert_non_null(strstr(run.out, "FREE/POSSIBLE"));
+	assert_non_null(strstr(run.out, "gpu0 2/4, gpu1 ?/0"));
+	assert_non_null(strstr(run.out, "1.0GiB"));
+	assert_non_null(strstr(run.out, "512"));
 	fake_daemon_stop(d);
 }
 
@@ -703,6 +755,8 @@ int main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_layout_options),
+		cmocka_unit_test(test_profiles),
 		cmocka_unit_test(test_apply_waits),
 		cmocka_unit_test(test_apply_fails),
 		cmocka_unit_test(test_apply_does_not_wait),

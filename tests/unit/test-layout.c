@@ -72,11 +72,11 @@ static void test_by_name(void **state)
 	assert_string_equal(l->name, "mixed");
 	assert_int_equal(l->n_vfs, 3);
 	assert_string_equal(l->vfs[0].profile, "big");
-	assert_int_equal(l->vfs[0].vram.value, 8 * GIB);
-	assert_int_equal(l->vfs[0].preempt_timeout_us.value, 40000);
-	assert_false(l->vfs[0].exec_quantum_ms.known);
-	assert_int_equal(l->vfs[2].vram.kind, AMOUNT_PERCENT);
-	assert_int_equal(l->vfs[2].exec_quantum_ms.value, 20);
+	assert_int_equal(l->vfs[0].shape.wanted[VF_ATTR_VRAM].value, 8 * GIB);
+	assert_int_equal(l->vfs[0].shape.wanted[VF_ATTR_PREEMPT_TIMEOUT].value, 40000);
+	assert_false(vf_shape_number(&l->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).known);
+	assert_int_equal(l->vfs[2].shape.wanted[VF_ATTR_VRAM].kind, AMOUNT_PERCENT);
+	assert_int_equal(l->vfs[2].shape.wanted[VF_ATTR_EXEC_QUANTUM].value, 20);
 }
 
 static void test_manual(void **state)
@@ -91,9 +91,9 @@ static void test_manual(void **state)
 	/* What is said beside the profile goes before the profile. */
 	assert_null(l->name);
 	assert_int_equal(l->n_vfs, 4);
-	assert_int_equal(l->vfs[3].vram.value, 3 * GIB);
-	assert_int_equal(l->vfs[3].exec_quantum_ms.value, 20);
-	assert_int_equal(l->vfs[3].preempt_timeout_us.value, 1000);
+	assert_int_equal(l->vfs[3].shape.wanted[VF_ATTR_VRAM].value, 3 * GIB);
+	assert_int_equal(l->vfs[3].shape.wanted[VF_ATTR_EXEC_QUANTUM].value, 20);
+	assert_int_equal(l->vfs[3].shape.wanted[VF_ATTR_PREEMPT_TIMEOUT].value, 1000);
 	assert_int_equal(none->n_vfs, 0);
 	assert_int_equal(slices->n_vfs, 2);
 }
@@ -118,6 +118,12 @@ static void test_refusals(void **state)
 		       "{\"slices\": [{\"profile\": \"big\", \"count\": 1}], \"vram\": \"1GiB\"}",
 		       "/slices", "stands alone");
 	assert_refused(*state, "{\"vf\": 1}", "/vf", "unknown member");
+	assert_refused(*state, "{\"vfs\": 1, \"contexts\": 0}", "/contexts", "is 0");
+	assert_refused(*state, "{\"vfs\": 1, \"doorbells\": 1025}", "/doorbells", "between 1 and 1024");
+	assert_refused(*state, "{\"vfs\": 1, \"ggtt\": 4}", "/ggtt", "a bare number has no unit");
+	assert_refused(*state, "{\"vfs\": 1, \"priority\": \"high\"}", "/priority", "high");
+	assert_refused(*state, "{\"vfs\": 1, \"scheduler\": \"fast\"}", "/scheduler", "fast");
+	assert_refused(*state, "{\"vfs\": 0, \"defaults\": true}", "/vfs", "is 0");
 }
 
 static void test_stored_form(void **state)
@@ -128,6 +134,10 @@ static void test_stored_form(void **state)
 		"{\"vfs\": 2, \"vram\": \"fair\", \"exec_quantum\": \"0ms\"}",
 		"{\"vfs\": 1, \"vram\": \"12.05%\"}",
 		"{\"vfs\": 1, \"vram\": \"5767168B\", \"preempt_timeout\": \"7us\"}",
+		"{\"vfs\": 2, \"ggtt\": \"33.33%\", \"contexts\": 1, \"doorbells\": 1024, "
+		"\"priority\": \"normal\"}",
+		"{\"vfs\": 3, \"defaults\": true, \"scheduler\": \"fixed-30fps\"}",
+		"{\"slices\": [{\"profile\": \"big\", \"count\": 1}], \"scheduler\": \"burstable\"}",
 	};
 	size_t i;
 
@@ -140,6 +150,22 @@ static void test_stored_form(void **state)
 		assert_int_equal(layout_load(json, &again), 0);
 		assert_true(layout_equal(l, again));
 	}
+}
+
+/* What daemons before these members were there have stored. */
+static void test_older_stored_form(void **state)
+{
+	_cleanup_json_ json_t *json =
+		json_of("{\"name\": null, \"vfs\": [{\"profile\": \"big\", \"vram\": \"8GiB\", "
+			"\"exec_quantum_ms\": null, \"preempt_timeout_us\": 40000}]}");
+	_cleanup_(layout_freep) struct layout *l = NULL;
+
+	assert_int_equal(layout_load(json, &l), 0);
+	assert_int_equal(l->n_vfs, 1);
+	assert_int_equal(l->vfs[0].shape.wanted[VF_ATTR_VRAM].value, 8 * GIB);
+	assert_int_equal(l->vfs[0].shape.wanted[VF_ATTR_GGTT].kind, AMOUNT_UNSET);
+	assert_int_equal(l->vfs[0].shape.wanted[VF_ATTR_PREEMPT_TIMEOUT].value, 40000);
+	assert_false(l->defaults);
 }
 
 static void test_stored_form_is_checked(void **state)
@@ -169,6 +195,14 @@ static void test_equal_sees_each_member(void **state)
 		"{\"vfs\": 1, \"exec_quantum\": \"1ms\"}",
 		"{\"vfs\": 1, \"preempt_timeout\": \"1us\"}",
 		"{\"vfs\": 1, \"profile\": \"quarter\"}",
+		"{\"vfs\": 1, \"ggtt\": \"1MiB\"}",
+		"{\"vfs\": 1, \"ggtt\": \"10%\"}",
+		"{\"vfs\": 1, \"contexts\": 1024}",
+		"{\"vfs\": 1, \"doorbells\": 16}",
+		"{\"vfs\": 1, \"priority\": \"low\"}",
+		"{\"vfs\": 1, \"priority\": \"normal\"}",
+		"{\"vfs\": 1, \"defaults\": true}",
+		"{\"vfs\": 1, \"scheduler\": \"burstable\"}",
 	};
 	size_t i, k;
 
@@ -188,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_manual),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_stored_form),
+		cmocka_unit_test(test_older_stored_form),
 		cmocka_unit_test(test_stored_form_is_checked),
 		cmocka_unit_test(test_equal_sees_each_member),
 	};

@@ -62,23 +62,25 @@ static void card_generic(struct card *c)
 	c->facts.driver = (char *)"i915";
 	c->facts.can[VF_ATTR_VRAM].access = VF_ACCESS_NONE;
 	c->facts.can[VF_ATTR_EXEC_QUANTUM].access = VF_ACCESS_NONE;
+	c->facts.can[VF_ATTR_PREEMPT_TIMEOUT].access = VF_ACCESS_NONE;
 	c->facts.resources[VF_ATTR_VRAM].free.known = false;
 }
 
 /* All VFs alike. */
 static struct layout *layout_of(size_t n, struct amount vram, int64_t quantum, int64_t timeout)
 {
-	struct layout *l = calloc(1, sizeof(*l));
+	struct layout *l = layout_new(NULL, n);
 	size_t i;
 
 	assert_non_null(l);
-	l->vfs = calloc(n + 1, sizeof(*l->vfs));
-	assert_non_null(l->vfs);
-	l->n_vfs = n;
 	for (i = 0; i < n; i++) {
-		l->vfs[i].vram = vram;
-		l->vfs[i].exec_quantum_ms = (struct known){ quantum >= 0, (uint64_t)quantum };
-		l->vfs[i].preempt_timeout_us = (struct known){ timeout >= 0, (uint64_t)timeout };
+		struct amount *wanted = l->vfs[i].shape.wanted;
+
+		wanted[VF_ATTR_VRAM] = vram;
+		if (quantum >= 0)
+			wanted[VF_ATTR_EXEC_QUANTUM] = amount_of((uint64_t)quantum);
+		if (timeout >= 0)
+			wanted[VF_ATTR_PREEMPT_TIMEOUT] = amount_of((uint64_t)timeout);
 	}
 	return l;
 }
@@ -231,20 +233,44 @@ static void test_smaller_quota_is_a_recut(void **state)
 	assert_true(p->removes_vfs);
 }
 
+static uint64_t vram_written(const struct card *c, struct amount vram)
+{
+	_cleanup_(partition_plan_freep) struct partition_plan *p = plan_of(c, layout_of(1, vram, -1, -1));
+
+	assert_int_equal(p->steps[1].request.attribute, VF_ATTR_VRAM);
+	return p->steps[1].request.value;
+}
+
 static void test_vram_in_grains(void **state)
 {
-	struct layout_vf vf = { .vram = { AMOUNT_BYTES, 3 * MIB } };
 	struct card c;
 
 	card_init(&c);
-	assert_int_equal(partition_vram(&c.facts, &vf), 4 * MIB);
-	vf.vram = (struct amount){ AMOUNT_PERCENT, 3333 };
+	assert_int_equal(vram_written(&c, bytes(3 * MIB)), 4 * MIB);
+	c.facts.resources[VF_ATTR_VRAM].grain = 8 * MIB;
+	assert_int_equal(vram_written(&c, bytes(3 * MIB)), 8 * MIB);
+	c.facts.resources[VF_ATTR_VRAM].grain = 0;
 	c.facts.resources[VF_ATTR_VRAM].free.value = 100 * MIB;
-	assert_int_equal(partition_vram(&c.facts, &vf), 32 * MIB);
-	c.facts.resources[VF_ATTR_VRAM].free.known = false;
-	assert_int_equal(partition_vram(&c.facts, &vf), 0);
-	vf.vram = fair;
-	assert_int_equal(partition_vram(&c.facts, &vf), 0);
+	assert_int_equal(vram_written(&c, (struct amount){ AMOUNT_PERCENT, 3333 }), 32 * MIB);
+}
+
+/* Whatever is free: the parts of a whole are rounded down, so they are never more than it. */
+static void test_shares_of_a_whole_always_fit(void **state)
+{
+	uint64_t free_bytes;
+	struct card c;
+
+	card_init(&c);
+	for (free_bytes = 64 * MIB; free_bytes < 200 * MIB; free_bytes += 700001) {
+		_cleanup_(partition_plan_freep) struct partition_plan *p = NULL;
+		struct layout *l = layout_of(3, percent(25), -1, -1);
+
+		l->vfs[0].shape.wanted[VF_ATTR_VRAM] = percent(50);
+		c.facts.resources[VF_ATTR_VRAM].free.value = free_bytes;
+		p = plan_of(&c, l);
+		assert_int_equal(p->n_steps, 5);
+		assert_true(p->steps[1].request.value + 2 * p->steps[2].request.value <= free_bytes);
+	}
 }
 
 static void test_generic_cuts_by_number(void **state)
@@ -265,7 +291,7 @@ static void test_refusals_of_generic(void **state)
 	assert_refused(&c, layout_of(2, bytes(GIB), -1, -1), RPC_UNSUPPORTED, "no_vram_quota",
 		       "the driver offers the number of VFs only", "leave vram out");
 	assert_refused(&c, layout_of(2, none, 20, -1), RPC_UNSUPPORTED, "no_scheduling",
-		       "takes no exec quantum", "leave both out");
+		       "takes no exec quantum", "leave exec_quantum out");
 	assert_refused(&c, layout_of(2, none, -1, 20), RPC_UNSUPPORTED, "no_scheduling",
 		       "the number of VFs only", NULL);
 }
@@ -283,10 +309,10 @@ static void test_refusals_of_numbers(void **state)
 		       "has 15.5GiB of VRAM for VFs, 4 VFs ask for 20.0GiB together",
 		       "at most 3968MiB for each of 4 VFs");
 	assert_refused(&c, layout_of(31, (struct amount){ AMOUNT_PERCENT, 1 }, -1, -1), RPC_NO_FIT,
-		       "vram_too_small", "less than 2 MiB", NULL);
+		       "vram_too_small", "less than 2MiB", "at least 0.02%");
 
 	l = layout_of(3, bytes(GIB), -1, -1);
-	l->vfs[1].vram = none;
+	l->vfs[1].shape.wanted[VF_ATTR_VRAM] = none;
 	assert_refused(&c, l, RPC_UNSUPPORTED, "vram_all_or_none", "2 of 3 VFs ask for VRAM",
 		       "to every VF, or to none");
 
@@ -352,7 +378,7 @@ static void test_matches_says_the_difference(void **state)
 	assert_true(partition_matches(&c.facts, l, &why));
 	assert_null(why);
 
-	l->vfs[0].vram = l->vfs[1].vram = fair;
+	l->vfs[0].shape.wanted[VF_ATTR_VRAM] = l->vfs[1].shape.wanted[VF_ATTR_VRAM] = fair;
 	c.vfs[0].values[VF_ATTR_VRAM].value = GIB;
 	assert_false(partition_matches(&c.facts, l, &why));
 	assert_string_equal(why, "the VFs have unequal VRAM, wanted is a fair share");
@@ -387,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_scheduling_alone_keeps_vfs),
 		cmocka_unit_test(test_smaller_quota_is_a_recut),
 		cmocka_unit_test(test_vram_in_grains),
+		cmocka_unit_test(test_shares_of_a_whole_always_fit),
 		cmocka_unit_test(test_generic_cuts_by_number),
 		cmocka_unit_test(test_refusals_of_generic),
 		cmocka_unit_test(test_refusals_of_numbers),

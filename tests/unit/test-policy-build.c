@@ -97,13 +97,14 @@ static void test_full_document_gpus(void **state)
 {
 	_cleanup_(policy_unrefp) struct policy *p = build_one(full);
 
-	assert_int_equal(p->profiles[0].vram.kind, AMOUNT_PERCENT);
-	assert_int_equal(p->profiles[0].vram.value, 2500);
-	assert_int_equal(p->profiles[0].exec_quantum_ms.value, 20);
-	assert_int_equal(p->profiles[0].preempt_timeout_us.value, 40000);
-	assert_string_equal(p->profiles[0].priority, "low");
-	assert_false(p->profiles[1].exec_quantum_ms.known);
-	assert_int_equal(p->profiles[1].vram.kind, AMOUNT_UNSET);
+	const struct amount *first = p->profiles[0].shape.wanted;
+
+	assert_int_equal(first[VF_ATTR_VRAM].kind, AMOUNT_PERCENT);
+	assert_int_equal(first[VF_ATTR_VRAM].value, 2500);
+	assert_int_equal(first[VF_ATTR_EXEC_QUANTUM].value, 20);
+	assert_int_equal(first[VF_ATTR_PREEMPT_TIMEOUT].value, 40000);
+	assert_int_equal(first[VF_ATTR_PRIORITY].value, VF_PRIORITY_LOW);
+	assert_true(vf_shape_is_empty(&p->profiles[1].shape));
 
 	/* A rule that names a layout has its slices, too. */
 	assert_string_equal(p->gpus[0].label, "gpus[0] of a.json");
@@ -137,6 +138,23 @@ static void test_full_document_use(void **state)
 	assert_int_equal(p->access[0].role, ROLE_ADMIN);
 	assert_int_equal(p->access[0].who.id, 0);
 	assert_int_equal(json_array_size(json_object_get(p->document, "queues")), 2);
+}
+
+static void test_layouts_by_number(void **state)
+{
+	_cleanup_(policy_unrefp) struct policy *p =
+		build_one("{\"version\": 1, \"layouts\": [{\"name\": \"none\", \"vfs\": 0}, {\"name\": "
+			  "\"intel\", \"vfs\": 4, \"defaults\": true, \"scheduler\": \"burstable\"}], "
+			  "\"gpus\": [{\"match\": {}, \"layout\": \"intel\"}, {\"match\": {}, \"layout\": "
+			  "\"none\"}]}");
+
+	assert_int_equal(p->layouts[0].n_slices, 0);
+	assert_int_equal(p->layouts[1].slices[0].count, 4);
+	assert_null(p->layouts[1].slices[0].profile);
+	assert_int_equal(p->gpus[0].layout->slices[0].count, 4);
+	assert_true(p->gpus[0].layout->defaults);
+	assert_int_equal(p->gpus[0].layout->scheduler, SCHEDULER_BURSTABLE);
+	assert_int_equal(p->gpus[1].layout->n_slices, 0);
 }
 
 static void test_files_concatenate(void **state)
@@ -257,6 +275,17 @@ static void test_refusals_of_gpu_sections(void **state)
 	assert_refused(IN("layouts",
 			  "{\"name\": \"l\", \"slices\": [{\"profile\": \"p\", \"count\": 0}]}"),
 		       "/layouts/0/slices/0/count: is 0");
+	assert_refused(IN("layouts", "{\"name\": \"l\"}"), "must have either \"slices\" or \"vfs\"");
+	assert_refused(IN("layouts", "{\"name\": \"l\", \"vfs\": 1, \"slices\": []}"),
+		       "must have either \"slices\" or \"vfs\"");
+	assert_refused(IN("layouts", "{\"name\": \"l\", \"vfs\": 0, \"defaults\": true}"),
+		       "/layouts/0/vfs: is 0");
+	assert_refused(IN("layouts", "{\"name\": \"l\", \"vfs\": 1, \"scheduler\": \"fast\"}"),
+		       "/layouts/0/scheduler");
+	assert_refused(IN("profiles", "{\"name\": \"p\", \"contexts\": 262141}"),
+		       "/profiles/0/contexts: is 262141");
+	assert_refused(IN("profiles", "{\"name\": \"p\", \"doorbells\": 0}"), "/profiles/0/doorbells");
+	assert_refused(IN("profiles", "{\"name\": \"p\", \"ggtt\": \"4G\"}"), "GiB");
 	assert_refused(IN("gpus", "{\"layout\": \"l\"}"), "\"match\" is missing");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\"}"), "no layout \"l\"");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": 4}"),
@@ -438,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_empty_set_has_default_queue),
 		cmocka_unit_test(test_full_document_gpus),
 		cmocka_unit_test(test_full_document_use),
+		cmocka_unit_test(test_layouts_by_number),
 		cmocka_unit_test(test_files_concatenate),
 		cmocka_unit_test(test_duplicate_names_both_places),
 		cmocka_unit_test(test_two_defaults),
