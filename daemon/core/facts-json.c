@@ -100,11 +100,13 @@ static json_t *resources_to_json(const struct gpu_facts *f)
 		const struct resource_facts *r = &f->resources[i];
 		_cleanup_json_ json_t *one = json_object();
 
-		if (!r->free.known && !r->max_quota.known && !r->spare.known && r->grain == 0)
+		if (!r->free.known && !r->max_quota.known && !r->spare.known && r->standing == 0 &&
+		    r->grain == 0)
 			continue;
 		if (!one || put_known(one, "free", &r->free) < 0 ||
 		    put_known(one, "max_quota", &r->max_quota) < 0 ||
 		    put_known(one, "spare", &r->spare) < 0 ||
+		    json_put_uint(one, "standing", r->standing) < 0 ||
 		    json_put_uint(one, "grain", r->grain) < 0 ||
 		    json_put(o, vf_attribute_names[i], json_incref(one)) < 0)
 			return NULL;
@@ -321,7 +323,7 @@ static int abilities_from_json(json_t *object, struct gpu_facts *f)
 }
 
 struct resource_wire {
-	uint64_t free, max_quota, spare, grain;
+	uint64_t free, max_quota, spare, standing, grain;
 };
 
 #define RESOURCE_FIELD(member, ...) \
@@ -330,6 +332,7 @@ static const struct json_field resource_fields[] = {
 	RESOURCE_FIELD(free),
 	RESOURCE_FIELD(max_quota),
 	RESOURCE_FIELD(spare),
+	RESOURCE_FIELD(standing, .required = true),
 	RESOURCE_FIELD(grain, .required = true),
 	{ NULL },
 };
@@ -343,7 +346,7 @@ static int resources_from_json(json_t *object, struct gpu_facts *f)
 
 	json_object_foreach(object, name, value) {
 		int resource = vf_attribute_from_string(name);
-		struct resource_wire w = { WIRE_UNKNOWN, WIRE_UNKNOWN, WIRE_UNKNOWN, 0 };
+		struct resource_wire w = { WIRE_UNKNOWN, WIRE_UNKNOWN, WIRE_UNKNOWN, 0, 0 };
 
 		if (resource < 0 || resource >= VF_RESOURCE_MAX ||
 		    json_fields_decode(value, "", resource_fields, &w, &fault) < 0)
@@ -352,6 +355,7 @@ static int resources_from_json(json_t *object, struct gpu_facts *f)
 			.free = known_from_wire(w.free),
 			.max_quota = known_from_wire(w.max_quota),
 			.spare = known_from_wire(w.spare),
+			.standing = w.standing,
 			.grain = w.grain,
 		};
 	}

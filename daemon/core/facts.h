@@ -72,6 +72,7 @@ struct resource_facts {
 	struct known free;
 	struct known max_quota; /* the largest single quota that would be given now */
 	struct known spare;	/* kept for the PF, not in free */
+	uint64_t standing;	/* in quotas of VFs that are not enabled: comes back with HOST_RESTORE_AUTO */
 	uint64_t grain;		/* quotas come in multiples of this; 0 = unknown */
 };
 

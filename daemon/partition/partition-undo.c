@@ -56,6 +56,8 @@ static struct gpu_facts *emptied(const struct gpu_facts *now)
 		return NULL;
 	for (a = 0; a < VF_RESOURCE_MAX; a++)
 		f->resources[a].free = partition_capacity(now, (enum vf_attribute)a);
+	for (a = 0; a < VF_RESOURCE_MAX; a++)
+		f->resources[a].standing = 0;
 	for (i = 0; i < f->n_vfs; i++)
 		vf_facts_done(&f->vfs[i]);
 	f->n_vfs = 0;

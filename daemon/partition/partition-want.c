@@ -83,6 +83,8 @@ struct known partition_capacity(const struct gpu_facts *gpu, enum vf_attribute a
 	struct known capacity = gpu->resources[attribute].free;
 	size_t i;
 
+	if (__builtin_add_overflow(capacity.value, gpu->resources[attribute].standing, &capacity.value))
+		capacity.value = UINT64_MAX;
 	for (i = 0; i < gpu->n_vfs && capacity.known; i++) {
 		const struct known *has = &gpu->vfs[i].values[attribute];
 

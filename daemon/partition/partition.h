@@ -75,8 +75,8 @@ struct partition_fits {
 struct partition_fits partition_fits(const struct gpu_facts *gpu, const struct vf_shape *shape,
 				     const bool *vf_is_free);
 
-/* What all VFs together can have of a hard resource: what is free now and what the present VFs would give
- * back.  Unknown where nothing tells. */
+/* What all VFs together can have of a hard resource: what is free now and what present VFs and quotas that
+ * stand without a VF would give back.  Unknown where nothing tells. */
 struct known partition_capacity(const struct gpu_facts *gpu, enum vf_attribute attribute);
 
 /* Where VRAM's grain is unknown. */

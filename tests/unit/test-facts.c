@@ -17,7 +17,7 @@ static const char gpu_text[] =
 	"\"can\":{\"vram_quota\":{\"access\":\"writable\",\"why\":null},"
 	"\"sched_priority\":{\"access\":\"read-only\",\"why\":\"w\"}},\"control_note\":\"n\","
 	"\"custom_provisioning\":true,\"resources\":{\"ggtt_quota\":{\"free\":1,"
-	"\"max_quota\":null,\"spare\":0,\"grain\":4096}},\"iommu\":true,\"reason\":null,\"vfs\":["
+	"\"max_quota\":null,\"spare\":0,\"standing\":8,\"grain\":4096}},\"iommu\":true,\"reason\":null,\"vfs\":["
 	"{\"index\":1,\"address\":\"0000:03:00.1\",\"driver\":\"vfio-pci\",\"iommu_group\":12,"
 	"\"values\":{\"vram_quota\":4294967296,\"exec_quantum_ms\":20,\"preempt_timeout_us\":0,"
 	"\"sched_priority\":0}},"
