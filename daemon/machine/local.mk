@@ -16,7 +16,9 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-agent-file.c \
 	daemon/machine/sim-agent-internal.h \
 	daemon/machine/sim-agent.c daemon/machine/sim-agent.h \
+	daemon/machine/sim-control-host.c daemon/machine/sim-control-internal.h \
 	daemon/machine/sim-control.c \
+	daemon/machine/sim-document-gpu.c daemon/machine/sim-document-internal.h \
 	daemon/machine/sim-document.c daemon/machine/sim-document.h \
 	daemon/machine/sim-domain.c \
 	daemon/machine/sim-facts.c \

@@ -2,18 +2,11 @@
 /* What the machine answers about itself and what somebody else does in it: the "machine" requests
  * of tests, of `gpuvf-machine --ask` and of the daemon's client. Each answers with an object; a
  * refusal is {"error": "…"}. */
-#include "machine/sim-machine-internal.h"
-
-struct control {
-	char *gpu, *vm, *alias;
-	uint64_t vf, value;
-	bool live, config;
-	json_t *fault, *agent;
-};
+#include "machine/sim-control-internal.h"
 
 #define CONTROL_FIELD(member, type, ...)                                                           \
 	{                                                                                          \
-#member, type, offsetof(struct control, member), ##__VA_ARGS__                     \
+#member, type, offsetof(struct sim_control_members, member), ##__VA_ARGS__                     \
 	}
 static const struct json_field control_fields[] = {
 	{"op", JSON_FIELD_IGNORED, 0},
@@ -30,20 +23,13 @@ static const struct json_field control_fields[] = {
 };
 #undef CONTROL_FIELD
 
-struct context {
-	struct sim_machine *m;
-	struct control c;
-	struct sim_gpu *gpu;
-	struct sim_vm *vm;
-};
-
-static json_t *done(void)
+json_t *sim_control_done(void)
 {
 	return json_pack("{s:b}", "ok", 1);
 }
 
 /* Takes message. */
-static json_t *refuse(char *message)
+json_t *sim_control_refuse(char *message)
 {
 	json_t *reply = json_pack("{s:s}", "error", strempty(message));
 
@@ -94,7 +80,7 @@ static json_t *tasks_state(const struct sim_machine *m)
 	return list;
 }
 
-static json_t *op_state(struct context *x)
+static json_t *op_state(struct sim_control *x)
 {
 	struct sim_machine *m = x->m;
 	json_t *gpus = json_array(), *vms = json_array();
@@ -108,22 +94,22 @@ static json_t *op_state(struct context *x)
 			 tasks_state(m), "faults", sim_faults_to_json(&m->document->faults));
 }
 
-static json_t *op_writes(struct context *x)
+static json_t *op_writes(struct sim_control *x)
 {
 	struct sim_machine *m = x->m;
-	json_t *reply = done();
+	json_t *reply = sim_control_done();
 
 	for (size_t i = 0; i < m->kernel.n_gpus; i++)
 		(void)json_put(reply, m->kernel.gpus[i].name, sim_gpu_writes(&m->kernel.gpus[i]));
 	return reply;
 }
 
-static json_t *op_ping(struct context *x)
+static json_t *op_ping(struct sim_control *x)
 {
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_stop(struct context *x)
+static json_t *op_stop(struct sim_control *x)
 {
 	x->m->stopping = true;
 	return json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid());
@@ -132,26 +118,26 @@ static json_t *op_stop(struct context *x)
 /* ---- faults ------------------------------------------------------------------------------------
  */
 
-static json_t *op_fault(struct context *x)
+static json_t *op_fault(struct sim_control *x)
 {
 	_cleanup_(json_fault_done) struct json_fault fault = {0};
 
 	if (!x->c.fault)
-		return refuse(strdup("\"fault\" is missing: {\"on\": …}"));
+		return sim_control_refuse(strdup("\"fault\" is missing: {\"on\": …}"));
 	if (sim_faults_add(&x->m->document->faults, x->c.fault, "/fault", &fault) < 0)
-		return refuse(xasprintf("%s: %s%s%s%s", strempty(fault.pointer),
+		return sim_control_refuse(xasprintf("%s: %s%s%s%s", strempty(fault.pointer),
 					strempty(fault.what), fault.hint ? " (" : "",
 					strempty(fault.hint), fault.hint ? ")" : ""));
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_clear_faults(struct context *x)
+static json_t *op_clear_faults(struct sim_control *x)
 {
 	sim_faults_clear(&x->m->document->faults);
-	return done();
+	return sim_control_done();
 }
 
-static bool wanted(const struct context *x, const struct sim_task *t)
+static bool wanted(const struct sim_control *x, const struct sim_task *t)
 {
 	return (!x->gpu || t->gpu == x->gpu) && (!x->vm || t->vm == x->vm);
 }
@@ -174,7 +160,7 @@ static void release_held(struct sim_machine *m, const struct sim_gpu *g)
 	}
 }
 
-static json_t *op_release_hang(struct context *x)
+static json_t *op_release_hang(struct sim_control *x)
 {
 	struct sim_machine *m = x->m;
 	int released = 0;
@@ -205,80 +191,6 @@ static json_t *op_release_hang(struct context *x)
 	return json_pack("{s:b, s:i}", "ok", 1, "released", released);
 }
 
-/* ---- somebody else at the GPUs ------------------------------------------------------------------
- */
-
-static json_t *op_set_numvfs(struct context *x)
-{
-	unsigned before = x->gpu->num_vfs;
-	int r;
-
-	if (sim_machine_gpu_locked(x->m, x->gpu))
-		return refuse(strdup("the device lock is held: such a write would wait for ever"));
-	r = sim_gpu_set_numvfs(&x->m->kernel, x->gpu, x->c.value, 0);
-	if (r == -EINPROGRESS)
-		return json_pack("{s:b, s:b}", "ok", 1, "hangs", 1);
-	if (r < 0)
-		return refuse(xasprintf("sriov_numvfs: %s", strerror(-r)));
-	if (x->gpu->num_vfs != before)
-		sim_machine_host_event(x->m, HOST_EVENT_CHANGED, x->gpu);
-	return json_pack("{s:b, s:i}", "ok", 1, "num_vfs", (int)x->gpu->num_vfs);
-}
-
-static json_t *op_unplug_gpu(struct context *x)
-{
-	if (sim_gpu_held(x->gpu) > 0)
-		return refuse(strdup("a VM holds one of its VFs"));
-	sim_gpu_set_present(&x->m->kernel, x->gpu, false);
-	sim_machine_host_event(x->m, HOST_EVENT_REMOVED, x->gpu);
-	return done();
-}
-
-static json_t *op_plug_gpu(struct context *x)
-{
-	sim_gpu_set_present(&x->m->kernel, x->gpu, true);
-	sim_machine_host_event(x->m, HOST_EVENT_RESCAN, x->gpu);
-	return done();
-}
-
-static struct sim_vf *vf_of(struct context *x, json_t **ret_refusal)
-{
-	struct sim_vf *vf = sim_gpu_vf(x->gpu, (unsigned)x->c.vf);
-
-	if (!vf)
-		*ret_refusal = refuse(xasprintf("%s has no VF %llu now", x->gpu->name,
-						(unsigned long long)x->c.vf));
-	return vf;
-}
-
-/* A process of the host opens the VF's render node. */
-static json_t *op_hold(struct context *x)
-{
-	json_t *refusal = NULL;
-	struct sim_vf *vf = vf_of(x, &refusal);
-
-	if (!vf)
-		return refusal;
-	if (vf->held)
-		return refuse(strdup("it is held already"));
-	sim_vf_hold(vf, NULL, getpid());
-	return done();
-}
-
-static json_t *op_unhold(struct context *x)
-{
-	json_t *refusal = NULL;
-	struct sim_vf *vf = vf_of(x, &refusal);
-
-	if (!vf)
-		return refusal;
-	if (!vf->held || vf->holder.vm)
-		return refuse(strdup("no process of the host holds it"));
-	sim_vf_release(vf);
-	sim_machine_settle(x->m);
-	return done();
-}
-
 /* ---- somebody else at the domains ---------------------------------------------------------------
  */
 
@@ -288,14 +200,14 @@ static json_t *outcome(enum hv_failure failure, char *message)
 
 	if (failure == HV_OK) {
 		free(message);
-		return done();
+		return sim_control_done();
 	}
-	reply = refuse(message);
+	reply = sim_control_refuse(message);
 	(void)json_put_string(reply, "failure", hv_failure_to_string(failure));
 	return reply;
 }
 
-static json_t *op_domain_start(struct context *x)
+static json_t *op_domain_start(struct sim_control *x)
 {
 	char *message = NULL;
 	enum hv_failure failure = sim_domain_start(x->m, x->vm, &message);
@@ -303,67 +215,67 @@ static json_t *op_domain_start(struct context *x)
 	return outcome(failure, message);
 }
 
-static json_t *op_domain_stop(struct context *x)
+static json_t *op_domain_stop(struct sim_control *x)
 {
 	if (!sim_vm_is_active(x->vm))
-		return refuse(strdup("the domain is not running"));
+		return sim_control_refuse(strdup("the domain is not running"));
 	sim_domain_stop(x->m, x->vm);
-	return done();
+	return sim_control_done();
 }
 
-static json_t *set_paused(struct context *x, enum vm_state from, enum vm_state to)
+static json_t *set_paused(struct sim_control *x, enum vm_state from, enum vm_state to)
 {
 	if (x->vm->state != from)
-		return refuse(xasprintf("the domain is %s", vm_state_to_string(x->vm->state)));
+		return sim_control_refuse(xasprintf("the domain is %s", vm_state_to_string(x->vm->state)));
 	x->vm->state = to;
 	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_domain_pause(struct context *x)
+static json_t *op_domain_pause(struct sim_control *x)
 {
 	return set_paused(x, VM_RUNNING, VM_PAUSED);
 }
 
-static json_t *op_domain_resume(struct context *x)
+static json_t *op_domain_resume(struct sim_control *x)
 {
 	return set_paused(x, VM_PAUSED, VM_RUNNING);
 }
 
-static json_t *op_domain_undefine(struct context *x)
+static json_t *op_domain_undefine(struct sim_control *x)
 {
 	if (sim_vm_is_active(x->vm))
-		return refuse(strdup("the domain is running"));
+		return sim_control_refuse(strdup("the domain is running"));
 	x->vm->state = VM_GONE;
 	sim_domain_event(x->m, HV_EVENT_DOMAIN_GONE, x->vm, NULL, NULL);
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_domain_define(struct context *x)
+static json_t *op_domain_define(struct sim_control *x)
 {
 	if (x->vm->state != VM_GONE)
-		return refuse(strdup("the domain is there already"));
+		return sim_control_refuse(strdup("the domain is there already"));
 	x->vm->state = VM_OFF;
 	x->vm->spec.persistent = true;
 	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_agent(struct context *x)
+static json_t *op_agent(struct sim_control *x)
 {
 	int kind = x->c.agent ? sim_agent_kind_from_json(x->c.agent) : -EINVAL;
 
 	if (kind < 0)
-		return refuse(
+		return sim_control_refuse(
 			strdup("\"agent\" must be true, false, \"no-exec\" or \"disconnected\""));
 	x->vm->agent = kind;
 	sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
-	return done();
+	return sim_control_done();
 }
 
-static bool hostdev_request(struct context *x, struct hv_request *ret, json_t **ret_refusal)
+static bool hostdev_request(struct sim_control *x, struct hv_request *ret, json_t **ret_refusal)
 {
-	struct sim_vf *vf = vf_of(x, ret_refusal);
+	struct sim_vf *vf = sim_control_vf(x, ret_refusal);
 
 	if (!vf)
 		return false;
@@ -375,7 +287,7 @@ static bool hostdev_request(struct context *x, struct hv_request *ret, json_t **
 }
 
 /* virsh attach-device with managed='yes': libvirt binds vfio-pci itself. */
-static json_t *op_foreign_attach(struct context *x)
+static json_t *op_foreign_attach(struct sim_control *x)
 {
 	struct hv_request request;
 	json_t *refusal = NULL;
@@ -388,7 +300,7 @@ static json_t *op_foreign_attach(struct context *x)
 	if (request.live) {
 		r = sim_gpu_bind_vfio(x->gpu, (unsigned)x->c.vf);
 		if (r < 0)
-			return refuse(xasprintf("vfio-pci: %s", strerror(-r)));
+			return sim_control_refuse(xasprintf("vfio-pci: %s", strerror(-r)));
 	}
 	failure = sim_domain_attach(x->m, x->vm, &request, &message);
 	if (failure == HV_OK && !request.live)
@@ -396,7 +308,7 @@ static json_t *op_foreign_attach(struct context *x)
 	return outcome(failure, message);
 }
 
-static json_t *op_foreign_detach(struct context *x)
+static json_t *op_foreign_detach(struct sim_control *x)
 {
 	struct hv_request request;
 	json_t *refusal = NULL;
@@ -413,22 +325,22 @@ static json_t *op_foreign_detach(struct context *x)
 	return outcome(failure, message);
 }
 
-static json_t *op_libvirt_down(struct context *x)
+static json_t *op_libvirt_down(struct sim_control *x)
 {
 	if (!x->m->hypervisor.connected)
-		return refuse(strdup("it is down already"));
+		return sim_control_refuse(strdup("it is down already"));
 	x->m->hypervisor.connected = false;
 	sim_domain_event(x->m, HV_EVENT_LOST_CONNECTION, NULL, NULL, "libvirtd is away");
-	return done();
+	return sim_control_done();
 }
 
-static json_t *op_libvirt_up(struct context *x)
+static json_t *op_libvirt_up(struct sim_control *x)
 {
 	if (x->m->hypervisor.connected)
-		return refuse(strdup("it is up already"));
+		return sim_control_refuse(strdup("it is up already"));
 	x->m->hypervisor.connected = true;
 	sim_domain_event(x->m, HV_EVENT_CONNECTED, NULL, NULL, NULL);
-	return done();
+	return sim_control_done();
 }
 
 /* ---- dispatch ----------------------------------------------------------------------------------
@@ -439,7 +351,7 @@ enum { NEEDS_GPU = 1, NEEDS_VM = 2, NEEDS_VF = 4, NEEDS_VALUE = 8 };
 static const struct control_op {
 	const char *name;
 	unsigned needs;
-	json_t *(*run)(struct context *x);
+	json_t *(*run)(struct sim_control *x);
 } ops[] = {
 	/* keep sorted */
 	{"agent", NEEDS_VM, op_agent},
@@ -453,17 +365,17 @@ static const struct control_op {
 	{"fault", 0, op_fault},
 	{"foreign-attach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_attach},
 	{"foreign-detach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_detach},
-	{"hold", NEEDS_GPU | NEEDS_VF, op_hold},
+	{"hold", NEEDS_GPU | NEEDS_VF, sim_control_hold},
 	{"libvirt-down", 0, op_libvirt_down},
 	{"libvirt-up", 0, op_libvirt_up},
 	{"ping", 0, op_ping},
-	{"plug-gpu", NEEDS_GPU, op_plug_gpu},
+	{"plug-gpu", NEEDS_GPU, sim_control_plug_gpu},
 	{"release-hang", 0, op_release_hang},
-	{"set-numvfs", NEEDS_GPU | NEEDS_VALUE, op_set_numvfs},
+	{"set-numvfs", NEEDS_GPU | NEEDS_VALUE, sim_control_set_numvfs},
 	{"state", 0, op_state},
 	{"stop", 0, op_stop},
-	{"unhold", NEEDS_GPU | NEEDS_VF, op_unhold},
-	{"unplug-gpu", NEEDS_GPU, op_unplug_gpu},
+	{"unhold", NEEDS_GPU | NEEDS_VF, sim_control_unhold},
+	{"unplug-gpu", NEEDS_GPU, sim_control_unplug_gpu},
 	{"writes", 0, op_writes},
 };
 
@@ -477,37 +389,37 @@ static char *op_names(void)
 }
 
 /* Finds what the op is about.  Returns a refusal, or NULL. */
-static json_t *resolve(struct context *x, unsigned needs, const json_t *request)
+static json_t *resolve(struct sim_control *x, unsigned needs, const json_t *request)
 {
 	if (x->c.gpu) {
 		x->gpu = sim_kernel_find_name(&x->m->kernel, x->c.gpu);
 		if (!x->gpu)
-			return refuse(xasprintf("there is no GPU \"%.64s\"", x->c.gpu));
+			return sim_control_refuse(xasprintf("there is no GPU \"%.64s\"", x->c.gpu));
 	}
 	if (x->c.vm) {
 		x->vm = sim_hypervisor_find_name(&x->m->hypervisor, x->c.vm);
 		if (!x->vm)
-			return refuse(xasprintf("there is no VM \"%.64s\"", x->c.vm));
+			return sim_control_refuse(xasprintf("there is no VM \"%.64s\"", x->c.vm));
 	}
 	if (needs & NEEDS_GPU && !x->gpu)
-		return refuse(strdup("\"gpu\" is missing"));
+		return sim_control_refuse(strdup("\"gpu\" is missing"));
 	if (needs & NEEDS_VM && !x->vm)
-		return refuse(strdup("\"vm\" is missing"));
+		return sim_control_refuse(strdup("\"vm\" is missing"));
 	if (needs & NEEDS_VF && !x->c.vf)
-		return refuse(strdup("\"vf\" is missing: it counts from 1"));
+		return sim_control_refuse(strdup("\"vf\" is missing: it counts from 1"));
 	if (needs & NEEDS_VALUE && !json_object_get(request, "value"))
-		return refuse(strdup("\"value\" is missing"));
+		return sim_control_refuse(strdup("\"value\" is missing"));
 	return NULL;
 }
 
 static json_t *run_op(struct sim_machine *m, const struct control_op *op, const json_t *request)
 {
 	_cleanup_(json_fault_done) struct json_fault fault = {0};
-	struct context x = {.m = m};
+	struct sim_control x = {.m = m};
 	json_t *reply;
 
 	if (json_fields_decode(request, "", control_fields, &x.c, &fault) < 0)
-		return refuse(xasprintf("%s: %s", strempty(fault.pointer), strempty(fault.what)));
+		return sim_control_refuse(xasprintf("%s: %s", strempty(fault.pointer), strempty(fault.what)));
 	reply = resolve(&x, op->needs, request);
 	if (!reply)
 		reply = op->run(&x);
@@ -527,6 +439,6 @@ void sim_control_run(struct sim_task *t)
 		return;
 	}
 	names = op_names();
-	sim_task_answer(t, refuse(xasprintf("there is no operation \"%.64s\" (one of: %s)", name,
+	sim_task_answer(t, sim_control_refuse(xasprintf("there is no operation \"%.64s\" (one of: %s)", name,
 					    strempty(names))));
 }
