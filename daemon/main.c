@@ -99,7 +99,8 @@ static int make_actors(struct daemon *d)
 	}
 	program = sibling("gpuvf-machine", BINDIR);
 	path = o->machine ? strdup(o->machine) : xasprintf("%s/machine.sock", o->state_dir);
-	r = machine_connect(d->event, program, path, o->simulate, &d->machine, &message);
+	r = machine_connect(d->event, program, path, o->simulate,
+			    json_get_bool(d->config, "allow_debugfs", false), &d->machine, &message);
 	if (r < 0)
 		return complain(r, message);
 	d->host = machine_host(d->machine);

@@ -32,7 +32,9 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-machine.c daemon/machine/sim-machine.h \
 	daemon/machine/sim-process.c daemon/machine/sim-process.h \
 	daemon/machine/sim-provision.c daemon/machine/sim-provision.h \
-	daemon/machine/sim-server.c daemon/machine/sim-server.h
+	daemon/machine/sim-server.c daemon/machine/sim-server.h \
+	daemon/machine/sim-stock.c \
+	daemon/machine/sim-way.c daemon/machine/sim-way.h
 
 SIM_LIBS = libsim.a libmachine.a libhypervisor.a libhost.a libcore.a libgpuvf.a
 SIM_LIBADD = $(SYSTEMD_LIBS) $(JANSSON_LIBS)
@@ -50,7 +52,8 @@ MACHINE_TESTS = \
 	tests/unit/test-sim-agent \
 	tests/unit/test-sim-document \
 	tests/unit/test-sim-hypervisor \
-	tests/unit/test-sim-kernel
+	tests/unit/test-sim-kernel \
+	tests/unit/test-sim-way
 check_PROGRAMS += $(MACHINE_TESTS)
 TESTS += $(MACHINE_TESTS)
 endif
@@ -64,6 +67,10 @@ tests_unit_test_sim_document_LDADD = $(MACHINE_TEST_LDADD)
 tests_unit_test_sim_kernel_SOURCES = tests/unit/test-sim-kernel.c
 tests_unit_test_sim_kernel_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
 tests_unit_test_sim_kernel_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_sim_way_SOURCES = tests/unit/test-sim-way.c
+tests_unit_test_sim_way_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_way_LDADD = $(MACHINE_TEST_LDADD)
 
 tests_unit_test_machine_client_SOURCES = tests/unit/test-machine-client.c
 tests_unit_test_machine_client_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)

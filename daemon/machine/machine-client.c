@@ -218,7 +218,7 @@ static int connect_socket(const char *path)
 	return TAKE_FD(fd);
 }
 
-static int machine_new(struct sd_event *event, int fd, struct machine **ret)
+static int machine_new(struct sd_event *event, int fd, bool allow_debugfs, struct machine **ret)
 {
 	_cleanup_(machine_freep) struct machine *m = calloc(1, sizeof(*m));
 	_cleanup_json_ json_t *subscribe = NULL;
@@ -242,7 +242,8 @@ static int machine_new(struct sd_event *event, int fd, struct machine **ret)
 		return r;
 	(void)sd_event_source_set_enabled(m->defer, SD_EVENT_OFF);
 	/* id 0: its answer is of no interest; the machine sends events and first says how libvirt is. */
-	subscribe = json_pack("{s:i, s:{s:s}}", "id", 0, "machine", "op", "subscribe");
+	subscribe = json_pack("{s:i, s:{s:s, s:b}}", "id", 0, "machine", "op", "subscribe", "allow_debugfs",
+			      allow_debugfs);
 	r = subscribe ? put_line(m, subscribe) : -ENOMEM;
 	if (r < 0)
 		return r;
@@ -251,7 +252,7 @@ static int machine_new(struct sd_event *event, int fd, struct machine **ret)
 }
 
 int machine_connect(struct sd_event *event, const char *program, const char *socket_path,
-		    const char *document, struct machine **ret, char **ret_message)
+		    const char *document, bool allow_debugfs, struct machine **ret, char **ret_message)
 {
 	_cleanup_free_ char *message = NULL;
 	int fd, r;
@@ -272,7 +273,7 @@ int machine_connect(struct sd_event *event, const char *program, const char *soc
 						 strerror(-fd));
 		return fd;
 	}
-	return machine_new(event, fd, ret);
+	return machine_new(event, fd, allow_debugfs, ret);
 }
 
 struct host *machine_host(struct machine *m)

@@ -10,9 +10,9 @@ struct machine;
 
 /* Connects to the machine that listens on socket_path; if none does and document is not NULL, starts
  * `program` (gpuvf-machine) with that simulation document, detached from us, and waits until it listens
- * (deadline 5 s).  Returns 0 or a negative errno; *ret_message (may be set on failure, new) says why. */
+ * (deadline 5 s).  allow_debugfs: requests over this connection may steer a GPU through debugfs.  Returns 0 or a negative errno; *ret_message (may be set on failure, new) says why. */
 int machine_connect(struct sd_event *event, const char *program, const char *socket_path,
-		    const char *document, struct machine **ret, char **ret_message);
+		    const char *document, bool allow_debugfs, struct machine **ret, char **ret_message);
 
 /* Borrowed from the machine; freed with it. */
 struct host *machine_host(struct machine *m);

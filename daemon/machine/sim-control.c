@@ -42,7 +42,7 @@ json_t *sim_control_refuse(char *message)
 
 static json_t *gpu_state(struct sim_machine *m, const struct sim_gpu *g)
 {
-	_cleanup_(gpu_facts_freep) struct gpu_facts *facts = sim_gpu_facts(g);
+	_cleanup_(gpu_facts_freep) struct gpu_facts *facts = sim_gpu_facts(g, true);
 	json_t *json = facts ? gpu_facts_to_json(facts) : json_object();
 
 	(void)json_put_string(json, "name", g->name);
@@ -50,6 +50,7 @@ static json_t *gpu_state(struct sim_machine *m, const struct sim_gpu *g)
 	(void)json_put_bool(json, "locked", sim_machine_gpu_locked(m, g));
 	(void)json_put_uint(json, "held", sim_gpu_held(g));
 	(void)json_put(json, "writes", sim_gpu_writes(g));
+	(void)json_put(json, "given", sim_gpu_given(g));
 	return json;
 }
 

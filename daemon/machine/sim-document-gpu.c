@@ -7,13 +7,38 @@
 #include "core/model-table.h"
 
 #define VFS_MAX 63  /* the largest number that an Intel GPU shows */
+#define GGTT_STOCK 0xfee00000 /* §2.6: of 4 GiB the firmware has the rest */
 #define FIRST_BUS 3 /* where the first GPU of a document without addresses sits */
+
+const char *const sim_quota_file_names[SIM_QUOTA_FILE_MAX] = {
+	[SIM_QUOTA_ABSENT] = "absent",
+	[SIM_QUOTA_READ_ONLY] = "read-only",
+	[SIM_QUOTA_WRITABLE] = "writable",
+};
+DEFINE_ENUM_TABLE(sim_quota_file, enum sim_quota_file, SIM_QUOTA_FILE_MAX);
+
+const char *const sim_debugfs_names[SIM_DEBUGFS_MAX] = {
+	[SIM_DEBUGFS_NONE] = "none",
+	[SIM_DEBUGFS_OLD] = "old",
+	[SIM_DEBUGFS_NEW] = "new",
+};
+DEFINE_ENUM_TABLE(sim_debugfs, enum sim_debugfs, SIM_DEBUGFS_MAX);
+
+const char *const sim_tree_names[SIM_TREE_MAX] = {
+	[SIM_TREE_NONE] = "none",
+	[SIM_TREE_PRELIM_IOV] = "prelim_iov",
+	[SIM_TREE_IOV] = "iov",
+	[SIM_TREE_BOTH] = "both",
+};
+DEFINE_ENUM_TABLE(sim_tree, enum sim_tree, SIM_TREE_MAX);
 
 struct gpu_json {
 	char *model, *driver, *address, *device_id, *serial;
-	uint64_t count, total_vfs, vram;
+	uint64_t count, total_vfs, max_vfs, vram, tiles, ggtt, contexts, doorbells;
 	int64_t numa_node;
-	bool sriov, sriov_admin, vram_quota, display, iommu;
+	json_t *vram_quota;
+	int quota_file, debugfs, tree;
+	bool bound, hook, sriov, sriov_admin, euclean, lockdown, display, iommu;
 };
 
 static const struct json_field gpu_fields[] = {
@@ -31,17 +56,40 @@ static const struct json_field gpu_fields[] = {
 	{"serial", JSON_FIELD_STRING, offsetof(struct gpu_json, serial), .nonempty = true,
 	 .max_length = SIM_NAME_MAX, .summary = "serial number; only without count"},
 	{"total_vfs", JSON_FIELD_UINT, offsetof(struct gpu_json, total_vfs), .max = VFS_MAX,
-	 .summary = "the most VFs that the driver allows"},
+	 .summary = "the VFs that the card offers"},
+	{"max_vfs", JSON_FIELD_UINT, offsetof(struct gpu_json, max_vfs),
+	 .summary = "the most VFs that the driver allows; 0: it came up without"},
+	{"bound", JSON_FIELD_BOOL, offsetof(struct gpu_json, bound),
+	 .summary = "false: the driver is not bound at first"},
+	{"hook", JSON_FIELD_BOOL, offsetof(struct gpu_json, hook),
+	 .summary = "false: the driver can do no SR-IOV"},
 	{"vram", JSON_FIELD_SIZE, offsetof(struct gpu_json, vram), .max = INT64_C(1) << 42,
 	 .summary = "memory of the card, such as \"16GiB\""},
+	{"tiles", JSON_FIELD_UINT, offsetof(struct gpu_json, tiles), .min = 1, .max = SIM_TILES_MAX,
+	 .summary = "tiles, each with its part of the memory"},
+	{"ggtt", JSON_FIELD_SIZE, offsetof(struct gpu_json, ggtt), .min = 1, .max = INT64_C(1) << 32,
+	 .summary = "address space for VFs of each tile, such as \"4078MiB\""},
+	{"contexts", JSON_FIELD_UINT, offsetof(struct gpu_json, contexts), .min = 1, .max = UINT16_MAX,
+	 .summary = "GuC contexts of each tile"},
+	{"doorbells", JSON_FIELD_UINT, offsetof(struct gpu_json, doorbells), .min = 1, .max = 256,
+	 .summary = "doorbells of each tile"},
 	{"numa_node", JSON_FIELD_INT, offsetof(struct gpu_json, numa_node), .min = -1, .max = 1023,
 	 .summary = "-1 = unknown"},
 	{"sriov", JSON_FIELD_BOOL, offsetof(struct gpu_json, sriov),
 	 .summary = "false: the card has no SR-IOV capability"},
 	{"sriov_admin", JSON_FIELD_BOOL, offsetof(struct gpu_json, sriov_admin),
 	 .summary = "true: xe with its sriov_admin directory; false: sriov_numvfs only"},
-	{"vram_quota", JSON_FIELD_BOOL, offsetof(struct gpu_json, vram_quota),
-	 .summary = "false: a kernel whose sriov_admin has no vram_quota yet"},
+	{"vram_quota", JSON_FIELD_ANY, offsetof(struct gpu_json, vram_quota),
+	 .summary = "of sriov_admin: \"writable\" or true, \"read-only\", \"absent\" or false"},
+	{"debugfs", JSON_FIELD_ENUM, offsetof(struct gpu_json, debugfs), .names = sim_debugfs_names,
+	 .names_max = SIM_DEBUGFS_MAX, .summary = "quotas in xe's debugfs: \"none\", \"old\" or \"new\" layout"},
+	{"tree", JSON_FIELD_ENUM, offsetof(struct gpu_json, tree), .names = sim_tree_names,
+	 .names_max = SIM_TREE_MAX,
+	 .summary = "name of i915's tree: \"prelim_iov\", \"iov\", \"both\"; \"none\": sriov_numvfs only"},
+	{"euclean", JSON_FIELD_BOOL, offsetof(struct gpu_json, euclean),
+	 .summary = "true: xe enables nothing in automatic mode where a VF has something already"},
+	{"lockdown", JSON_FIELD_BOOL, offsetof(struct gpu_json, lockdown),
+	 .summary = "true: the kernel is locked down, so debugfs is closed"},
 	{"display", JSON_FIELD_BOOL, offsetof(struct gpu_json, display),
 	 .summary = "true: it drives the console"},
 	{"iommu", JSON_FIELD_BOOL, offsetof(struct gpu_json, iommu),
@@ -86,11 +134,33 @@ static int gpu_defaults(const json_t *json, const char *base, struct gpu_json *g
 	g->count = 1;
 	g->numa_node = -1;
 	g->iommu = true;
+	g->bound = g->hook = true;
+	g->max_vfs = VFS_MAX;
+	g->tiles = known && streq(known->name, "Max 1550") ? 2 : 1; /* §4.1 */
+	g->ggtt = GGTT_STOCK;
+	g->contexts = UINT16_MAX;
+	g->doorbells = 256;
+	g->tree = SIM_TREE_PRELIM_IOV;
 	g->total_vfs = known ? known->max_vfs : 0;
 	g->vram = known ? known->vram_bytes : 0;
 	g->sriov = !known || known->max_vfs > 0;
 	g->sriov_admin = has_driver && (!driver || streq(driver, "xe"));
-	g->vram_quota = true;
+	return 0;
+}
+
+/* true, "writable"; false, "absent"; "read-only". */
+static int read_quota_file(struct gpu_json *g, const char *base, struct json_fault *fault)
+{
+	int file = SIM_QUOTA_WRITABLE;
+
+	if (json_is_boolean(g->vram_quota))
+		file = json_is_true(g->vram_quota) ? SIM_QUOTA_WRITABLE : SIM_QUOTA_ABSENT;
+	else if (g->vram_quota)
+		file = sim_quota_file_from_string(strempty(json_string_value(g->vram_quota)));
+	if (file < 0)
+		return json_fault_set(fault, base, "vram_quota", "\"writable\", \"read-only\" or \"absent\"",
+				      "is no way for that file to be");
+	g->quota_file = file;
 	return 0;
 }
 
@@ -114,6 +184,9 @@ static int check_gpu(const struct gpu_json *g, const char *base, struct gpu_fact
 	if (g->sriov_admin && (!g->driver || !streq(g->driver, "xe")))
 		return json_fault_set(fault, base, "sriov_admin", "leave it out, or driver \"xe\"",
 				      "only the driver xe has it");
+	if (g->debugfs != SIM_DEBUGFS_NONE && (!g->driver || !streq(g->driver, "xe")))
+		return json_fault_set(fault, base, "debugfs", "leave it out, or driver \"xe\"",
+				      "only the driver xe has quotas there");
 	return 0;
 }
 
@@ -132,12 +205,23 @@ static int push_gpu(struct sim_document *d, const struct gpu_json *g,
 		.address = parsed->address,
 		.device_id = g->device_id ? parsed->device_id : known->first_id,
 		.class_code = class_of(known),
-		.total_vfs = g->sriov ? (unsigned)g->total_vfs : 0,
+		.hardware_vfs = g->sriov ? (unsigned)g->total_vfs : 0,
+		.total_vfs = g->sriov ? (unsigned)MIN_OF(g->total_vfs, g->max_vfs) : 0,
+		.tiles = (unsigned)g->tiles,
 		.vram_bytes = g->vram,
+		.stock = {[VF_ATTR_GGTT] = g->ggtt,
+			  [VF_ATTR_CONTEXTS] = g->contexts,
+			  [VF_ATTR_DOORBELLS] = g->doorbells},
 		.numa_node = (int)g->numa_node,
 		.sriov = g->sriov,
 		.sriov_admin = g->sriov && g->sriov_admin,
-		.vram_quota = g->sriov && g->sriov_admin && g->vram_quota && g->vram > 0,
+		.vram_quota = g->sriov && g->sriov_admin && g->vram > 0 ? g->quota_file : SIM_QUOTA_ABSENT,
+		.debugfs = g->debugfs,
+		.tree = g->tree,
+		.bound = g->bound,
+		.hook = g->hook && g->driver && (streq(g->driver, "xe") || streq(g->driver, "i915")),
+		.euclean = g->euclean,
+		.lockdown = g->lockdown,
 		.display = g->display,
 		.iommu = g->iommu,
 	};
@@ -165,6 +249,8 @@ int sim_document_add_gpu(struct sim_document *d, const json_t *json, const char 
 	if (!g.driver && !json_is_null(json_object_get(json, "driver")))
 		r = free_and_strdup(&g.driver, "xe");
 	if (r >= 0)
+		r = read_quota_file(&g, base, fault);
+	if (r >= 0)
 		r = check_gpu(&g, base, &parsed, fault);
 	for (uint64_t i = 0; r >= 0 && i < g.count; i++) {
 		if (d->n_gpus >= SIM_GPUS_MAX)
@@ -185,7 +271,7 @@ static bool overlaps(const struct sim_gpu_spec *a, const struct sim_gpu_spec *b)
 		return false;
 	ra = (unsigned)a->address.bus << 8 | (unsigned)a->address.device << 3 | a->address.function;
 	rb = (unsigned)b->address.bus << 8 | (unsigned)b->address.device << 3 | b->address.function;
-	return ra <= rb + b->total_vfs && rb <= ra + a->total_vfs;
+	return ra <= rb + b->hardware_vfs && rb <= ra + a->hardware_vfs;
 }
 
 static bool has_address(const struct sim_gpu_spec *s)

@@ -16,19 +16,42 @@ enum sim_agent_kind {
 };
 DECLARE_ENUM_TABLE(sim_agent_kind, enum sim_agent_kind);
 
+/* vram_quota of sriov_admin: reference §2.4. */
+enum sim_quota_file { SIM_QUOTA_ABSENT, SIM_QUOTA_READ_ONLY, SIM_QUOTA_WRITABLE, SIM_QUOTA_FILE_MAX };
+DECLARE_ENUM_TABLE(sim_quota_file, enum sim_quota_file);
+
+/* Layout of xe's debugfs: §2.7. */
+enum sim_debugfs { SIM_DEBUGFS_NONE, SIM_DEBUGFS_OLD, SIM_DEBUGFS_NEW, SIM_DEBUGFS_MAX };
+DECLARE_ENUM_TABLE(sim_debugfs, enum sim_debugfs);
+
+/* Where i915's tree is: §3.2. */
+enum sim_tree { SIM_TREE_NONE, SIM_TREE_PRELIM_IOV, SIM_TREE_IOV, SIM_TREE_BOTH, SIM_TREE_MAX };
+DECLARE_ENUM_TABLE(sim_tree, enum sim_tree);
+
+#define SIM_TILES_MAX 2
+
 struct sim_gpu_spec {
 	char *model;
 	char *serial;
-	char *driver; /* NULL = none bound */
+	char *driver; /* the one that takes it; NULL = none does */
 	struct pci_address address;
 	unsigned device_id;
 	unsigned class_code;
-	unsigned total_vfs;
+	unsigned hardware_vfs;
+	unsigned total_vfs;  /* what its driver allows of them */
+	unsigned tiles;
 	uint64_t vram_bytes; /* 0 = none of its own */
+	uint64_t stock[VF_RESOURCE_MAX]; /* of each tile; not VRAM */
 	int numa_node;
+	int vram_quota; /* enum sim_quota_file */
+	int debugfs;	/* enum sim_debugfs */
+	int tree;	/* enum sim_tree */
+	bool bound;	/* from the start on */
+	bool hook;	/* the driver can do SR-IOV */
 	bool sriov;
 	bool sriov_admin;
-	bool vram_quota;
+	bool euclean; /* §2.3: a kernel that enables nothing in automatic mode while a VF has something */
+	bool lockdown;
 	bool display;
 	bool iommu;
 };

@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a helper would read of a made-up GPU, and the count of writes to it: no rule is here, only how things show. */
+/* What a helper would read of a made-up GPU, what its driver knows, and the count of writes to it: no rule is here, only
+ * how things show. */
 #include "machine/sim-provision.h"
+#include "machine/sim-way.h"
 
-/* Why it cannot be cut; NULL = it can. */
-static const char *reason(const struct sim_gpu *g)
-{
-	if (!g->spec.sriov)
-		return "the card or the kernel has no SR-IOV for it";
-	if (!g->spec.driver)
-		return "no driver is bound to it";
-	if (!sim_gpu_has_sriov_hook(g))
-		return "its driver has no SR-IOV support";
-	if (g->spec.total_vfs == 0)
-		return "its driver allows no VFs (max_vfs, GuC or firmware)";
-	return NULL;
-}
-
-static int fill_vf(const struct sim_gpu *g, unsigned v, struct vf_facts *out)
+static int fill_vf(const struct sim_gpu *g, bool debugfs, unsigned v, struct vf_facts *out)
 {
 	const struct sim_vf *vf = &g->vfs[v];
 
@@ -24,70 +12,151 @@ static int fill_vf(const struct sim_gpu *g, unsigned v, struct vf_facts *out)
 		.index = v + 1,
 		.address = vf->address,
 		.iommu_group = vf->iommu_group,
-		.values = {
-			[VF_ATTR_VRAM] = {g->spec.vram_quota, vf->quota_bytes + vf->share_bytes},
-			[VF_ATTR_EXEC_QUANTUM] = {g->spec.sriov_admin, vf->exec_quantum_ms},
-			[VF_ATTR_PREEMPT_TIMEOUT] = {g->spec.sriov_admin, vf->preempt_timeout_us},
-			[VF_ATTR_PRIORITY] = {g->spec.sriov_admin, VF_PRIORITY_LOW},
-		},
 	};
+	for (int a = 0; a < VF_ATTRIBUTE_MAX; a++)
+		out->values[a] = sim_way_read(g, debugfs, v + 1, a);
 	return vf->driver[0] ? free_and_strdup(&out->driver, vf->driver) : 0;
 }
 
-struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g)
+static int fill_abilities(const struct sim_gpu *g, bool debugfs, struct gpu_facts *f)
+{
+	for (int a = 0; a < VF_ATTRIBUTE_MAX; a++) {
+		const char *why = NULL;
+
+		f->can[a].access = sim_way_access(g, debugfs, a, &why);
+		if (free_and_strdup(&f->can[a].why, why) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Space and memory add up over the tiles; of all else a VF takes the same from each, so the least counts. */
+static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, struct resource_facts *out)
+{
+	bool sum = resource == VF_ATTR_VRAM || resource == VF_ATTR_GGTT;
+	uint64_t least = UINT64_MAX, most = 0, all = 0, spare = 0;
+
+	for (unsigned tile = 0; tile < g->spec.tiles; tile++) {
+		uint64_t one = sim_stock_free(g, tile, resource);
+
+		least = MIN_OF(least, one);
+		most = MAX_OF(most, one);
+		all += one;
+		spare = (sum ? spare : 0) + sim_stock_get(g, 0, tile, resource);
+	}
+	out->free = (struct known){true, sum ? all : least};
+	out->max_quota = (struct known){true, sum ? MAX_OF(least * g->spec.tiles, most) : least};
+	out->spare = (struct known){true, spare};
+	out->grain = sim_stock_grain(g, resource) * (sum ? g->spec.tiles : 1);
+}
+
+/* Without VFs every quota that stands is somebody's: the driver takes its own shares back. */
+static bool quota_stands(const struct sim_gpu *g, bool vram_only)
+{
+	for (unsigned v = 1; v <= g->total_vfs; v++)
+		for (unsigned tile = 0; tile < g->spec.tiles; tile++)
+			for (int a = 0; a < VF_RESOURCE_MAX; a++)
+				if ((a == VF_ATTR_VRAM || !vram_only) && sim_stock_get(g, v, tile, a) > 0)
+					return true;
+	return false;
+}
+
+/* By way: sriov_admin shows what VFs have of the VRAM and nothing of what is left; the trees show it all. */
+static void fill_resources(const struct sim_gpu *g, struct gpu_facts *f)
+{
+	bool admin = f->vf_control == VF_CONTROL_XE;
+
+	for (int a = 0; a < VF_RESOURCE_MAX; a++)
+		if (f->can[a].access != VF_ACCESS_NONE)
+			fill_stock(g, a, &f->resources[a]);
+	if (admin)
+		f->resources[VF_ATTR_VRAM].max_quota = f->resources[VF_ATTR_VRAM].spare = (struct known){0};
+	if (f->vf_control == VF_CONTROL_I915)
+		f->custom_provisioning = g->auto_off;
+	else if (g->num_vfs == 0 && f->vf_control == VF_CONTROL_XE_DEBUGFS)
+		f->custom_provisioning = quota_stands(g, false);
+	else if (g->num_vfs == 0 && admin && f->can[VF_ATTR_VRAM].access != VF_ACCESS_NONE)
+		f->custom_provisioning = quota_stands(g, true);
+}
+
+struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = calloc(1, sizeof(*f));
 	const struct sim_gpu_spec *s = &g->spec;
+	const char *note = NULL;
 
 	if (!f)
 		return NULL;
 	f->address = s->address;
 	f->device_id = s->device_id;
 	f->class_code = s->class_code;
-	f->vf_control = reason(g)        ? VF_CONTROL_NONE
-			: s->sriov_admin ? VF_CONTROL_XE
-					 : VF_CONTROL_GENERIC;
+	f->vf_control = sim_way_find(g, debugfs, &note);
 	f->sriov_capable = s->sriov;
-	f->total_vfs = s->total_vfs;
+	f->total_vfs = g->total_vfs;
 	f->num_vfs = g->num_vfs;
 	f->autoprobe = g->autoprobe;
 	f->numa_node = s->numa_node;
 	f->display = s->display;
 	f->vram_bytes = (struct known){s->vram_bytes > 0, s->vram_bytes};
-	f->tiles = 1;
-	if (s->vram_quota)
-		f->resources[VF_ATTR_VRAM] = (struct resource_facts){
-			.free = {true, sim_provision_vram_free(g)}, .grain = VRAM_GRAIN};
-	if (s->vram_quota && s->sriov_admin)
-		f->can[VF_ATTR_VRAM].access = VF_ACCESS_WRITE;
-	if (s->sriov_admin) {
-		f->can[VF_ATTR_EXEC_QUANTUM].access = VF_ACCESS_WRITE;
-		f->can[VF_ATTR_PREEMPT_TIMEOUT].access = VF_ACCESS_WRITE;
-		f->can[VF_ATTR_PRIORITY].access = VF_ACCESS_READ;
-	}
+	f->tiles = s->tiles;
 	f->iommu = g->iommu_group >= 0;
-	if (free_and_strdup(&f->model, s->model) < 0 ||
-	    free_and_strdup(&f->serial, s->serial) < 0 ||
-	    free_and_strdup(&f->driver, s->driver) < 0 ||
-	    free_and_strdup(&f->reason, reason(g)) < 0)
+	if (free_and_strdup(&f->model, s->model) < 0 || free_and_strdup(&f->serial, s->serial) < 0 ||
+	    free_and_strdup(&f->driver, g->driver) < 0 ||
+	    free_and_strdup(&f->control_note, note) < 0 ||
+	    free_and_strdup(&f->reason, sim_way_obstacle(g)) < 0 || fill_abilities(g, debugfs, f) < 0)
 		return NULL;
+	fill_resources(g, f);
 	f->vfs = calloc(g->num_vfs + 1, sizeof(*f->vfs));
 	if (!f->vfs)
 		return NULL;
 	for (unsigned v = 0; v < g->num_vfs; v++) {
 		f->n_vfs = v + 1;
-		if (fill_vf(g, v, &f->vfs[v]) < 0)
+		if (fill_vf(g, debugfs, v, &f->vfs[v]) < 0)
 			return NULL;
 	}
 	return TAKE_PTR(f);
 }
 
+json_t *sim_gpu_given(const struct sim_gpu *g)
+{
+	_cleanup_json_ json_t *list = json_array();
+
+	for (unsigned v = 1; v <= g->spec.hardware_vfs; v++) {
+		for (unsigned tile = 0; tile < g->spec.tiles; tile++) {
+			json_t *one = json_pack("{s:i, s:i}", "vf", v, "tile", tile);
+			bool any = false;
+
+			for (int a = 0; a < VF_ATTRIBUTE_MAX; a++) {
+				uint64_t value = sim_stock_get(g, v, tile, a);
+
+				any = any || value > 0;
+				if (value > 0)
+					(void)json_put_uint(one, vf_attribute_to_string(a), value);
+			}
+			if (any)
+				(void)json_array_append(list, one);
+			json_decref(one);
+		}
+	}
+	return TAKE_PTR(list);
+}
+
 json_t *sim_gpu_writes(const struct sim_gpu *g)
 {
 	const struct sim_writes *w = &g->writes;
+	json_t *json = json_object();
+	unsigned total = 0;
 
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "sriov_numvfs", w->numvfs,
-			 "sriov_numvfs_while_held", w->numvfs_while_held, "sriov_drivers_autoprobe",
-			 w->autoprobe, "vf_attributes", w->vf_attributes, "pf_attributes",
-			 w->pf_attributes, "binds", w->binds, "resets", w->resets);
+	for (int point = 0; point < SIM_WRITE; point++) {
+		if (!sim_point_is_write(point))
+			continue;
+		total += w->of[point];
+		(void)json_put_uint(json, sim_point_to_string(point), w->of[point]);
+	}
+	(void)json_put_uint(json, "total", total);
+	(void)json_put_uint(json, "sriov_numvfs_while_held", w->numvfs_while_held);
+	(void)json_put_uint(json, "vf_attributes", w->vf_attributes);
+	(void)json_put_uint(json, "pf_attributes", w->pf_attributes);
+	(void)json_put_uint(json, "bulk_attributes", w->bulk_attributes);
+	return json;
 }

@@ -3,6 +3,7 @@
 #include "machine/sim-machine-internal.h"
 
 #include "lib/units.h"
+#include "machine/sim-way.h"
 #include "machine/machine-message.h"
 
 static const enum sim_point points[HOST_OP_MAX] = {
@@ -94,9 +95,9 @@ static int refuse_held(struct sim_task *t, unsigned vf, struct host_reply *reply
 	return reply->n_holders > 0 ? -EBUSY : 0;
 }
 
-static int add_facts(const struct sim_gpu *g, struct host_reply *reply)
+static int add_facts(const struct sim_gpu *g, bool debugfs, struct host_reply *reply)
 {
-	reply->facts[reply->n_facts] = sim_gpu_facts(g);
+	reply->facts[reply->n_facts] = sim_gpu_facts(g, debugfs);
 	if (!reply->facts[reply->n_facts])
 		return -ENOMEM;
 	reply->n_facts++;
@@ -117,7 +118,7 @@ static int run_scan(struct sim_task *t, struct host_reply *reply)
 
 		if (!k->gpus[i].present)
 			continue;
-		r = add_facts(&k->gpus[i], reply);
+		r = add_facts(&k->gpus[i], t->debugfs, reply);
 		if (r < 0)
 			return r;
 		f = reply->facts[reply->n_facts - 1];
@@ -130,7 +131,7 @@ static int run_scan(struct sim_task *t, struct host_reply *reply)
 static int run_read(struct sim_task *t, struct host_reply *reply)
 {
 	reply->facts = calloc(2, sizeof(*reply->facts));
-	return reply->facts ? add_facts(t->gpu, reply) : -ENOMEM;
+	return reply->facts ? add_facts(t->gpu, t->debugfs, reply) : -ENOMEM;
 }
 
 static int run_holders(struct sim_task *t, struct host_reply *reply)
@@ -174,20 +175,27 @@ static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 
 static int run_attribute(struct sim_task *t, struct host_reply *reply)
 {
+	const struct sim_write w = {
+		.debugfs = t->debugfs,
+		.vf = t->host.op == HOST_SET_VF_ATTR ? t->host.vf : 0,
+		.attribute = t->host.attribute,
+		.value = t->host.value,
+		.tile = t->host.tile,
+	};
 	uint64_t value;
 	int r;
 
-	r = sim_gpu_set_attribute(t->gpu, t->host.op == HOST_SET_VF_ATTR ? t->host.vf : 0,
-				  t->host.attribute, t->host.value, &value);
+	r = t->host.op == HOST_SET_BULK_ATTR ?
+		    sim_way_write_all(t->gpu, t->debugfs, w.attribute, w.value, &value) :
+		    sim_way_write(t->gpu, &w, &value);
 	if (r >= 0)
 		reply->value = (struct known){true, value};
 	return r;
 }
 
-/* The made-up xe has no debugfs and shows no bulk file: what a driver without them answers. */
-static int run_unsupported(struct sim_task *t, struct host_reply *reply)
+static int run_restore_auto(struct sim_task *t, struct host_reply *reply)
 {
-	return -EOPNOTSUPP;
+	return sim_way_restore_auto(t->gpu, t->debugfs);
 }
 
 static int run_bind(struct sim_task *t, struct host_reply *reply)
@@ -267,9 +275,9 @@ static int (*const runners[HOST_OP_MAX])(struct sim_task *t, struct host_reply *
 	[HOST_SET_AUTOPROBE] = run_autoprobe,
 	[HOST_SET_NUMVFS] = run_numvfs,
 	[HOST_SET_VF_ATTR] = run_attribute,
-	[HOST_SET_BULK_ATTR] = run_unsupported,
+	[HOST_SET_BULK_ATTR] = run_attribute,
 	[HOST_SET_PF_ATTR] = run_attribute,
-	[HOST_RESTORE_AUTO] = run_unsupported,
+	[HOST_RESTORE_AUTO] = run_restore_auto,
 	[HOST_BIND_VFIO] = run_bind,
 	[HOST_UNBIND] = run_unbind,
 	[HOST_WAIT_CLOSED] = run_wait_closed,
@@ -286,6 +294,8 @@ void sim_host_run(struct sim_task *t)
 		return;
 	}
 	if (t->fault.error > 0) {
+		if (t->gpu && sim_point_is_write(point_of(&t->host)))
+			sim_gpu_count_write(t->gpu, point_of(&t->host));
 		send_result(t, -t->fault.error, t->fault.message);
 		return;
 	}

@@ -30,6 +30,23 @@ static void give_group(struct sim_kernel *k, int *group)
 	*group = -1;
 }
 
+bool sim_gpu_has_sriov_hook(const struct sim_gpu *g)
+{
+	return g->driver && g->spec.hook;
+}
+
+/* §1.1: without a driver sriov_totalvfs is what the hardware has; §2.2, §3.1: the driver lowers it.  §2.9: binding is
+ * one of the ways back from wedged; what VFs were given is forgotten. */
+static void bind_driver(struct sim_gpu *g, bool bound)
+{
+	g->driver = bound ? g->spec.driver : NULL;
+	g->total_vfs = sim_gpu_has_sriov_hook(g) ? g->spec.total_vfs : g->spec.hardware_vfs;
+	g->wedged = g->custom = g->auto_off = g->auto_shared = g->if_idle = false;
+	g->pf = (struct sim_given){0};
+	for (unsigned v = 0; v < g->spec.hardware_vfs; v++)
+		g->vfs[v].given = (struct sim_given){0};
+}
+
 int sim_kernel_init(struct sim_kernel *k, const struct sim_document *document)
 {
 	*k = (struct sim_kernel){.n_gpus = document->n_gpus};
@@ -44,11 +61,12 @@ int sim_kernel_init(struct sim_kernel *k, const struct sim_document *document)
 		g->present = true;
 		g->autoprobe = true; /* §1.1: the default */
 		g->iommu_group = g->spec.iommu ? take_group(k) : -1;
-		g->vfs = calloc(g->spec.total_vfs + 1, sizeof(*g->vfs));
+		g->vfs = calloc(g->spec.hardware_vfs + 1, sizeof(*g->vfs));
 		if (!g->vfs)
 			return -ENOMEM;
-		for (unsigned v = 0; v < g->spec.total_vfs; v++)
+		for (unsigned v = 0; v < g->spec.hardware_vfs; v++)
 			g->vfs[v].iommu_group = -1;
+		bind_driver(g, g->spec.bound);
 	}
 	return 0;
 }
@@ -109,11 +127,6 @@ unsigned sim_gpu_held(const struct sim_gpu *g)
 	return held;
 }
 
-bool sim_gpu_has_sriov_hook(const struct sim_gpu *g)
-{
-	return g->spec.driver && (streq(g->spec.driver, "xe") || streq(g->spec.driver, "i915"));
-}
-
 /* §1.2: routing id of the VF = PF + offset + stride × index; it may spill onto the next bus. */
 static struct pci_address vf_address(const struct pci_address *pf, unsigned index)
 {
@@ -136,23 +149,26 @@ static void enable(struct sim_kernel *k, struct sim_gpu *g, unsigned n)
 		vf->override_vfio = false;
 		vf->resets = 0;
 		/* §1.1: with autoprobe on, the PF's own driver takes its VFs. */
-		snprintf(vf->driver, sizeof(vf->driver), "%s", g->autoprobe ? g->spec.driver : "");
+		snprintf(vf->driver, sizeof(vf->driver), "%s", g->autoprobe ? g->driver : "");
 	}
 	g->num_vfs = n;
 }
 
-/* §2.3, §2.5, traps 10 and 12: quotas and shares are released, scheduling values zeroed. Zeroing
- * the scheduling values of slots that were not enabled is (inferred). */
+/* All VFs go; what they were given is the driver's business. */
 static void disable(struct sim_kernel *k, struct sim_gpu *g)
 {
-	for (unsigned v = 0; v < g->spec.total_vfs; v++) {
+	unsigned n = g->num_vfs;
+
+	for (unsigned v = 0; v < n; v++) {
 		struct sim_vf *vf = &g->vfs[v];
 
 		give_group(k, &vf->iommu_group);
-		*vf = (struct sim_vf){.iommu_group = -1};
+		*vf = (struct sim_vf){.iommu_group = -1, .given = vf->given};
 	}
 	g->num_vfs = 0;
 	g->disabling = false;
+	if (g->driver)
+		sim_provision_release(g, n);
 }
 
 /* §1.2, in the order of the kernel's own checks. */
@@ -162,8 +178,8 @@ int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsi
 
 	if (!g->spec.sriov)
 		return -ENOENT; /* no such file */
-	g->writes.numvfs++;
-	if (n > UINT16_MAX || n > g->spec.total_vfs)
+	sim_gpu_count_write(g, SIM_NUMVFS);
+	if (n > UINT16_MAX || n > g->total_vfs)
 		return -ERANGE;
 	if (n == g->num_vfs)
 		return 0;
@@ -180,12 +196,12 @@ int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsi
 	}
 	if (g->num_vfs > 0)
 		return -EBUSY;
-	r = sim_provision_share(g, (unsigned)n);
+	if (fewer >= n)
+		return 0;
+	r = sim_provision_share(g, (unsigned)n - fewer);
 	if (r < 0)
 		return r;
-	enable(k, g, fewer < n ? (unsigned)n - fewer : 0);
-	if (g->num_vfs == 0)
-		disable(k, g);
+	enable(k, g, (unsigned)n - fewer);
 	return 0;
 }
 
@@ -195,7 +211,7 @@ int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value)
 		return -ENOENT;
 	if (value > 1)
 		return -EINVAL;
-	g->writes.autoprobe++;
+	sim_gpu_count_write(g, SIM_AUTOPROBE);
 	g->autoprobe = value;
 	return 0;
 }
@@ -207,7 +223,7 @@ int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned index)
 
 	if (!vf)
 		return -ENODEV;
-	g->writes.binds++;
+	sim_gpu_count_write(g, SIM_BIND);
 	if (streq(vf->driver, "vfio-pci"))
 		return 0;
 	if (vf->held)
@@ -228,7 +244,7 @@ int sim_gpu_unbind(struct sim_gpu *g, unsigned index)
 		return -ENODEV;
 	if (vf->held)
 		return -EBUSY;
-	g->writes.binds++;
+	sim_gpu_count_write(g, SIM_UNBIND);
 	vf->override_vfio = false;
 	vf->driver[0] = '\0';
 	return 0;
@@ -242,7 +258,7 @@ int sim_gpu_reset_vf(struct sim_gpu *g, unsigned index)
 		return -ENODEV;
 	if (vf->held)
 		return -EBUSY;
-	g->writes.resets++;
+	sim_gpu_count_write(g, SIM_RESET);
 	vf->resets++;
 	return 0;
 }
@@ -271,14 +287,28 @@ void sim_gpu_set_present(struct sim_kernel *k, struct sim_gpu *g, bool present)
 {
 	if (g->present == present)
 		return;
-	g->present = present;
 	if (!present) {
-		disable(k, g);
+		sim_gpu_set_bound(k, g, false);
 		give_group(k, &g->iommu_group);
-		g->pf_exec_quantum_ms = 0;
-		g->pf_preempt_timeout_us = 0;
+		g->present = false;
 		return;
 	}
+	g->present = true;
 	g->autoprobe = true;
 	g->iommu_group = g->spec.iommu ? take_group(k) : -1;
+	bind_driver(g, true);
+}
+
+/* Trap 7: with the PF's driver go all VFs. */
+void sim_gpu_set_bound(struct sim_kernel *k, struct sim_gpu *g, bool bound)
+{
+	if (!bound)
+		disable(k, g);
+	bind_driver(g, bound);
+}
+
+void sim_gpu_count_write(struct sim_gpu *g, int point)
+{
+	if (point >= 0 && point < SIM_WRITE)
+		g->writes.of[point]++;
 }

@@ -13,6 +13,11 @@ struct sim_holder {
 	int pid;
 };
 
+/* What a function has been given, by tile.  Of the PF: its scheduling values, and what it keeps besides the least. */
+struct sim_given {
+	uint64_t values[SIM_TILES_MAX][VF_ATTRIBUTE_MAX];
+};
+
 struct sim_vf {
 	struct pci_address address;
 	char driver[16];   /* "" = none */
@@ -21,35 +26,36 @@ struct sim_vf {
 	struct sim_holder holder;
 	bool held;
 	unsigned resets;
-	/* These belong to vfN of sriov_admin and exist without the VF. */
-	uint64_t quota_bytes; /* 0 = none set */
-	uint64_t share_bytes; /* what automatic sharing gave while enabled */
-	uint64_t exec_quantum_ms;
-	uint64_t preempt_timeout_us;
+	struct sim_given given; /* belongs to the driver's vfN and exists without the VF */
 };
 
-/* How often each file was written, by whom ever: for tests. */
+/* How often each thing was written, by whom ever and whatever came of it: for tests. */
 struct sim_writes {
-	unsigned numvfs;
+	unsigned of[SIM_WRITE];	    /* by enum sim_point */
 	unsigned numvfs_while_held; /* writes that the kernel does not refuse and never answers */
-	unsigned autoprobe;
 	unsigned vf_attributes;
 	unsigned pf_attributes;
-	unsigned binds;
-	unsigned resets;
+	unsigned bulk_attributes;
 };
 
 struct sim_gpu {
 	struct sim_gpu_spec spec; /* strings borrowed from the document */
 	char name[24];		  /* "gpu0" in the order of the document: of faults and control, not the daemon's */
 	bool present;
+	const char *driver; /* bound now: borrowed, NULL = none */
+	unsigned total_vfs; /* sriov_totalvfs as it is now */
 	bool autoprobe;
 	bool disabling; /* a 0 was written while a VF was held: the device lock is taken */
+	bool wedged;	/* the driver gave up on the card, until it is bound again */
+	bool guarded;	/* something keeps VFs from being enabled, such as an open debugfs file */
+	bool custom;	/* xe: debugfs was written, nothing is shared automatically */
+	bool auto_off;	/* i915: the same */
+	bool auto_shared; /* i915: what VFs have was shared automatically */
+	bool if_idle;	/* the policy sched_if_idle */
 	unsigned num_vfs;
 	int iommu_group;
-	uint64_t pf_exec_quantum_ms;
-	uint64_t pf_preempt_timeout_us;
-	struct sim_vf *vfs; /* spec.total_vfs slots, [0] is vf1 */
+	struct sim_given pf;
+	struct sim_vf *vfs; /* spec.hardware_vfs slots, [0] is vf1 */
 	struct sim_writes writes;
 };
 
@@ -80,9 +86,6 @@ bool sim_gpu_has_sriov_hook(const struct sim_gpu *g);
  * sim_kernel_settle() ends it. */
 int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsigned fewer);
 int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value);
-/* vf 0 = the PF's own profile.  ret_value: as it reads back. */
-int sim_gpu_set_attribute(struct sim_gpu *g, unsigned vf, enum vf_attribute attribute, uint64_t value,
-			  uint64_t *ret_value);
 int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned vf);
 int sim_gpu_unbind(struct sim_gpu *g, unsigned vf);
 int sim_gpu_reset_vf(struct sim_gpu *g, unsigned vf);
@@ -94,9 +97,17 @@ void sim_vf_release(struct sim_vf *vf);
 /* Finishes a disable that waited, once nothing is held.  Returns true when it did. */
 bool sim_kernel_settle(struct sim_kernel *k, struct sim_gpu *g);
 
-/* The card is pulled out (its VFs with it), or put back. */
+/* The card is pulled out (its VFs with it), or put back with its driver bound. */
 void sim_gpu_set_present(struct sim_kernel *k, struct sim_gpu *g, bool present);
+/* The PF's driver lets it go, with all VFs, or takes it. */
+void sim_gpu_set_bound(struct sim_kernel *k, struct sim_gpu *g, bool bound);
 
-/* As a helper would read it.  Returns new, NULL when memory is out. */
-struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g);
+/* A write that is one of those: another count for "writes". */
+void sim_gpu_count_write(struct sim_gpu *g, int point);
+
+/* ---- sim-facts.c */
+/* As a helper would read it that may use debugfs, or not.  Returns new, NULL when memory is out. */
+struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs);
 json_t *sim_gpu_writes(const struct sim_gpu *g); /* returns new */
+/* What the driver knows, by VF and tile, whether or not somebody can read it.  Returns new. */
+json_t *sim_gpu_given(const struct sim_gpu *g);

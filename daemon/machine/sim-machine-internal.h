@@ -28,6 +28,7 @@ struct sim_task {
 	struct hv_request hv;
 	struct sim_gpu *gpu; /* NULL = none */
 	struct sim_vm *vm;   /* NULL = none */
+	bool debugfs;	     /* whoever asked may use it */
 	bool locks;	     /* it holds the GPU's device lock */
 	bool hung;	     /* it met a fault's hang: its own deadline is the daemon's business */
 	struct {

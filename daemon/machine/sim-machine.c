@@ -206,7 +206,7 @@ static json_t *refuse_request(void)
 }
 
 void sim_machine_request(struct sim_machine *m, enum sim_part part, const json_t *request,
-			 sim_reply_fn fn, void *userdata)
+			 bool debugfs, sim_reply_fn fn, void *userdata)
 {
 	struct sim_task *t = calloc(1, sizeof(*t));
 
@@ -214,7 +214,8 @@ void sim_machine_request(struct sim_machine *m, enum sim_part part, const json_t
 		fn(userdata, refuse_request());
 		return;
 	}
-	*t = (struct sim_task){.m = m, .part = part, .fn = fn, .userdata = userdata};
+	*t = (struct sim_task){
+		.m = m, .part = part, .debugfs = debugfs, .fn = fn, .userdata = userdata};
 	t->json = json_incref((json_t *)request);
 	task_link(t);
 	switch (part) {

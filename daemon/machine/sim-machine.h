@@ -28,8 +28,9 @@ DEFINE_CLEANUP(struct sim_machine *, sim_machine_free);
 enum sim_part { SIM_PART_HOST, SIM_PART_HYPERVISOR, SIM_PART_MACHINE, SIM_PART_MAX };
 DECLARE_ENUM_TABLE(sim_part, enum sim_part);
 
+/* debugfs: whoever asks may use it, as the daemon's configuration says (allow_debugfs). */
 void sim_machine_request(struct sim_machine *m, enum sim_part part, const json_t *request,
-			 sim_reply_fn fn, void *userdata);
+			 bool debugfs, sim_reply_fn fn, void *userdata);
 
 /* What a new listener must know first: whether libvirt is there. */
 void sim_machine_greet(struct sim_machine *m, sim_event_fn fn, void *userdata);

@@ -23,6 +23,7 @@ struct client {
 	int fd;
 	int pidfd; /* the process at the other end */
 	bool subscribed;
+	bool debugfs; /* the daemon's configuration allows it */
 	bool broken; /* taken away when the loop comes back */
 	sd_event_source *source;
 	struct line_buffer in;
@@ -172,11 +173,12 @@ static int handle_line(struct client *c, const char *line, size_t size)
 			      json_integer_value(json_object_get(message, "id"))};
 	if (part == SIM_PART_MACHINE && streq_ptr(json_get_string(request, "op"), "subscribe")) {
 		c->subscribed = true;
+		c->debugfs = json_is_true(json_object_get(request, "allow_debugfs"));
 		on_reply(p, json_pack("{s:b}", "ok", 1));
 		sim_machine_greet(c->server->machine, send_greeting, c);
 		return 0;
 	}
-	sim_machine_request(c->server->machine, part, request, on_reply, p);
+	sim_machine_request(c->server->machine, part, request, c->debugfs, on_reply, p);
 	return 0;
 }
 

@@ -34,12 +34,12 @@ def assign_and_release():
     assert vf["lease"]["epoch"] > 0, vf["lease"]
     equal(hostdevs(world, "trainer-1"), [vf["address"]])
     equal(world.vm("trainer-1")["vfs"], [name])
-    resets = world.writes()["resets"]
+    resets = world.writes()["reset"]
     equal(release(world, vm="trainer-1")["changed"], True)
     vf = world.vf(name)
     equal((vf["state"], vf["vm"], vf["lease"]), ("free", None, None))
     equal(hostdevs(world, "trainer-1"), [])
-    assert world.writes()["resets"] > resets, "it was not reset"
+    assert world.writes()["reset"] > resets, "it was not reset"
 
 
 @test

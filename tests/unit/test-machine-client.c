@@ -63,7 +63,7 @@ static void connect_machine(struct fixture *f, const char *document)
 	_cleanup_free_ char *message = NULL;
 	int r;
 
-	r = machine_connect(f->event, f->program, f->socket, document, &f->m, &message);
+	r = machine_connect(f->event, f->program, f->socket, document, false, &f->m, &message);
 	if (r < 0)
 		fail_msg("%s", strempty(message));
 	machine_host(f->m)->on_event = on_host_event;
@@ -618,7 +618,7 @@ static void refuse_connect(struct fixture *f, const char *doc, int expected, con
 {
 	_cleanup_free_ char *message = NULL;
 
-	assert_int_equal(machine_connect(f->event, f->program, f->socket, doc, &f->m, &message),
+	assert_int_equal(machine_connect(f->event, f->program, f->socket, doc, false, &f->m, &message),
 			 expected);
 	assert_null(f->m);
 	assert_non_null(message);

@@ -44,7 +44,7 @@ static void test_defaults(void **state)
 	assert_int_equal(g->total_vfs, 31);
 	assert_int_equal(g->vram_bytes, 16 * GIB);
 	assert_string_equal(g->driver, "xe");
-	assert_true(g->sriov && g->sriov_admin && g->vram_quota && g->iommu && !g->display);
+	assert_true(g->sriov && g->sriov_admin && g->vram_quota == SIM_QUOTA_WRITABLE && g->iommu && !g->display);
 	assert_int_equal(g->numa_node, -1);
 	assert_string_equal(PCI_ADDRESS_STR(&g->address), "0000:03:00.0");
 	assert_int_equal(d->n_vms, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The made-up kernel obeys the rules of sysfs, refusals first. */
 #include "machine/sim-kernel.h"
+#include "machine/sim-way.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +44,7 @@ static int numvfs(struct world *w, uint64_t n)
 
 static uint64_t vram_of(struct world *w, unsigned vf)
 {
-	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g);
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g, false);
 
 	assert_non_null(f);
 	assert_true(vf >= 1 && vf <= f->n_vfs);
@@ -54,7 +55,9 @@ static uint64_t vram_of(struct world *w, unsigned vf)
 static int set(struct world *w, unsigned vf, enum vf_attribute attribute, uint64_t value,
 	       uint64_t *ret_value)
 {
-	return sim_gpu_set_attribute(w->g, vf, attribute, value, ret_value);
+	const struct sim_write write = {.vf = vf, .attribute = attribute, .value = value};
+
+	return sim_way_write(w->g, &write, ret_value);
 }
 
 static void test_only_through_zero(void **state)
@@ -83,13 +86,14 @@ static void test_range(void **state)
 static void test_no_driver(void **state)
 {
 	WORLD("{\"model\": \"Flex 170\", \"driver\": null}");
-	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g);
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g, false);
 
 	assert_int_equal(numvfs(w, 1), -ENOENT);
 	assert_int_equal(numvfs(w, 0), 0); /* it is 0 already */
 	assert_null(f->driver);
-	assert_int_equal(f->vf_control, VF_CONTROL_NONE);
+	assert_int_equal(f->vf_control, VF_CONTROL_GENERIC);
 	assert_non_null(f->reason);
+	assert_int_equal(f->total_vfs, 31);
 }
 
 static void test_driver_without_hook(void **state)
@@ -102,12 +106,12 @@ static void test_driver_without_hook(void **state)
 static void test_not_capable(void **state)
 {
 	WORLD("{\"model\": \"Arc B580\"}");
-	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g);
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = sim_gpu_facts(w->g, false);
 
 	assert_false(f->sriov_capable);
 	assert_int_equal(numvfs(w, 1), -ENOENT);
 	assert_int_equal(sim_gpu_set_autoprobe(w->g, 0), -ENOENT);
-	assert_int_equal(w->g->writes.numvfs, 0);
+	assert_int_equal(w->g->writes.of[SIM_NUMVFS], 0);
 }
 
 static void test_fewer(void **state)
@@ -185,10 +189,10 @@ static void test_automatic_sharing(void **state)
 	WORLD(FLEX);
 
 	assert_int_equal(numvfs(w, 4), 0);
-	assert_int_equal(vram_of(w, 1), (16 * GIB - 128 * MIB) / 4);
+	assert_int_equal(vram_of(w, 1), 15 * GIB / 4);
 	assert_int_equal(numvfs(w, 0), 0);
 	assert_int_equal(numvfs(w, 3), 0);
-	assert_int_equal(vram_of(w, 3), (16 * GIB - 128 * MIB) / 3 / (2 * MIB) * (2 * MIB));
+	assert_int_equal(vram_of(w, 3), 5 * GIB);
 }
 
 static void test_nothing_to_share(void **state)
@@ -236,7 +240,7 @@ static void test_quota_space(void **state)
 	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 2 * MIB, &value), -ENOSPC);
 	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 8 * GIB, &value), 0); /* its own counts as free */
 	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 7 * GIB, &value), 0);
-	assert_int_equal(set(w, 1, VF_ATTR_VRAM, UINT64_MAX, &value), -EINVAL);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, UINT64_MAX, &value), -ENOSPC);
 }
 
 static void test_quota_of_running(void **state)
@@ -245,8 +249,8 @@ static void test_quota_of_running(void **state)
 	uint64_t value;
 
 	assert_int_equal(numvfs(w, 1), 0);
-	sim_vf_hold(&w->g->vfs[0], "trainer", 7);
 	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB, &value), -EIO);
+	assert_int_equal(set(w, 2, VF_ATTR_VRAM, 512 * MIB, &value), 0); /* it is not on */
 	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), 0); /* those may change any time */
 }
 
@@ -260,12 +264,12 @@ static void test_values_vanish(void **state)
 	assert_int_equal(set(w, 1, VF_ATTR_PREEMPT_TIMEOUT, 5000, &value), 0);
 	assert_int_equal(set(w, 0, VF_ATTR_EXEC_QUANTUM, 64, &value), 0);
 	assert_int_equal(numvfs(w, 1), 0);
-	assert_int_equal(w->g->vfs[0].exec_quantum_ms, 20);
+	assert_int_equal(w->g->vfs[0].given.values[0][VF_ATTR_EXEC_QUANTUM], 20);
 	assert_int_equal(numvfs(w, 0), 0);
-	assert_int_equal(w->g->vfs[0].quota_bytes, 0);
-	assert_int_equal(w->g->vfs[0].exec_quantum_ms, 0);
-	assert_int_equal(w->g->vfs[0].preempt_timeout_us, 0);
-	assert_int_equal(w->g->pf_exec_quantum_ms, 64);
+	assert_int_equal(w->g->vfs[0].given.values[0][VF_ATTR_VRAM], 0);
+	assert_int_equal(w->g->vfs[0].given.values[0][VF_ATTR_EXEC_QUANTUM], 0);
+	assert_int_equal(w->g->vfs[0].given.values[0][VF_ATTR_PREEMPT_TIMEOUT], 0);
+	assert_int_equal(w->g->pf.values[0][VF_ATTR_EXEC_QUANTUM], 64);
 }
 
 static void test_schedule_limits(void **state)
@@ -277,20 +281,20 @@ static void test_schedule_limits(void **state)
 	assert_int_equal(value, 100000);
 	assert_int_equal(set(w, 31, VF_ATTR_PREEMPT_TIMEOUT, 200000000, &value), 0);
 	assert_int_equal(value, 100000000);
-	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, UINT64_C(1) << 32, &value), -EINVAL);
+	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, UINT64_C(1) << 32, &value), -ERANGE);
 	assert_int_equal(set(w, 32, VF_ATTR_EXEC_QUANTUM, 1, &value), -ENOENT);
 	assert_int_equal(set(w, 0, VF_ATTR_VRAM, GIB, &value), -EOPNOTSUPP);
 }
 
 static void test_generic(void **state)
 {
-	WORLD("{\"model\": \"Flex 170\", \"driver\": \"i915\"}");
+	WORLD("{\"model\": \"Flex 170\", \"driver\": \"i915\", \"tree\": \"none\"}");
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
 	uint64_t value;
 
 	assert_int_equal(set(w, 1, VF_ATTR_EXEC_QUANTUM, 20, &value), -EOPNOTSUPP);
 	assert_int_equal(numvfs(w, 2), 0);
-	f = sim_gpu_facts(w->g);
+	f = sim_gpu_facts(w->g, false);
 	assert_int_equal(f->vf_control, VF_CONTROL_GENERIC);
 	assert_false(gpu_can_set(f, VF_ATTR_VRAM) || gpu_can_set(f, VF_ATTR_EXEC_QUANTUM));
 	assert_false(f->vfs[0].values[VF_ATTR_VRAM].known); /* unknown, not 0 */
