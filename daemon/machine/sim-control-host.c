@@ -3,6 +3,25 @@
  * itself.  Called by sim-control.c. */
 #include "machine/sim-control-internal.h"
 
+#include "machine/sim-way.h"
+
+/* "silent": the event gets lost. */
+static void tell(struct sim_control *x, enum host_event_type type)
+{
+	if (!x->c.silent)
+		sim_machine_host_event(x->m, type, x->gpu);
+}
+
+/* Removing VFs waits for whoever holds one, and takes the device lock meanwhile (§6.2). */
+static json_t *refuse_waiting(const struct sim_control *x)
+{
+	if (sim_machine_gpu_locked(x->m, x->gpu))
+		return sim_control_refuse(strdup("the device lock is held: that would wait for ever"));
+	if (sim_gpu_held(x->gpu) > 0)
+		return sim_control_refuse(strdup("a VM holds one of its VFs: that would wait for ever"));
+	return NULL;
+}
+
 json_t *sim_control_set_numvfs(struct sim_control *x)
 {
 	unsigned before = x->gpu->num_vfs;
@@ -16,7 +35,7 @@ json_t *sim_control_set_numvfs(struct sim_control *x)
 	if (r < 0)
 		return sim_control_refuse(xasprintf("sriov_numvfs: %s", strerror(-r)));
 	if (x->gpu->num_vfs != before)
-		sim_machine_host_event(x->m, HOST_EVENT_CHANGED, x->gpu);
+		tell(x, HOST_EVENT_CHANGED);
 	return json_pack("{s:b, s:i}", "ok", 1, "num_vfs", (int)x->gpu->num_vfs);
 }
 
@@ -25,14 +44,80 @@ json_t *sim_control_unplug_gpu(struct sim_control *x)
 	if (sim_gpu_held(x->gpu) > 0)
 		return sim_control_refuse(strdup("a VM holds one of its VFs"));
 	sim_gpu_set_present(&x->m->kernel, x->gpu, false);
-	sim_machine_host_event(x->m, HOST_EVENT_REMOVED, x->gpu);
+	tell(x, HOST_EVENT_REMOVED);
 	return sim_control_done();
 }
 
 json_t *sim_control_plug_gpu(struct sim_control *x)
 {
 	sim_gpu_set_present(&x->m->kernel, x->gpu, true);
-	sim_machine_host_event(x->m, HOST_EVENT_RESCAN, x->gpu);
+	tell(x, HOST_EVENT_RESCAN);
+	return sim_control_done();
+}
+
+json_t *sim_control_unbind_driver(struct sim_control *x)
+{
+	json_t *refusal = refuse_waiting(x);
+
+	if (refusal)
+		return refusal;
+	if (!x->gpu->driver)
+		return sim_control_refuse(strdup("no driver is bound to it"));
+	sim_gpu_set_bound(&x->m->kernel, x->gpu, false);
+	tell(x, HOST_EVENT_CHANGED);
+	return sim_control_done();
+}
+
+json_t *sim_control_bind_driver(struct sim_control *x)
+{
+	if (!x->gpu->spec.driver)
+		return sim_control_refuse(strdup("the document names no driver for it"));
+	if (x->gpu->driver || !x->gpu->present)
+		return sim_control_refuse(strdup(x->gpu->driver ? "a driver is bound to it already" :
+								  "it is not plugged in"));
+	sim_gpu_set_bound(&x->m->kernel, x->gpu, true);
+	tell(x, HOST_EVENT_CHANGED);
+	return sim_control_done();
+}
+
+/* Another administrator: the kernel tells nobody of writes of attributes. */
+json_t *sim_control_set_attribute(struct sim_control *x)
+{
+	const struct sim_write w = {x->c.debugfs, (unsigned)x->c.vf, x->c.attribute, x->c.value,
+				    (unsigned)x->c.tile};
+	uint64_t value = 0;
+	int r;
+
+	r = sim_way_write(x->gpu, &w, &value);
+	if (r < 0)
+		return sim_control_refuse(
+			xasprintf("%s: %s", vf_attribute_to_string(w.attribute), strerror(-r)));
+	return json_pack("{s:b, s:I}", "ok", 1, "value", (json_int_t)value);
+}
+
+/* §2.9: the driver gives the card up; VFs that are there stay, none can be enabled. */
+json_t *sim_control_wedge(struct sim_control *x)
+{
+	if (!x->gpu->driver)
+		return sim_control_refuse(strdup("no driver is bound to it"));
+	x->gpu->wedged = true;
+	tell(x, HOST_EVENT_CHANGED);
+	return sim_control_done();
+}
+
+/* §2.3: somebody has the driver's lockdown file open, or a debugger is attached. */
+json_t *sim_control_guard(struct sim_control *x)
+{
+	x->gpu->guarded = x->c.value != 0;
+	return sim_control_done();
+}
+
+/* The kernel's buffer of uevents ran over: nobody knows what was in it. */
+json_t *sim_control_overflow(struct sim_control *x)
+{
+	struct host_event event = {.type = HOST_EVENT_RESCAN};
+
+	sim_machine_tell(x->m, &event);
 	return sim_control_done();
 }
 

@@ -6,8 +6,9 @@
 
 struct sim_control_members {
 	char *gpu, *vm, *alias;
-	uint64_t vf, value;
-	bool live, config;
+	uint64_t vf, value, tile;
+	int attribute; /* enum vf_attribute */
+	bool live, config, debugfs, silent;
 	json_t *fault, *agent;
 };
 
@@ -27,5 +28,11 @@ struct sim_vf *sim_control_vf(struct sim_control *x, json_t **ret_refusal);
 json_t *sim_control_set_numvfs(struct sim_control *x);
 json_t *sim_control_unplug_gpu(struct sim_control *x);
 json_t *sim_control_plug_gpu(struct sim_control *x);
+json_t *sim_control_unbind_driver(struct sim_control *x);
+json_t *sim_control_bind_driver(struct sim_control *x);
+json_t *sim_control_set_attribute(struct sim_control *x);
+json_t *sim_control_wedge(struct sim_control *x);
+json_t *sim_control_guard(struct sim_control *x);
+json_t *sim_control_overflow(struct sim_control *x);
 json_t *sim_control_hold(struct sim_control *x);
 json_t *sim_control_unhold(struct sim_control *x);

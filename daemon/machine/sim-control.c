@@ -15,6 +15,10 @@ static const struct json_field control_fields[] = {
 	CONTROL_FIELD(alias, JSON_FIELD_STRING),
 	CONTROL_FIELD(vf, JSON_FIELD_UINT, .min = 1, .max = 63),
 	CONTROL_FIELD(value, JSON_FIELD_UINT),
+	CONTROL_FIELD(tile, JSON_FIELD_UINT, .min = 1, .max = SIM_TILES_MAX),
+	CONTROL_FIELD(attribute, JSON_FIELD_ENUM, .names = vf_attribute_names, .names_max = VF_ATTRIBUTE_MAX),
+	CONTROL_FIELD(debugfs, JSON_FIELD_BOOL),
+	CONTROL_FIELD(silent, JSON_FIELD_BOOL, .summary = "its event gets lost"),
 	CONTROL_FIELD(live, JSON_FIELD_BOOL),
 	CONTROL_FIELD(config, JSON_FIELD_BOOL),
 	CONTROL_FIELD(fault, JSON_FIELD_OBJECT),
@@ -347,7 +351,7 @@ static json_t *op_libvirt_up(struct sim_control *x)
 /* ---- dispatch ----------------------------------------------------------------------------------
  */
 
-enum { NEEDS_GPU = 1, NEEDS_VM = 2, NEEDS_VF = 4, NEEDS_VALUE = 8 };
+enum { NEEDS_GPU = 1, NEEDS_VM = 2, NEEDS_VF = 4, NEEDS_VALUE = 8, NEEDS_ATTRIBUTE = 16 };
 
 static const struct control_op {
 	const char *name;
@@ -356,6 +360,7 @@ static const struct control_op {
 } ops[] = {
 	/* keep sorted */
 	{"agent", NEEDS_VM, op_agent},
+	{"bind-driver", NEEDS_GPU, sim_control_bind_driver},
 	{"clear-faults", 0, op_clear_faults},
 	{"domain-define", NEEDS_VM, op_domain_define},
 	{"domain-pause", NEEDS_VM, op_domain_pause},
@@ -366,17 +371,22 @@ static const struct control_op {
 	{"fault", 0, op_fault},
 	{"foreign-attach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_attach},
 	{"foreign-detach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_detach},
+	{"guard", NEEDS_GPU | NEEDS_VALUE, sim_control_guard},
 	{"hold", NEEDS_GPU | NEEDS_VF, sim_control_hold},
 	{"libvirt-down", 0, op_libvirt_down},
 	{"libvirt-up", 0, op_libvirt_up},
+	{"overflow", 0, sim_control_overflow},
 	{"ping", 0, op_ping},
 	{"plug-gpu", NEEDS_GPU, sim_control_plug_gpu},
 	{"release-hang", 0, op_release_hang},
+	{"set-attribute", NEEDS_GPU | NEEDS_ATTRIBUTE | NEEDS_VALUE, sim_control_set_attribute},
 	{"set-numvfs", NEEDS_GPU | NEEDS_VALUE, sim_control_set_numvfs},
 	{"state", 0, op_state},
 	{"stop", 0, op_stop},
+	{"unbind-driver", NEEDS_GPU, sim_control_unbind_driver},
 	{"unhold", NEEDS_GPU | NEEDS_VF, sim_control_unhold},
 	{"unplug-gpu", NEEDS_GPU, sim_control_unplug_gpu},
+	{"wedge", NEEDS_GPU, sim_control_wedge},
 	{"writes", 0, op_writes},
 };
 
@@ -410,6 +420,8 @@ static json_t *resolve(struct sim_control *x, unsigned needs, const json_t *requ
 		return sim_control_refuse(strdup("\"vf\" is missing: it counts from 1"));
 	if (needs & NEEDS_VALUE && !json_object_get(request, "value"))
 		return sim_control_refuse(strdup("\"value\" is missing"));
+	if (needs & NEEDS_ATTRIBUTE && !json_object_get(request, "attribute"))
+		return sim_control_refuse(strdup("\"attribute\" is missing: such as \"vram_quota\""));
 	return NULL;
 }
 

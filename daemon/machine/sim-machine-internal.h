@@ -71,6 +71,7 @@ int sim_task_deadline(struct sim_task *t, uint64_t usec, sd_event_time_handler_t
 void sim_machine_settle(struct sim_machine *m);
 void sim_machine_host_event(struct sim_machine *m, enum host_event_type type,
 			    const struct sim_gpu *g);
+void sim_machine_tell(struct sim_machine *m, const struct host_event *event);
 bool sim_machine_gpu_locked(const struct sim_machine *m, const struct sim_gpu *g);
 
 /* ---- sim-host.c */

@@ -190,14 +190,20 @@ void sim_machine_settle(struct sim_machine *m)
 	}
 }
 
-void sim_machine_host_event(struct sim_machine *m, enum host_event_type type,
-			    const struct sim_gpu *g)
+void sim_machine_tell(struct sim_machine *m, const struct host_event *event)
 {
-	struct host_event event = {.type = type, .gpu = g->spec.address};
-	_cleanup_json_ json_t *json = machine_host_event_to_json(&event);
+	_cleanup_json_ json_t *json = machine_host_event_to_json(event);
 
 	if (json)
 		m->on_event(m->userdata, json);
+}
+
+void sim_machine_host_event(struct sim_machine *m, enum host_event_type type,
+			    const struct sim_gpu *g)
+{
+	const struct host_event event = {.type = type, .gpu = g->spec.address};
+
+	sim_machine_tell(m, &event);
 }
 
 static json_t *refuse_request(void)

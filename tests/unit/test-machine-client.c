@@ -582,13 +582,42 @@ static void test_others_interfere(void **state)
 	assert_int_equal(host_op(f, HOST_BIND_VFIO, 1, 0, 0, 0), 0);
 }
 
+/* What the kernel does of itself, or for others, without a word to us where it says none. */
+static void test_driver_goes_and_comes(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_json_ json_t *refused = NULL;
+
+	connect_machine(f, f->document);
+	control_ok(f, json_pack("{s:s, s:s, s:i, s:b}", "op", "set-numvfs", "gpu", "gpu0", "value", 2, "silent", 1));
+	assert_int_equal(host_op(f, HOST_READ, 0, 0, 0, 0), 0);
+	assert_int_equal(f->host_events[HOST_EVENT_CHANGED], 0); /* the event got lost */
+	control_ok(f, json_pack("{s:s}", "op", "overflow"));
+	wait_until(f, &f->host_events[HOST_EVENT_RESCAN], 1);
+	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "hold", "gpu", "gpu0", "vf", 1));
+	refused = control(f, json_pack("{s:s, s:s}", "op", "unbind-driver", "gpu", "gpu0"));
+	assert_non_null(strstr(strempty(json_get_string(refused, "error")), "wait for ever"));
+	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "unhold", "gpu", "gpu0", "vf", 1));
+	control_ok(f, json_pack("{s:s, s:s}", "op", "unbind-driver", "gpu", "gpu0"));
+	wait_until(f, &f->host_events[HOST_EVENT_CHANGED], 1);
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, VF_ATTR_VRAM, 1, 0), -ENOENT);
+	control_ok(f, json_pack("{s:s, s:s}", "op", "bind-driver", "gpu", "gpu0"));
+	control_ok(f, json_pack("{s:s, s:s, s:i, s:s, s:i}", "op", "set-attribute", "gpu", "gpu0", "vf", 1,
+				"attribute", "exec_quantum_ms", "value", 7));
+	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "guard", "gpu", "gpu0", "value", 1));
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, VF_ATTR_VRAM, 1, 0), -EBUSY);
+	control_ok(f, json_pack("{s:s, s:s, s:i}", "op", "guard", "gpu", "gpu0", "value", 0));
+	control_ok(f, json_pack("{s:s, s:s}", "op", "wedge", "gpu", "gpu0"));
+	assert_int_equal(host_op(f, HOST_SET_NUMVFS, 0, VF_ATTR_VRAM, 1, 0), -ECANCELED);
+}
+
 static void test_refused_control(void **state)
 {
 	struct fixture *f = *state;
 	static const struct {
 		const char *json, *error;
 	} cases[] = {
-		{ "{\"op\": \"fly\"}", "one of: agent, clear-faults" },
+		{ "{\"op\": \"fly\"}", "one of: agent, bind-driver, clear-faults" },
 		{ "{\"op\": \"set-numvfs\", \"value\": 1}", "\"gpu\" is missing" },
 		{ "{\"op\": \"set-numvfs\", \"gpu\": \"gpu0\"}", "\"value\" is missing" },
 		{ "{\"op\": \"set-numvfs\", \"gpu\": \"gpu7\", \"value\": 1}", "no GPU \"gpu7\"" },
@@ -598,6 +627,13 @@ static void test_refused_control(void **state)
 		{ "{\"op\": \"hold\", \"gpu\": \"gpu0\"}", "\"vf\" is missing" },
 		{ "{\"op\": \"hold\", \"gpu\": \"gpu0\", \"vf\": 1}", "no VF 1" },
 		{ "{\"op\": \"fault\"}", "\"fault\" is missing" },
+		{ "{\"op\": \"bind-driver\", \"gpu\": \"gpu0\"}", "a driver is bound to it already" },
+		{ "{\"op\": \"set-attribute\", \"gpu\": \"gpu0\", \"vf\": 1, \"value\": 1}",
+		  "\"attribute\" is missing" },
+		{ "{\"op\": \"set-attribute\", \"gpu\": \"gpu0\", \"vf\": 1, \"value\": 1, "
+		  "\"attribute\": \"ggtt_quota\"}",
+		  "ggtt_quota: Operation not supported" },
+		{ "{\"op\": \"guard\", \"gpu\": \"gpu0\"}", "\"value\" is missing" },
 		{ "{\"op\": \"fault\", \"fault\": {\"on\": \"attach\"}}", "does not say what goes wrong" },
 		{ "{\"op\": \"state\", \"colour\": \"red\"}", "/colour" },
 	};
@@ -700,7 +736,7 @@ int main(void)
 		TEST(test_agent),	       TEST(test_agent_faults),
 		TEST(test_processes_outlive_the_daemon), TEST(test_machine_dies),
 		TEST(test_libvirt_goes_and_comes), TEST(test_others_interfere),
-		TEST(test_refused_control),    TEST(test_refused_connect),
+		TEST(test_driver_goes_and_comes), TEST(test_refused_control),    TEST(test_refused_connect),
 		TEST(test_second_machine),     TEST(test_lingers_and_ends),
 		TEST(test_nonsense_closes),
 	};

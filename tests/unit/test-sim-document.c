@@ -139,6 +139,34 @@ static void test_any_agent_command(void **state)
 	assert_null(sim_faults_take(&d->faults, SIM_DETACH, NULL, NULL, "t"));
 }
 
+static void test_ways(void **state)
+{
+	_cleanup_(sim_document_freep) struct sim_document *d = accept(
+		"{\"gpus\": [{\"model\": \"Flex 170\", \"vram_quota\": \"read-only\", \"debugfs\": \"new\", \"euclean\": true,"
+		"             \"lockdown\": true, \"ggtt\": \"2GiB\", \"contexts\": 4096, \"doorbells\": 16},"
+		"            {\"model\": \"Flex 170\", \"vram_quota\": false, \"max_vfs\": 4, \"bound\": false},"
+		"            {\"model\": \"Max 1550\", \"driver\": \"i915\", \"tree\": \"iov\", \"hook\": false},"
+		"            {\"model\": \"Flex 170\", \"driver\": \"vfio-pci\", \"vram_quota\": true}]}");
+	const struct sim_gpu_spec *g = d->gpus;
+
+	assert_int_equal(g[0].vram_quota, SIM_QUOTA_READ_ONLY);
+	assert_int_equal(g[0].debugfs, SIM_DEBUGFS_NEW);
+	assert_true(g[0].euclean && g[0].lockdown && g[0].bound && g[0].hook);
+	assert_int_equal(g[0].stock[VF_ATTR_GGTT], 2 * GIB);
+	assert_int_equal(g[0].stock[VF_ATTR_CONTEXTS], 4096);
+	assert_int_equal(g[0].stock[VF_ATTR_DOORBELLS], 16);
+	assert_int_equal(g[1].vram_quota, SIM_QUOTA_ABSENT);
+	assert_int_equal(g[1].hardware_vfs, 31);
+	assert_int_equal(g[1].total_vfs, 4);
+	assert_false(g[1].bound);
+	assert_int_equal(g[1].stock[VF_ATTR_GGTT], 0xfee00000);
+	assert_int_equal(g[2].tiles, 2);
+	assert_int_equal(g[2].tree, SIM_TREE_IOV);
+	assert_false(g[2].hook);
+	assert_int_equal(g[2].vram_quota, SIM_QUOTA_ABSENT); /* of xe's sriov_admin */
+	assert_false(g[3].hook); /* a driver that is no driver of GPUs */
+}
+
 static void test_any_write(void **state)
 {
 	_cleanup_(sim_document_freep) struct sim_document *d =
@@ -168,6 +196,16 @@ static void test_refused_kills(void **state)
 
 static void test_refused_gpus(void **state)
 {
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"vram_quota\": \"maybe\"}]}",
+	       "/gpus/0/vram_quota: is no way for that file to be (\"writable\", \"read-only\" or \"absent\")");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"vram_quota\": 3}]}", "/gpus/0/vram_quota");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"debugfs\": \"newest\"}]}", "/gpus/0/debugfs");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"driver\": \"i915\", \"debugfs\": \"old\"}]}",
+	       "only the driver xe has quotas there");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"tree\": \"tree\"}]}", "/gpus/0/tree");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"tiles\": 3}]}", "between 1 and 2");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"ggtt\": \"8GiB\"}]}", "/gpus/0/ggtt");
+	refuse("{\"gpus\": [{\"model\": \"Flex 170\", \"contexts\": 0}]}", "/gpus/0/contexts");
 	refuse("{\"gpus\": [\n {\"model\": \"Flax 170\"}]}", "d:2:12: /gpus/0/model: ");
 	refuse("{\"gpus\": [{}]}", "/gpus/0/model: required");
 	refuse("{\"gpus\": [7]}", "/gpus/0: must be an object");
@@ -248,6 +286,7 @@ static void test_samples(void **state)
 	static const char *const names[] = { "tests/data/simulations/flex.json",
 					     "tests/data/simulations/two-models.json",
 					     "tests/data/simulations/faults.json",
+					     "tests/data/simulations/ways.json",
 					     "examples/simulation.json" };
 	const char *top = getenv("abs_top_srcdir");
 
@@ -277,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_counts),	      cmocka_unit_test(test_drivers),
 		cmocka_unit_test(test_faults),	      cmocka_unit_test(test_any_agent_command),
+		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_any_write),
 		cmocka_unit_test(test_refused_kills),
 		cmocka_unit_test(test_refused_gpus),  cmocka_unit_test(test_refused_vms),
