@@ -13,12 +13,12 @@ struct apply {
 	enum apply_phase phase;
 	struct layout *target;
 	struct layout *before; /* what the kernel showed when it was accepted: an undo leads there */
-	struct partition_plan *plan;
-	size_t step;
-	size_t written; /* steps of the forward plan that were done */
+	struct partition_plan *plan; /* NULL: not made yet, or an earlier daemon's */
+	struct partition_plan *undo;
+	size_t step;	/* of the one that runs */
+	size_t written; /* steps of the plan that were done */
 	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
 	bool hanging; /* an access does not return: it goes on when it does */
-	bool emptied; /* the undo has taken away the VFs that came up */
 };
 
 static void next_step(struct apply *a);
@@ -58,6 +58,7 @@ static struct apply *apply_free(struct apply *a)
 	layout_free(a->target);
 	layout_free(a->before);
 	partition_plan_free(a->plan);
+	partition_plan_free(a->undo);
 	rpc_error_done(&a->error);
 	free(a);
 	return NULL;
@@ -255,6 +256,13 @@ static char *step_mismatch(const struct partition_step *step, const struct host_
 			 (unsigned long long)(step->at_least ? step->at_least : step->exactly));
 }
 
+/* VFs of a re-cut are new ones, whatever had become of those before. */
+static void step_done(struct apply *a, const struct partition_step *step, const struct host_reply *reply)
+{
+	if (reply->r == 0 && step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
+		gpu_vfs_are_gone(a->m, a->gpu);
+}
+
 static void on_step(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
@@ -282,8 +290,7 @@ static void on_step(void *userdata, const struct host_reply *reply)
 		undo_start(a);
 		return;
 	}
-	if (step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
-		gpu_vfs_are_gone(a->m, a->gpu);
+	step_done(a, step, reply);
 	a->step++;
 	next_step(a);
 }
@@ -311,10 +318,17 @@ static void next_step(struct apply *a)
 
 /* ---- undo ---- */
 
+static void undo_failed(struct apply *a, char *reason)
+{
+	a->gpu->undo_failed = true;
+	apply_failed(a, strempty(reason));
+	free(reason);
+}
+
 static void on_undo_checked(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
-	_cleanup_free_ char *why = NULL, *reason = NULL;
+	_cleanup_free_ char *why = NULL;
 
 	if (reply->r == -ETIMEDOUT) {
 		apply_hangs(a, "the layout before could not be read back", reply);
@@ -330,10 +344,8 @@ static void on_undo_checked(void *userdata, const struct host_reply *reply)
 			return;
 		}
 	}
-	reason = xasprintf("the layout before could not be restored: %s",
-			   why ? why : reply->message ? reply->message : strerror(-reply->r));
-	a->gpu->undo_failed = true;
-	apply_failed(a, reason);
+	undo_failed(a, xasprintf("the layout before could not be restored: %s",
+				 why ? why : reply->message ? reply->message : strerror(-reply->r)));
 }
 
 static void undo_step(struct apply *a);
@@ -341,20 +353,20 @@ static void undo_step(struct apply *a);
 static void on_undo_step(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
+	const struct partition_step *step = &a->undo->steps[a->step];
 
 	if (reply->r == -ETIMEDOUT) {
-		apply_hangs(a, a->plan->steps[a->step].text, reply);
+		apply_hangs(a, step->text, reply);
 		return;
 	}
-	if (reply->r < 0 && !a->plan->steps[a->step].optional) {
-		_cleanup_free_ char *reason =
-			xasprintf("the undo failed at \"%s\": %s", a->plan->steps[a->step].text,
-				  reply->message ? reply->message : strerror(-reply->r));
-
-		a->gpu->undo_failed = true;
-		apply_failed(a, reason);
+	if (reply->r < 0 && !step->optional) {
+		undo_failed(a, xasprintf("the undo failed at \"%s\": %s", step->text,
+					 reply->message ? reply->message : strerror(-reply->r)));
 		return;
 	}
+	if (reply->r < 0)
+		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "undo: %s", step->text);
+	step_done(a, step, reply);
 	a->step++;
 	undo_step(a);
 }
@@ -363,129 +375,56 @@ static void undo_step(struct apply *a)
 {
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 
-	if (a->step < a->plan->n_steps) {
-		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: %s",
-			a->plan->steps[a->step].text);
-		ask(a, &a->plan->steps[a->step].request, on_undo_step);
+	if (a->step < a->undo->n_steps) {
+		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: %s", a->undo->steps[a->step].text);
+		ask(a, &a->undo->steps[a->step].request, on_undo_step);
 		return;
 	}
 	a->phase = APPLY_UNDO_CHECK;
 	ask(a, &request, on_undo_checked);
 }
 
+/* From what the kernel shows now and what was written: an earlier daemon's writes count as all done. */
 static void undo_run(struct apply *a)
 {
 	struct rpc_error error = { 0 };
+	int r = 0;
 
-	partition_plan_free(a->plan);
-	a->plan = NULL;
+	partition_plan_free(a->undo);
+	a->undo = NULL;
 	a->step = 0;
 	a->phase = APPLY_UNDO;
-	if (partition_plan_make(a->gpu->facts, a->before, &a->plan, &error) < 0) {
-		_cleanup_free_ char *reason =
-			xasprintf("the layout before cannot be restored: %s", strempty(error.message));
-
+	if (!a->plan) {
+		r = partition_plan_make(a->gpu->facts, a->target, &a->plan, &error);
+		a->written = r < 0 ? 0 : a->plan->n_steps;
 		rpc_error_done(&error);
-		a->gpu->undo_failed = true;
-		apply_failed(a, reason);
-		return;
+		error = (struct rpc_error){ 0 };
 	}
-	undo_step(a);
-}
-
-
-/* Quotas that were written for VFs that did not come up are cleared one by one (trap 13). */
-static void clear_quotas(struct apply *a);
-
-static void on_quota_cleared(void *userdata, const struct host_reply *reply)
-{
-	struct apply *a = userdata;
-
-	if (reply->r == -ETIMEDOUT) {
-		apply_hangs(a, "a quota could not be cleared", reply);
-		return;
-	}
-	if (reply->r < 0)
-		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "a quota could not be cleared");
-	clear_quotas(a);
-}
-
-static void clear_quotas(struct apply *a)
-{
-	while (a->written > 0) {
-		struct host_request request = a->plan->steps[--a->written].request;
-
-		if (request.op == HOST_SET_VF_ATTR && request.attribute == VF_ATTR_VRAM) {
-			request.value = 0;
-			ask(a, &request, on_quota_cleared);
-			return;
-		}
-	}
-	undo_run(a);
-}
-
-static bool tried_to_enable(const struct apply *a)
-{
-	if (!a->plan)
-		return true; /* an earlier daemon's call: nobody knows */
-	for (size_t i = 0; i < a->plan->n_steps && i <= a->step; i++)
-		if (a->plan->steps[i].request.op == HOST_SET_NUMVFS && a->plan->steps[i].request.value > 0)
-			return true;
-	return false;
-}
-
-static void on_undo_read(void *userdata, const struct host_reply *reply);
-
-static void on_emptied(void *userdata, const struct host_reply *reply)
-{
-	struct apply *a = userdata;
-	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
-	_cleanup_free_ char *reason = NULL;
-
-	if (reply->r == -ETIMEDOUT) {
-		apply_hangs(a, "the VFs that came up could not be taken away", reply);
-		return;
-	}
-	if (reply->r < 0) {
-		reason = xasprintf("the undo could not take away the VFs that came up: %s",
-				   reply->message ? reply->message : strerror(-reply->r));
-		a->gpu->undo_failed = true;
-		apply_failed(a, reason);
-		return;
-	}
-	gpu_vfs_are_gone(a->m, a->gpu);
-	a->emptied = true;
-	ask(a, &request, on_undo_read);
+	if (r == 0)
+		r = partition_undo_make(a->gpu->facts, a->before, a->plan, a->written, &a->undo, &error);
+	else
+		r = partition_plan_make(a->gpu->facts, a->before, &a->undo, &error);
+	if (r < 0)
+		undo_failed(a, xasprintf("the layout before cannot be restored: %s", strempty(error.message)));
+	rpc_error_done(&error);
+	if (r == 0)
+		undo_step(a);
 }
 
 static void on_undo_read(void *userdata, const struct host_reply *reply)
 {
 	struct apply *a = userdata;
 
-	if (reply->r == -ETIMEDOUT) {
+	if (reply->r == -ETIMEDOUT)
 		apply_hangs(a, "what a failed apply left could not be read", reply);
-		return;
-	}
-	if (reply->r < 0) {
-		a->gpu->undo_failed = true;
-		apply_failed(a, "the GPU cannot be read after a failed apply");
-		return;
-	}
-	if (!update_facts(a, reply)) {
+	else if (reply->r < 0)
+		undo_failed(a, strdup("the GPU cannot be read after a failed apply"));
+	else if (!update_facts(a, reply))
 		apply_gone(a);
-		return;
-	}
-	if (a->gpu->facts->num_vfs == 0 || a->emptied) {
-		clear_quotas(a);
-	} else if (tried_to_enable(a)) {
-		/* Fewer came up than have a quota by now, and while one is up no quota can be cleared. */
-		struct host_request request = { .op = HOST_SET_NUMVFS, .gpu = a->gpu->address };
-
-		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: write 0 to sriov_numvfs");
-		ask(a, &request, on_emptied);
-	} else {
+	else if (!a->before)
+		undo_failed(a, strdup("the layout before is not known"));
+	else
 		undo_run(a);
-	}
 }
 
 static void undo_start(struct apply *a)

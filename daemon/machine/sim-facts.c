@@ -30,6 +30,17 @@ static int fill_abilities(const struct sim_gpu *g, bool debugfs, struct gpu_fact
 	return 0;
 }
 
+/* What quotas hold whose VF is not enabled. */
+static uint64_t standing(const struct sim_gpu *g, enum vf_attribute resource)
+{
+	uint64_t sum = 0;
+
+	for (unsigned v = g->num_vfs + 1; v <= g->total_vfs; v++)
+		for (unsigned tile = 0; tile < g->spec.tiles; tile++)
+			sum += sim_stock_get(g, v, tile, resource);
+	return sum;
+}
+
 /* Space and memory add up over the tiles; of all else a VF takes the same from each, so the least counts. */
 static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, struct resource_facts *out)
 {
@@ -47,6 +58,7 @@ static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, stru
 	out->free = (struct known){true, sum ? all : least};
 	out->max_quota = (struct known){true, sum ? MAX_OF(least * g->spec.tiles, most) : least};
 	out->spare = (struct known){true, spare};
+	out->standing = standing(g, resource);
 	out->grain = sim_stock_grain(g, resource) * (sum ? g->spec.tiles : 1);
 }
 

@@ -16,13 +16,17 @@ SURE_SECONDS = 2 * PATIENCE
 # Of the machine, and of the daemon's configuration.
 WAYS = {
     "xe": ({}, {}),
-    "xe without quota": ({"vram_quota": False}, {}),
+    "xe without quota": ({"vram_quota": "absent"}, {}),
     "generic": ({"sriov_admin": False}, {}),
+    "xe, debugfs": ({"sriov_admin": False, "debugfs": "new"}, {"allow_debugfs": True}),
+    "i915": ({"driver": "i915", "tree": "prelim_iov"}, {}),
+    "i915, two tiles": ({"driver": "i915", "tree": "prelim_iov", "tiles": 2}, {}),
 }
 # Scheduling values only where the way has them.
 EQUAL = {"vfs": 3, "vram": "2GiB", "exec_quantum": "20ms", "preempt_timeout": "5ms"}
 UNEQUAL = {"slices": [{"profile": "half", "count": 1}, {"profile": "eighth", "count": 2}]}
 LATER = {"vfs": 3, "vram": "2GiB", "exec_quantum": "40ms", "preempt_timeout": "5ms"}
+PAIRS = {"vfs": 4, "vram": "1GiB", "exec_quantum": "20ms"}
 NOTHING = {"vfs": 0}
 PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
             {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
@@ -41,6 +45,8 @@ def transitions(way):
         extra = {} if way == "generic" else {"exec_quantum": "20ms", "preempt_timeout": "5ms"}
         few, many = {"vfs": 2, **extra}, {"vfs": 4, **extra}
         return [(NOTHING, few), (few, many), (many, NOTHING)]
+    if way == "i915, two tiles":  # an even number, each pair on both tiles
+        return [(NOTHING, PAIRS), (PAIRS, {"vfs": 2}), (PAIRS, NOTHING)]
     return [(NOTHING, EQUAL), (EQUAL, UNEQUAL), (UNEQUAL, NOTHING), (EQUAL, LATER)]
 
 
@@ -178,6 +184,7 @@ def all_points(way):
                 try:
                     ended[kind, point(world, kind, nth, old_layout, new_layout, old, new)] += 1
                 except (AssertionError, RpcError) as lie:
+                    comment(f"LIE {where}: {lie}")
                     lies.append(f"{where}: {lie}")
                     ended[kind, "a lie"] += 1
     for (kind, end), count in sorted(ended.items()):
@@ -187,7 +194,7 @@ def all_points(way):
 
 
 def writes(world):
-    return sum(count for name, count in world.writes().items() if name != "sriov_numvfs_while_held")
+    return world.writes()["total"]
 
 
 def add(way):
