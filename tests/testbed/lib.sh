@@ -133,23 +133,142 @@ vf_address() {
 	link=$(readlink "$(pf_folder "$1")/virtfn$2") && echo "${link##*/}"
 }
 
-# fault N ATTRIBUTE:NTH:ERRNO|hang|fewer: sets a fault on GPU N (see module/faults.c).
-fault() {
-	echo "$2" >"/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")/faults"
+# card_folder N: folder of the GPU's DRM card in sysfs, such as /sys/class/drm/card0.
+card_folder() {
+	local entry
+	for entry in "$(pf_folder "$1")"/drm/card*; do
+		[ -e "$entry" ] && echo "/sys/class/drm/${entry##*/}" && return
+	done
+	return 1
 }
 
-# release_hang N: lets go all writes that hang, and forgets all faults of GPU N.
-release_hang() {
+# i915_folder N: the tree of the GPU under i915, prelim_iov/ or iov/.
+i915_folder() {
+	local card name
+	card=$(card_folder "$1") || return
+	for name in prelim_iov iov; do
+		[ -d "$card/$name" ] && echo "$card/$name" && return
+	done
+	return 1
+}
+
+# i915_file N PATH: a file of that tree; a "gt0/" in PATH is found as "gt/" where that is its name.
+i915_file() {
 	local folder
-	folder=/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")
-	echo clear >"$folder/faults"
-	echo 1 >"$folder/release"
+	folder=$(i915_folder "$1") || return
+	[ -d "$folder/pf/gt" ] && set -- "$1" "${2/gt0/gt}"
+	echo "$folder/$2"
+}
+
+# debugfs_folder N: folder of the GPU's DRM card in debugfs.
+debugfs_folder() {
+	local card
+	card=$(card_folder "$1") && echo "/sys/kernel/debug/dri/${card##*/card}"
+}
+
+# put VALUE FILE: one write, like a shell's.
+put() {
+	echo "$1" >"$2"
+}
+
+# errno_of VALUE FILE: what the error that this write gives is called ("Invalid argument"), or "none".
+errno_of() {
+	local said
+	if said=$(LC_ALL=C bash -c 'echo "$1" >"$2"' bash "$1" "$2" 2>&1); then
+		echo none
+	else
+		echo "${said##*: }"
+	fi
+}
+
+# read_errno_of FILE: the same for a read.
+read_errno_of() {
+	local said
+	if said=$(LC_ALL=C cat "$1" 2>&1 >/dev/null); then
+		echo none
+	else
+		echo "${said##*: }"
+	fi
+}
+
+# unbind_driver N, bind_driver N, rebind_driver N: the driver that plays the GPU lets it go, takes it,
+# or both, as a reload of the driver does.
+unbind_driver() {
+	local address
+	address=$(pf_address "$1") && echo "$address" >"/sys/bus/pci/devices/$address/driver/unbind"
+}
+
+# Whichever of the two drivers plays the card: the other one does not take it.
+bind_driver() {
+	local address
+	address=$(pf_address "$1") && echo "$address" >/sys/bus/pci/drivers_probe &&
+		[ -e "/sys/bus/pci/devices/$address/driver" ]
+}
+
+rebind_driver() {
+	unbind_driver "$1" && bind_driver "$1"
+}
+
+# remove_card N: takes the GPU off the bus. Its address is unknown until rescan.
+remove_card() {
+	echo 1 >"$(pf_folder "$1")/remove"
+}
+
+# rescan: finds again what was removed.
+rescan() {
+	echo 1 >/sys/bus/pci/rescan
+}
+
+# ---- faults, counts and mishaps of a GPU, from the module
+
+# control_file N NAME: one of the module's own files for GPU N (see module/control.c).
+control_file() {
+	local address
+	address=$(pf_address "$1") && echo "/sys/kernel/debug/gpuvf_testgpu/$address/$2"
+}
+
+# fault N ATTRIBUTE:NTH:[read-]ERRNO|hang|fewer: sets a fault on GPU N (see module/faults.c).
+fault() {
+	echo "$2" >"$(control_file "$1" faults)"
+}
+
+# clear_faults N: forgets all faults of GPU N.
+clear_faults() {
+	echo clear >"$(control_file "$1" faults)"
+}
+
+# release_hang N: lets go all that hangs, and forgets all faults of GPU N.
+release_hang() {
+	clear_faults "$1"
+	echo 1 >"$(control_file "$1" release)"
 }
 
 # vf_resets N K: how often VF K (from 0) of GPU N was reset.
 vf_resets() {
-	awk -v vf="vf$(($2 + 1))" '$1 == vf { n = $2 } END { print n + 0 }' \
-		"/sys/kernel/debug/gpuvf_testgpu/$(pf_address "$1")/resets"
+	awk -v vf="vf$(($2 + 1))" '$1 == vf { n = $2 } END { print n + 0 }' "$(control_file "$1" resets)"
+}
+
+# write_count N [ATTRIBUTE]: writes that GPU N has seen, of all attributes (those of its driver's
+# trees, sriov_numvfs and sriov_drivers_autoprobe), or of one, named as for a fault.
+write_count() {
+	awk -v name="${2:-total}" '$1 == name { n = $2 } END { print n + 0 }' \
+		"$(control_file "$1" writes)"
+}
+
+# forget_writes N: begins that count again.
+forget_writes() {
+	echo 1 >"$(control_file "$1" forget_writes)"
+}
+
+# wedge N [RECOVERY]: the GPU is wedged: the uevent, and no VF is enabled until its driver is bound anew.
+wedge() {
+	echo "${2:-rebind,bus-reset}" >"$(control_file "$1" wedge)"
+}
+
+# lock_down: the kernel locks itself down; nothing undoes it. After that no fault can be set.
+lock_down() {
+	mountpoint -q /sys/kernel/security || mount -t securityfs security /sys/kernel/security || return
+	echo integrity >/sys/kernel/security/lockdown
 }
 
 # ---- gpuvfd as it was installed

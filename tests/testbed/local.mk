@@ -5,13 +5,21 @@ TESTBED_FILES = \
 	tests/testbed/lib.sh \
 	tests/testbed/module/Kbuild \
 	tests/testbed/module/admin.c \
+	tests/testbed/module/control.c \
+	tests/testbed/module/debug-new.c \
+	tests/testbed/module/debug-old.c \
+	tests/testbed/module/debug.c \
 	tests/testbed/module/disguise.c \
 	tests/testbed/module/driver.c \
 	tests/testbed/module/drm.c \
 	tests/testbed/module/faults.c \
+	tests/testbed/module/i915.c \
 	tests/testbed/module/main.c \
 	tests/testbed/module/rules.c \
 	tests/testbed/module/testgpu.h \
+	tests/testbed/module/tree.c \
+	tests/testbed/module/values.c \
+	tests/testbed/module/writes.c \
 	tests/testbed/inside/enabled-units \
 	tests/testbed/inside/masked-units \
 	tests/testbed/inside/root \

@@ -53,8 +53,10 @@ static int disguised_write(struct pci_bus *bus, unsigned int devfn, int where, i
 	if (gpu->pcie_cap && where == gpu->pcie_cap + PCI_EXP_DEVCTL && size >= 2 &&
 	    (val & PCI_EXP_DEVCTL_BCR_FLR)) {
 		atomic_inc(&gpu->resets[devfn]);
-		if (vfid && gpu->profiles && vfid <= gpu->totalvfs)
-			WRITE_ONCE(gpu->profiles[vfid].stopped, false);
+		if (vfid && gpu->functions && vfid <= gpu->totalvfs) {
+			WRITE_ONCE(gpu->functions[vfid].stopped, false);
+			WRITE_ONCE(gpu->functions[vfid].paused, false);
+		}
 	}
 	return gpu->real_ops->write(bus, devfn, where, size, val);
 }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Faults on demand: the Nth write of an attribute fails, or hangs beyond the reach of any signal
- * until it is released, as a stuck device does.
+ * Faults on demand: the Nth write (or read) of an attribute fails, or hangs beyond the reach of any
+ * signal until it is released, as a stuck device does.
  *
- * ATTRIBUTE:NTH:WHAT - ATTRIBUTE is sriov_numvfs or a path below sriov_admin, such as
- * vf2/profile/vram_quota, or its last part alone for any function; NTH counts from 1 from the
- * moment the fault is set, 0 means every write; WHAT is an errno's name, "hang", or "fewer" (only
- * sriov_numvfs: one VF fewer than asked).
- *
- * In debugfs, gpuvf_testgpu/<address of the PF>/: "faults" takes such a line, or "clear", and shows
- * what is set; a write to "release" lets go all that hangs; "resets" counts resets by function.
+ * ATTRIBUTE:NTH:WHAT - ATTRIBUTE is sriov_numvfs, or a path below sriov_admin (vf2/profile/vram_quota),
+ * prelim_iov (vf2/gt0/lmem_quota), the card's folder in debugfs (old layout: gt0/vf2/lmem_quota) or
+ * sriov in it (new: vf2/tile0/vram_quota), or its last part alone for any function; NTH counts from 1
+ * from the moment the fault is set, 0 means every one; WHAT is an errno's name, "hang", or "fewer"
+ * (only sriov_numvfs: one VF fewer than asked); with "read-" before it, it is about reads. The kernel
+ * answers a read of sriov_numvfs itself: it takes no fault.
  */
-#include <linux/debugfs.h>
-#include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -23,9 +20,10 @@
 
 struct fault {
 	struct list_head link;
-	char attribute[64];
+	char attribute[96];
 	unsigned int nth;
 	unsigned int seen;
+	bool reads;
 	int what;
 };
 
@@ -35,24 +33,30 @@ static const struct {
 } what_names[] = {
 	{ "hang", FAULT_HANG },
 	{ "fewer", FAULT_FEWER },
+	{ "E2BIG", -E2BIG },
+	{ "EAGAIN", -EAGAIN },
 	{ "EBUSY", -EBUSY },
 	{ "ECANCELED", -ECANCELED },
+	{ "EDQUOT", -EDQUOT },
 	{ "EINVAL", -EINVAL },
 	{ "EIO", -EIO },
+	{ "ENODATA", -ENODATA },
 	{ "ENODEV", -ENODEV },
 	{ "ENOENT", -ENOENT },
 	{ "ENOKEY", -ENOKEY },
 	{ "ENOMEM", -ENOMEM },
 	{ "ENOSPC", -ENOSPC },
 	{ "EOPNOTSUPP", -EOPNOTSUPP },
+	{ "EOVERFLOW", -EOVERFLOW },
 	{ "EPERM", -EPERM },
 	{ "ERANGE", -ERANGE },
+	{ "ESTALE", -ESTALE },
+	{ "ETIMEDOUT", -ETIMEDOUT },
 	{ "EUCLEAN", -EUCLEAN },
 };
 
 static DECLARE_WAIT_QUEUE_HEAD(released);
 static atomic_t releases = ATOMIC_INIT(0);
-static struct dentry *debugfs_root;
 
 void faults_init(struct testgpu *gpu)
 {
@@ -63,18 +67,22 @@ void faults_init(struct testgpu *gpu)
 int faults_add(struct testgpu *gpu, const char *text)
 {
 	struct fault *fault;
-	char word[16];
+	char whole[32];
+	const char *word = whole;
 	unsigned int i;
 
 	fault = kzalloc(sizeof(*fault), GFP_KERNEL);
 	if (!fault)
 		return -ENOMEM;
-	if (sscanf(text, "%63[^:]:%u:%15[^\n]", fault->attribute, &fault->nth, word) != 3)
+	if (sscanf(text, "%95[^:]:%u:%31[^\n]", fault->attribute, &fault->nth, whole) != 3)
 		goto refuse;
+	fault->reads = str_has_prefix(word, "read-");
+	if (fault->reads)
+		word += strlen("read-");
 	for (i = 0; i < ARRAY_SIZE(what_names); i++)
 		if (!strcmp(what_names[i].name, word))
 			fault->what = what_names[i].what;
-	if (!fault->what)
+	if (!fault->what || (fault->reads && fault->what == FAULT_FEWER))
 		goto refuse;
 	spin_lock(&gpu->fault_lock);
 	list_add_tail(&fault->link, &gpu->faults);
@@ -106,7 +114,7 @@ static bool matches(const struct fault *fault, const char *attribute)
 	       (last && !strcmp(fault->attribute, last + 1));
 }
 
-int faults_check(struct testgpu *gpu, const char *attribute)
+static int check(struct testgpu *gpu, const char *attribute, bool reads)
 {
 	int before = atomic_read(&releases);
 	struct fault *fault;
@@ -114,7 +122,7 @@ int faults_check(struct testgpu *gpu, const char *attribute)
 
 	spin_lock(&gpu->fault_lock);
 	list_for_each_entry(fault, &gpu->faults, link) {
-		if (!matches(fault, attribute))
+		if (fault->reads != reads || !matches(fault, attribute))
 			continue;
 		fault->seen++;
 		if (!what && (!fault->nth || fault->seen == fault->nth))
@@ -123,106 +131,36 @@ int faults_check(struct testgpu *gpu, const char *attribute)
 	spin_unlock(&gpu->fault_lock);
 	if (what != FAULT_HANG)
 		return what;
-	pr_info("a write of %s hangs now\n", attribute);
+	pr_info("a %s of %s hangs now\n", reads ? "read" : "write", attribute);
 	wait_event(released, atomic_read(&releases) != before);
-	pr_info("a write of %s was released\n", attribute);
+	pr_info("a %s of %s was released\n", reads ? "read" : "write", attribute);
 	return 0;
 }
 
-static int faults_show(struct seq_file *file, void *unused)
+int faults_check_write(struct testgpu *gpu, const char *attribute)
 {
-	struct testgpu *gpu = file->private;
+	writes_count(gpu, attribute);
+	return check(gpu, attribute, false);
+}
+
+int faults_check_read(struct testgpu *gpu, const char *attribute)
+{
+	return check(gpu, attribute, true);
+}
+
+void faults_release_all(void)
+{
+	atomic_inc(&releases);
+	wake_up_all(&released);
+}
+
+void faults_show(struct testgpu *gpu, struct seq_file *out)
+{
 	struct fault *fault;
 
 	spin_lock(&gpu->fault_lock);
 	list_for_each_entry(fault, &gpu->faults, link)
-		seq_printf(file, "%s:%u:%d seen %u\n", fault->attribute, fault->nth, fault->what,
-			   fault->seen);
+		seq_printf(out, "%s:%u:%s%d seen %u\n", fault->attribute, fault->nth,
+			   fault->reads ? "read" : "", fault->what, fault->seen);
 	spin_unlock(&gpu->fault_lock);
-	return 0;
-}
-
-static int faults_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, faults_show, inode->i_private);
-}
-
-static ssize_t faults_write(struct file *file, const char __user *from, size_t count, loff_t *pos)
-{
-	struct testgpu *gpu = file_inode(file)->i_private;
-	char text[128];
-	int ret = 0;
-
-	if (count >= sizeof(text))
-		return -EINVAL;
-	if (copy_from_user(text, from, count))
-		return -EFAULT;
-	text[count] = '\0';
-	if (sysfs_streq(text, "clear"))
-		faults_clear(gpu);
-	else
-		ret = faults_add(gpu, text);
-	return ret ?: count;
-}
-
-static const struct file_operations faults_fops = {
-	.owner = THIS_MODULE,
-	.open = faults_open,
-	.read = seq_read,
-	.write = faults_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
-
-static ssize_t release_write(struct file *file, const char __user *from, size_t count, loff_t *pos)
-{
-	atomic_inc(&releases);
-	wake_up_all(&released);
-	return count;
-}
-
-static const struct file_operations release_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = release_write,
-};
-
-static int resets_show(struct seq_file *file, void *unused)
-{
-	struct testgpu *gpu = file->private;
-	unsigned int devfn;
-
-	for (devfn = 0; devfn < ARRAY_SIZE(gpu->resets); devfn++)
-		if (atomic_read(&gpu->resets[devfn]))
-			seq_printf(file, "vf%u %d\n", testgpu_vfid(gpu, devfn),
-				   atomic_read(&gpu->resets[devfn]));
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(resets);
-
-/* The folder stays when the driver lets the card go: a fault is the card's, not the driver's. */
-void faults_debugfs_add(struct testgpu *gpu)
-{
-	struct pci_dev *dev;
-
-	if (gpu->debugfs)
-		return;
-	dev = pci_get_slot(gpu->bus, 0);
-	if (!dev)
-		return;
-	gpu->debugfs = debugfs_create_dir(pci_name(dev), debugfs_root);
-	pci_dev_put(dev);
-	debugfs_create_file("faults", 0600, gpu->debugfs, gpu, &faults_fops);
-	debugfs_create_file("release", 0200, gpu->debugfs, gpu, &release_fops);
-	debugfs_create_file("resets", 0400, gpu->debugfs, gpu, &resets_fops);
-}
-
-void faults_debugfs_root(bool present)
-{
-	if (present) {
-		debugfs_root = debugfs_create_dir("gpuvf_testgpu", NULL);
-		return;
-	}
-	debugfs_remove_recursive(debugfs_root);
-	debugfs_root = NULL;
 }

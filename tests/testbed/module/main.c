@@ -2,8 +2,8 @@
 /*
  * The module's parameters, its start and its end.
  *
- * gpus=SLOT:DEVICE:CLASS:VRAM:QUOTA:BOUND,...  SLOT (hex) is the slot of the root port that the
- * card sits below; DEVICE and CLASS are hex, VRAM is bytes, QUOTA and BOUND are 0 or 1.
+ * gpus=KEY=VALUE:...,...  one word of keys for each card; `options` below tells what there is. "slot" is
+ * the slot of the root port that the card sits below.
  * faults=[INDEX@]ATTRIBUTE:NTH:ERRNO|hang|fewer,...  see faults.c.
  */
 #include <linux/module.h>
@@ -16,7 +16,7 @@ unsigned int testgpu_count;
 
 static char *gpus;
 module_param(gpus, charp, 0444);
-MODULE_PARM_DESC(gpus, "what cards to make: SLOT:DEVICE:CLASS:VRAM:QUOTA:BOUND,...");
+MODULE_PARM_DESC(gpus, "what cards to make: KEY=VALUE:...,...");
 
 static char *faults;
 module_param(faults, charp, 0444);
@@ -44,21 +44,88 @@ unsigned int testgpu_vfid(const struct testgpu *gpu, unsigned int devfn)
 	return (devfn - gpu->vf_offset) / gpu->vf_stride + 1;
 }
 
-static int parse_gpu(const char *word, unsigned int index)
+static const char *const flavours[] = { "xe", "i915", NULL };
+static const char *const quotas[] = { "no", "yes", "ro", NULL };
+static const char *const layouts[] = { "none", "old", "new", NULL };
+static const char *const homes[] = { "prelim_iov", "iov", "both", NULL };
+static const char *const gts[] = { "gt", "gtn", NULL };
+
+/* A key takes one of its words, or a number in the base that is given. */
+static const struct option {
+	const char *name;
+	size_t offset;
+	const char *const *words;
+	unsigned int base;
+} options[] = {
+	{ "slot", offsetof(struct testgpu, slot), NULL, 16 },
+	{ "device", offsetof(struct testgpu, device), NULL, 16 },
+	{ "class", offsetof(struct testgpu, pci_class), NULL, 16 },
+	{ "vram", offsetof(struct testgpu, vram), NULL, 10 },
+	{ "driver", offsetof(struct testgpu, flavour), flavours },
+	{ "bound", offsetof(struct testgpu, bound), NULL, 10 },
+	{ "hook", offsetof(struct testgpu, hook), NULL, 10 },
+	{ "max_vfs", offsetof(struct testgpu, max_vfs), NULL, 10 },
+	{ "tiles", offsetof(struct testgpu, tiles), NULL, 10 },
+	{ "media", offsetof(struct testgpu, media), NULL, 10 },
+	{ "display", offsetof(struct testgpu, display), NULL, 10 },
+	{ "admin", offsetof(struct testgpu, admin), NULL, 10 },
+	{ "quota", offsetof(struct testgpu, quota), quotas },
+	{ "debugfs", offsetof(struct testgpu, layout), layouts },
+	{ "euclean", offsetof(struct testgpu, euclean), NULL, 10 },
+	{ "tree", offsetof(struct testgpu, home), homes },
+	{ "gt", offsetof(struct testgpu, gt_numbered), gts },
+};
+
+static int set_option(struct testgpu *gpu, const struct option *option, const char *text)
+{
+	void *field = (char *)gpu + option->offset;
+	int word;
+
+	if (option->offset == offsetof(struct testgpu, vram))
+		return kstrtou64(text, option->base, field);
+	if (!option->words)
+		return kstrtouint(text, option->base, field);
+	word = match_string(option->words, -1, text);
+	if (word < 0)
+		return word;
+	*(unsigned int *)field = word;
+	return 0;
+}
+
+static int parse_option(struct testgpu *gpu, char *text)
+{
+	char *name = strsep(&text, "=");
+	unsigned int i;
+
+	for (i = 0; text && i < ARRAY_SIZE(options); i++)
+		if (!strcmp(options[i].name, name))
+			return set_option(gpu, &options[i], text);
+	return -EINVAL;
+}
+
+static int parse_gpu(char *word, unsigned int index)
 {
 	struct testgpu *gpu = &testgpus[index];
-	unsigned int quota, bound, device;
+	char *text;
+	int ret = 0;
 
-	if (sscanf(word, "%x:%x:%x:%llu:%u:%u", &gpu->slot, &device, &gpu->pci_class, &gpu->vram,
-		   &quota, &bound) != 6)
-		return -EINVAL;
 	gpu->index = index;
-	gpu->device = device;
-	gpu->has_quota = quota && gpu->vram;
-	gpu->start_bound = bound;
+	gpu->bound = true;
+	gpu->hook = true;
+	gpu->max_vfs = UINT_MAX;
+	gpu->tiles = 1;
+	gpu->admin = true;
+	gpu->gt_numbered = true;
+	while (!ret && (text = strsep(&word, ":")))
+		ret = parse_option(gpu, text);
+	if (gpu->tiles < 1 || gpu->tiles + !!gpu->media > TESTGPU_GTS)
+		ret = -EINVAL;
 	mutex_init(&gpu->lock);
+	INIT_LIST_HEAD(&gpu->nodes);
+	INIT_LIST_HEAD(&gpu->places);
 	faults_init(gpu);
-	return 0;
+	writes_init(gpu);
+	return ret;
 }
 
 static int parse_gpus(void)
@@ -80,7 +147,7 @@ static int parse_gpus(void)
 		if (!ret)
 			testgpu_count++;
 		else
-			pr_err("gpus: cannot use '%s'\n", word);
+			pr_err("gpus: cannot use card %u\n", testgpu_count);
 	}
 	kfree(copy);
 	return ret;
@@ -121,12 +188,29 @@ static void undo(unsigned int dressed)
 {
 	unsigned int i;
 
-	driver_unregister_xe();
+	drivers_unregister();
 	for (i = 0; i < dressed; i++)
 		disguise_take_off(&testgpus[i]);
-	faults_debugfs_root(false);
-	for (i = 0; i < testgpu_count; i++)
+	writes_stop();
+	control_root(false);
+	for (i = 0; i < testgpu_count; i++) {
 		faults_clear(&testgpus[i]);
+		writes_clear(&testgpus[i]);
+	}
+}
+
+static int start(void)
+{
+	int ret;
+
+	control_root(true);
+	ret = writes_start();
+	if (ret)
+		return ret;
+	ret = drivers_register();
+	if (ret)
+		writes_stop();
+	return ret;
 }
 
 static int __init testgpu_init(void)
@@ -137,12 +221,14 @@ static int __init testgpu_init(void)
 	ret = parse_gpus();
 	if (!ret)
 		ret = parse_faults();
-	if (ret)
-		goto clear;
-	faults_debugfs_root(true);
-	ret = driver_register_xe();
-	if (ret)
-		goto clear;
+	if (!ret)
+		ret = start();
+	if (ret) {
+		control_root(false);
+		for (i = 0; i < testgpu_count; i++)
+			faults_clear(&testgpus[i]);
+		return ret;
+	}
 	for (i = 0; i < testgpu_count; i++) {
 		ret = disguise_put_on(&testgpus[i]);
 		if (ret) {
@@ -152,12 +238,6 @@ static int __init testgpu_init(void)
 		}
 	}
 	return 0;
-
-clear:
-	faults_debugfs_root(false);
-	for (i = 0; i < testgpu_count; i++)
-		faults_clear(&testgpus[i]);
-	return ret;
 }
 
 static void __exit testgpu_exit(void)

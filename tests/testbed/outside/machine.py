@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+from . import gpus
 from .common import TestbedError, say
 
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -20,6 +21,15 @@ START_AND_END = 120
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bM|[\x00-\x08\x0b-\x1f]")
 
 
+# Words for the kernel, and QEMU's device.
+IOMMUS = {
+    "intel": (" intel_iommu=on",
+              ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]),
+    "amd": ("", ["-device", "amd-iommu,intremap=on,device-iotlb=on"]),
+    "none": ("", []),
+}
+
+
 class EmulationFailed(TestbedError):
     """QEMU's emulation of AMD's virtualization broke down: no word about what is tested."""
 
@@ -27,17 +37,16 @@ class EmulationFailed(TestbedError):
 class Machine:
     """One run: a folder for parameters and results, one QEMU process."""
 
-    def __init__(self, paths, options, gpus):
+    def __init__(self, paths, options, cards):
         self.paths = paths
         self.options = options
-        self.gpus = gpus
+        self.gpus = cards
         paths.cache.mkdir(parents=True, exist_ok=True)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=paths.cache))
         (self.folder / "keep").mkdir()
         self.process = None
 
     def _parameters(self, accel):
-        words = [gpu.module_word(i) for i, gpu in enumerate(self.gpus)]
         values = {
             "SOURCE": self.paths.source,
             "TESTBED_SRC": self.paths.testbed_src,
@@ -48,9 +57,10 @@ class Machine:
             "TESTBED_ARGUMENTS": " ".join(shlex.quote(a) for a in self.options.arguments),
             "TESTBED_LIMIT": self.options.limit,
             "TESTBED_SHELL": "yes" if self.options.shell else "",
-            "TESTBED_GPUS": ",".join(words),
+            "TESTBED_GPUS": gpus.module_parameter(self.gpus),
             "TESTBED_FAULTS": self.options.faults,
             "TESTBED_INSTALL": "" if self.options.no_install else "yes",
+            "TESTBED_LOCKDOWN": "yes" if self.options.lockdown else "",
             "TESTBED_ACCEL": accel,
             "TESTBED_GUESTS": self.options.guests,
         }
@@ -61,16 +71,17 @@ class Machine:
         share = "local,security_model=none,multidevs=remap"
         machine = "q35,kernel-irqchip=split" if accel == "kvm" else "q35"
         # An emulated timer misses ticks on a busy machine; the kernel then gives up at boot.
-        words = "console=ttyS0 quiet loglevel=4 panic=-1 intel_iommu=on mitigations=off no_timer_check oops=panic"
+        words = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check oops=panic"
         words += " apparmor=0 selinux=0 audit=0 nokaslr systemd.unit=multi-user.target"
         words += " systemd.show_status=no rd.udev.log_level=3 systemd.gpt_auto=0"
+        words += IOMMUS[self.options.iommu][0]
         argv = [
             QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-name", "gpuvf-testbed",
             "-M", machine, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi,tb-size=512",
             "-cpu", "host" if accel == "kvm" else "max", "-smp", str(self.options.cpus),
             "-m", str(self.options.memory),
-            "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
+            *IOMMUS[self.options.iommu][1],
             "-kernel", str(self.paths.vmlinux), "-initrd", str(self.paths.outer_initramfs),
             "-append", words,
             "-fsdev", f"{share},id=host,path=/,readonly=on",

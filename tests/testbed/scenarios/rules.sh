@@ -5,20 +5,6 @@
 # testbed: --no-install --gpus flex170:vfs=7,b60:quota=no,a380,flex170:driver=no --limit 240
 . "$TESTBED_SRC/lib.sh"
 
-put() {
-	echo "$1" >"$2"
-}
-
-# errno_of VALUE FILE: the name of the error that a write gives, or "none".
-errno_of() {
-	local said
-	if said=$(LC_ALL=C bash -c 'echo "$1" >"$2"' bash "$1" "$2" 2>&1); then
-		echo none
-	else
-		echo "${said##*: }"
-	fi
-}
-
 first=$(pf_folder 0) second=$(pf_folder 1) third=$(pf_folder 2) fourth=$(pf_folder 3)
 
 note "guests start first; the rest goes on meanwhile"

@@ -8,10 +8,6 @@
 pf=$(pf_folder 0) || bail_out "there is no GPU"
 admin=$pf/sriov_admin
 
-put() {
-	echo "$1" >"$2"
-}
-
 driver_of() {
 	basename "$(readlink "$1/driver")"
 }
