@@ -43,6 +43,8 @@ testbed_files = \
 	tests/testbed/setup \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
+	tests/testbed/scenarios/rules-debugfs.sh \
+	tests/testbed/scenarios/rules-i915.sh \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
 	tests/testbed/scenarios/wedged.sh

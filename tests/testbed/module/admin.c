@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The tree sriov_admin/ below the PF's device under xe: R 2.4. Limits and sharing are elsewhere; what
- * is here is how one file stands for all tiles and GTs of the card. */
+/*
+ * The tree sriov_admin/ below the PF's device under xe: R 2.4. Limits and sharing are elsewhere;
+ * what is here is how one file stands for all tiles and GTs of the card.
+ */
 #include <linux/math64.h>
 #include <linux/sizes.h>
 #include <linux/sysfs.h>
@@ -157,24 +159,21 @@ static int stop_store(struct tree_node *node, const struct tree_file *file, cons
 	return yes ? rules_command(node->gpu, node->vfid, "stop") : 0;
 }
 
-#define FILE_OF(_name, _mode, _value, _show, _store) \
-	{ .attr = { .name = _name, .mode = _mode }, .value = _value, .show = _show, .store = _store }
-
 static const struct tree_file profile_files[] = {
-	FILE_OF("exec_quantum_ms", 0644, VALUE_QUANTUM, number_show, number_store),
-	FILE_OF("preempt_timeout_us", 0644, VALUE_TIMEOUT, number_show, number_store),
-	FILE_OF("sched_priority", 0644, VALUE_PRIORITY, priority_show, priority_store),
-	FILE_OF("vram_quota", 0644, VALUE_VRAM, vram_show, vram_store),
+	TREE_FILE("exec_quantum_ms", 0644, VALUE_QUANTUM, number_show, number_store),
+	TREE_FILE("preempt_timeout_us", 0644, VALUE_TIMEOUT, number_show, number_store),
+	TREE_FILE("sched_priority", 0644, VALUE_PRIORITY, priority_show, priority_store),
+	TREE_FILE("vram_quota", 0644, VALUE_VRAM, vram_show, vram_store),
 };
 
 static const struct tree_file bulk_files[] = {
-	FILE_OF("exec_quantum_ms", 0200, VALUE_QUANTUM, NULL, number_store),
-	FILE_OF("preempt_timeout_us", 0200, VALUE_TIMEOUT, NULL, number_store),
-	FILE_OF("sched_priority", 0200, VALUE_PRIORITY, NULL, priority_store),
-	FILE_OF("vram_quota", 0200, VALUE_VRAM, NULL, vram_store),
+	TREE_FILE("exec_quantum_ms", 0200, VALUE_QUANTUM, NULL, number_store),
+	TREE_FILE("preempt_timeout_us", 0200, VALUE_TIMEOUT, NULL, number_store),
+	TREE_FILE("sched_priority", 0200, VALUE_PRIORITY, NULL, priority_store),
+	TREE_FILE("vram_quota", 0200, VALUE_VRAM, NULL, vram_store),
 };
 
-static const struct tree_file stop_file = FILE_OF("stop", 0200, VALUE_COUNT, NULL, stop_store);
+static const struct tree_file stop_file = TREE_FILE("stop", 0200, VALUE_COUNT, NULL, stop_store);
 
 /* The mode of a file, 0 for none. */
 static umode_t mode_of(const struct tree_node *node, const struct tree_file *file)
@@ -193,17 +192,6 @@ static umode_t mode_of(const struct tree_node *node, const struct tree_file *fil
 	if (file->value == VALUE_PRIORITY && node->vfid != 0 && node->vfid != VFID_BULK)
 		return 0444;
 	return file->attr.mode;
-}
-
-static int add_files(struct tree_node *node, const struct tree_file *files, size_t count)
-{
-	int ret = 0;
-	size_t i;
-
-	for (i = 0; !ret && i < count; i++)
-		if (mode_of(node, &files[i]))
-			ret = tree_add_file(node, &files[i], mode_of(node, &files[i]));
-	return ret;
 }
 
 static int add_function(struct tree_node *root, unsigned int vfid)
@@ -225,7 +213,7 @@ static int add_function(struct tree_node *root, unsigned int vfid)
 		ret = tree_add_file(node, &stop_file, stop_file.attr.mode);
 	else
 		ret = sysfs_create_link(&node->kobj, &root->gpu->pf->dev.kobj, "device");
-	return ret ?: add_files(profile, profile_files, ARRAY_SIZE(profile_files));
+	return ret ?: tree_add_files(profile, profile_files, ARRAY_SIZE(profile_files), mode_of);
 }
 
 int admin_create(struct testgpu *gpu)
@@ -239,7 +227,7 @@ int admin_create(struct testgpu *gpu)
 	if (!bulk)
 		return -ENOMEM;
 	bulk->vfid = VFID_BULK;
-	ret = add_files(bulk, bulk_files, ARRAY_SIZE(bulk_files));
+	ret = tree_add_files(bulk, bulk_files, ARRAY_SIZE(bulk_files), mode_of);
 	/* R 2.4: vf1 ... vf<totalvfs> exist always, also with no VF enabled. */
 	for (i = 0; !ret && i <= gpu->totalvfs; i++)
 		ret = add_function(root, i);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * R 2.7, the new layout (from 6.19 on): sriov/{pf,vf<N>}/tile<T>/gt<G>/ in the card's folder, which has
- * the PF's address as a second name.
+ * R 2.7, the new layout (from 6.19 on): sriov/{pf,vf<N>}/tile<T>/gt<G>/ in the card's folder, which
+ * has the PF's address as a second name.
  *
- * (inferred) Whoever knows the old layout finds it as links: gt<G> at the top, pf and vf<N> in it, and
- * there the old names of files of space and memory. So both layouts seem to be there.
+ * (inferred) Whoever knows the old layout finds it as links: gt<G> at the top, pf and vf<N> in it,
+ * and there the old names of files of space and memory. So both layouts seem to be there.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -86,9 +86,14 @@ static const struct debug_file vf_tile_files[] = {
 	{ "vram_quota", 0644, VALUE_VRAM, debug_show_number, debug_store_number },
 };
 
+static const struct debug_file vf_gt_files[] = {
+	{ "sched_priority", 0644, VALUE_PRIORITY, debug_show_number, debug_store_number },
+};
+
 static const struct debug_file vram_file = { "vram_mm", 0444, VALUE_VRAM, debug_show_vram, NULL };
 
-/* R 2.3: no VF is enabled while somebody has this file open. (inferred) Nor opened while VFs are on. */
+/* R 2.3: no VF is enabled while somebody has this file open. (inferred) While VFs are on it does
+ * not open. */
 static int lockdown_open(struct inode *inode, struct file *file)
 {
 	struct testgpu *gpu = inode->i_private;
@@ -140,6 +145,8 @@ static void add_gt(struct testgpu *gpu, struct dentry *tile, unsigned int vfid, 
 	if (!folder)
 		return;
 	debug_add_gt_files(gpu, folder, vfid);
+	if (vfid)
+		debug_add(folder, vf_gt_files, ARRAY_SIZE(vf_gt_files));
 	if (!values_gt_is_media(gpu, gt))
 		add_old_names(gpu, folder, vfid);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * R 2.7, the old layout (up to 6.18): gt<G>/pf/... and gt<G>/vf<N>/... in the card's folder, which is
- * named after the minor number. The folder of a media GT has no file of space or memory.
+ * R 2.7, the old layout (up to 6.18): gt<G>/pf/... and gt<G>/vf<N>/... in the card's folder, which
+ * is named after the minor number. The folder of a media GT has no file of space or memory.
  */
 #include <linux/dcache.h>
 #include <linux/debugfs.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The driver's own files in debugfs, below the folder of the PF's DRM card: R 2.7. What both layouts
- * share; which file is where is in debug-old.c and debug-new.c.
+ * The driver's own files in debugfs, below the folder of the PF's DRM card: R 2.7. What both
+ * layouts share; which file is where is in debug-old.c and debug-new.c.
  *
- * A file belongs to the place (function, GT) that its folder stands for: the folder's inode knows it.
+ * A file belongs to the place (function, GT) that its folder stands for: the folder's inode knows.
  */
 #include <drm/drm_device.h>
 #include <drm/drm_file.h>

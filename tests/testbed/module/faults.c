@@ -3,12 +3,13 @@
  * Faults on demand: the Nth write (or read) of an attribute fails, or hangs beyond the reach of any
  * signal until it is released, as a stuck device does.
  *
- * ATTRIBUTE:NTH:WHAT - ATTRIBUTE is sriov_numvfs, or a path below sriov_admin (vf2/profile/vram_quota),
- * prelim_iov (vf2/gt0/lmem_quota), the card's folder in debugfs (old layout: gt0/vf2/lmem_quota) or
- * sriov in it (new: vf2/tile0/vram_quota), or its last part alone for any function; NTH counts from 1
- * from the moment the fault is set, 0 means every one; WHAT is an errno's name, "hang", or "fewer"
- * (only sriov_numvfs: one VF fewer than asked); with "read-" before it, it is about reads. The kernel
- * answers a read of sriov_numvfs itself: it takes no fault.
+ * ATTRIBUTE:NTH:WHAT - ATTRIBUTE is sriov_numvfs, or a path below sriov_admin, such as
+ * vf2/profile/vram_quota, below prelim_iov (vf2/gt0/lmem_quota), below the card's folder in debugfs
+ * (old layout: gt0/vf2/lmem_quota) or below sriov in it (new: vf2/tile0/vram_quota), or its last
+ * part alone for any function; NTH counts from 1 from the moment the fault is set, 0 means every
+ * one; WHAT is an errno's name, "hang", or "fewer" (only sriov_numvfs: one VF fewer than asked);
+ * with "read-" before it, it is about reads. The kernel answers a read of sriov_numvfs itself: it
+ * takes no fault.
  */
 #include <linux/seq_file.h>
 #include <linux/slab.h>

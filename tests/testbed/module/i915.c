@@ -95,17 +95,15 @@ static ssize_t free_show(struct tree_node *node, const struct tree_file *file, c
 	return sysfs_emit(buf, "%llu\n", values_free(node->gpu, node->gt, file->value));
 }
 
-#define FILE_OF(_name, _mode, _value, _show, _store) \
-	{ .attr = { .name = _name, .mode = _mode }, .value = _value, .show = _show, .store = _store }
-#define NUMBER(_name, _value) FILE_OF(_name, 0644, _value, number_show, number_store)
-#define LEFT(_name, _value) FILE_OF(_name, 0444, _value, free_show, NULL)
+#define NUMBER(_name, _value) TREE_FILE(_name, 0644, _value, number_show, number_store)
+#define LEFT(_name, _value) TREE_FILE(_name, 0444, _value, free_show, NULL)
 
-static const struct tree_file home_file = FILE_OF("mode", 0444, VALUE_COUNT, mode_show, NULL);
+static const struct tree_file home_file = TREE_FILE("mode", 0444, VALUE_COUNT, mode_show, NULL);
 static const struct tree_file pf_file =
-	FILE_OF("auto_provisioning", 0644, VALUE_COUNT, auto_show, auto_store);
+	TREE_FILE("auto_provisioning", 0644, VALUE_COUNT, auto_show, auto_store);
 static const struct tree_file vf_files[] = {
-	FILE_OF("id", 0444, VALUE_COUNT, id_show, NULL),
-	FILE_OF("control", 0200, VALUE_COUNT, NULL, control_store),
+	TREE_FILE("id", 0444, VALUE_COUNT, id_show, NULL),
+	TREE_FILE("control", 0200, VALUE_COUNT, NULL, control_store),
 };
 
 static const struct tree_file scheduling_files[] = {
@@ -164,23 +162,12 @@ static umode_t mode_of(const struct tree_node *node, const struct tree_file *fil
 	return file->attr.mode;
 }
 
-static int add_files(struct tree_node *node, const struct tree_file *files, size_t count)
-{
-	int ret = 0;
-	size_t i;
-
-	for (i = 0; !ret && i < count; i++)
-		if (mode_of(node, &files[i]))
-			ret = tree_add_file(node, &files[i], mode_of(node, &files[i]));
-	return ret;
-}
-
 static int add_folder(struct tree_node *gt, const char *name, const struct tree_file *files,
 		      size_t count)
 {
 	struct tree_node *node = tree_add_below(gt, name);
 
-	return node ? add_files(node, files, count) : -ENOMEM;
+	return node ? tree_add_files(node, files, count, mode_of) : -ENOMEM;
 }
 
 static int add_gt(struct tree_node *function, unsigned int gt)
@@ -196,13 +183,13 @@ static int add_gt(struct tree_node *function, unsigned int gt)
 	if (!node)
 		return -ENOMEM;
 	node->gt = gt;
-	ret = add_files(node, scheduling_files, ARRAY_SIZE(scheduling_files));
+	ret = tree_add_files(node, scheduling_files, ARRAY_SIZE(scheduling_files), mode_of);
 	if (function->vfid) {
-		ret = ret ?: add_files(node, quota_files, ARRAY_SIZE(quota_files));
+		ret = ret ?: tree_add_files(node, quota_files, ARRAY_SIZE(quota_files), mode_of);
 		return ret ?: add_folder(node, "threshold", threshold_files,
 					 ARRAY_SIZE(threshold_files));
 	}
-	ret = ret ?: add_files(node, spare_files, ARRAY_SIZE(spare_files));
+	ret = ret ?: tree_add_files(node, spare_files, ARRAY_SIZE(spare_files), mode_of);
 	ret = ret ?: add_folder(node, "available", available_files, ARRAY_SIZE(available_files));
 	return ret ?: add_folder(node, "policies", policy_files, ARRAY_SIZE(policy_files));
 }
@@ -221,7 +208,7 @@ static int add_function(struct tree_node *home, unsigned int vfid)
 		return -ENOMEM;
 	node->vfid = vfid;
 	if (vfid)
-		ret = add_files(node, vf_files, ARRAY_SIZE(vf_files));
+		ret = tree_add_files(node, vf_files, ARRAY_SIZE(vf_files), mode_of);
 	else
 		ret = tree_add_file(node, &pf_file, pf_file.attr.mode) ?:
 		      sysfs_create_link(&node->kobj, &home->gpu->pf->dev.kobj, "device");

@@ -2,8 +2,8 @@
 /*
  * The module's parameters, its start and its end.
  *
- * gpus=KEY=VALUE:...,...  one word of keys for each card; `options` below tells what there is. "slot" is
- * the slot of the root port that the card sits below.
+ * gpus=KEY=VALUE:...,...  one word of keys for each card; `options` below tells what there is.
+ * "slot" is the slot of the root port that the card sits below.
  * faults=[INDEX@]ATTRIBUTE:NTH:ERRNO|hang|fewer,...  see faults.c.
  */
 #include <linux/module.h>

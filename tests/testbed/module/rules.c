@@ -9,6 +9,9 @@
 
 #include "testgpu.h"
 
+/* R 2.6: the usable part of the GGTT, down to 512 MiB (inferred). */
+#define GGTT_SHARED (7ull * SZ_512M)
+
 static const char *const commands[] = { "pause", "resume", "stop", "clear", NULL };
 
 bool rules_is_given(const struct testgpu *gpu, unsigned int vfid)
@@ -99,15 +102,14 @@ static u64 rounded(u64 number)
 /* R 2.5 (newer rule, where vram_quota exists) and 2.6 (older). */
 static u64 xe_vram_share(const struct testgpu *gpu, unsigned int gt, unsigned int num)
 {
-	u64 free = values_free(gpu, gt, VALUE_VRAM);
+	u64 share = rounddown(div_u64(values_free(gpu, gt, VALUE_VRAM), num), SZ_2M);
 	u64 usable = values_total(gpu, gt, VALUE_VRAM);
 	bool has_display = gpu->pci_class >> 8 == PCI_CLASS_DISPLAY_VGA;
-	u64 share, profile;
+	u64 profile;
 
-	usable -= min(usable, values_get(gpu, 0, gt, VALUE_VRAM));
+	/* The 128 MiB of the older rule are what the PF keeps: they are not free. */
 	if (gpu->quota == QUOTA_ABSENT)
-		return free > SZ_128M ? rounddown(div_u64(free - SZ_128M, num), SZ_2M) : 0;
-	share = rounddown(div_u64(free, num), SZ_2M);
+		return share;
 	profile = usable > SZ_128M ? rounddown(usable - SZ_128M, (u64)SZ_1G) : 0;
 	profile = div_u64(profile, has_display ? num + 1 : num);
 	if (has_display)
@@ -121,10 +123,12 @@ static u64 xe_vram_share(const struct testgpu *gpu, unsigned int gt, unsigned in
 static u64 xe_share(const struct testgpu *gpu, unsigned int gt, enum value value, unsigned int num)
 {
 	u64 fair = rounddown(div_u64(values_free(gpu, gt, value), num), values_step(gpu, value));
+	u64 most = GGTT_SHARED;
 
 	switch (value) {
 	case VALUE_GGTT:
-		return min_t(u64, fair, num > 56 ? 56 * SZ_1M : rounded(div_u64(7ull * SZ_512M, num)));
+		most = num > 56 ? 56 * SZ_1M : rounded(div_u64(most, num));
+		return min(fair, most);
 	case VALUE_CONTEXTS:
 		return min_t(u64, fair, rounded(65535 / num));
 	case VALUE_DOORBELLS:

@@ -17,7 +17,6 @@
 
 #define TESTGPU_MAX 8
 #define TESTGPU_INTEL 0x8086
-#define TESTGPU_TILES 2
 #define TESTGPU_GTS 2
 
 struct drm_device;
@@ -205,9 +204,20 @@ struct tree_file {
 	int (*store)(struct tree_node *node, const struct tree_file *file, const char *buf);
 };
 
+#define TREE_FILE(_name, _mode, _value, _show, _store) { \
+	.attr = { .name = _name, .mode = _mode }, \
+	.value = _value, \
+	.show = _show, \
+	.store = _store, \
+}
+
 struct tree_node *tree_add(struct testgpu *gpu, struct kobject *parent, const char *name);
 struct tree_node *tree_add_below(struct tree_node *parent, const char *name);
 int tree_add_file(struct tree_node *node, const struct tree_file *file, umode_t mode);
+/* The mode of a file at that node, 0 where there is none. */
+typedef umode_t tree_mode(const struct tree_node *node, const struct tree_file *file);
+int tree_add_files(struct tree_node *node, const struct tree_file *files, size_t count,
+		   tree_mode *mode_of);
 void tree_remove(struct testgpu *gpu);
 struct pci_dev *tree_vf_device(struct testgpu *gpu, unsigned int vfid);
 /* R 2.4, 3.2: vf<N>/device, a link that is present only while VFs are enabled. */

@@ -103,6 +103,18 @@ int tree_add_file(struct tree_node *node, const struct tree_file *file, umode_t 
 	return ret;
 }
 
+int tree_add_files(struct tree_node *node, const struct tree_file *files, size_t count,
+		   tree_mode *mode_of)
+{
+	int ret = 0;
+	size_t i;
+
+	for (i = 0; !ret && i < count; i++)
+		if (mode_of(node, &files[i]))
+			ret = tree_add_file(node, &files[i], mode_of(node, &files[i]));
+	return ret;
+}
+
 /* The list has children before their parents. */
 void tree_remove(struct testgpu *gpu)
 {

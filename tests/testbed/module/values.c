@@ -8,8 +8,8 @@
 
 #include "testgpu.h"
 
-/* R 5.2 and 2.6: what one GT has. GGTT is of the main GT of a tile only; of 4 GiB a part is the
- * firmware's. */
+/* R 2.6, 3.2: what one GT has. GGTT is of the main GT of a tile only; of 4 GiB a part is the
+ * firmware's (inferred). */
 #define GGTT_SIZE (4ull * SZ_1G)
 #define GGTT_USABLE 0xfee00000ull
 #define CONTEXTS 65535
@@ -161,8 +161,8 @@ static int set_spare(struct testgpu *gpu, unsigned int gt, enum value value, u64
 static int set_other(struct testgpu *gpu, unsigned int vfid, unsigned int gt, enum value value,
 		     u64 number)
 {
-	/* R 2.4: the firmware clamps at 100 s. (inferred) xe keeps what the firmware does, i915 what
-	 * was written. */
+	/* R 2.4: the firmware clamps at 100 s. (inferred) xe keeps what the firmware does, i915
+	 * what was written. */
 	if (gpu->flavour == FLAVOUR_XE && value == VALUE_QUANTUM)
 		number = min_t(u64, number, QUANTUM_MAX_MS);
 	if (gpu->flavour == FLAVOUR_XE && value == VALUE_TIMEOUT)

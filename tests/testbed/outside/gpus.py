@@ -13,7 +13,8 @@ A GPU is MODEL[:KEY=VALUE]...; several are separated by commas. Keys of every ca
   display=yes|no a connector that says "connected" (default: no)
 Keys for xe:
   admin=yes|no   whether there is sriov_admin (default: yes)
-  quota=yes|no|ro  vram_quota in it; ro: read-only (default: yes where there is memory)
+  quota=yes|no|ro  vram_quota in it; ro: read-only (default: yes where there is memory
+                 and sriov_admin)
   debugfs=none|old|new  what there is in debugfs (default: none)
   euclean=yes|no the driver refuses to enable where quotas are set already (default: no)
 Keys for i915:
@@ -95,7 +96,8 @@ class Gpu:
     def _defaults(self):
         """What depends on the card: the backport of i915 is for cards with memory."""
         memory = self.vram > 0
-        self.keys.setdefault("quota", "yes" if memory else "no")
+        admin = self.keys.get("admin", 1)
+        self.keys.setdefault("quota", "yes" if memory and admin else "no")
         if self.keys.get("driver") == "i915":
             self.keys.setdefault("tree", "both" if memory else "prelim_iov")
             single = memory and self.keys.get("tiles", 1) == 1
