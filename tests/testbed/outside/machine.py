@@ -17,6 +17,7 @@ from .common import TestbedError, say
 QEMU = "/usr/bin/qemu-system-x86_64"
 # Time that the machine gets beyond the scenario's limit, to start and to print its journal.
 START_AND_END = 120
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 # What a terminal would act on in the console's text.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bM|[\x00-\x08\x0b-\x1f]")
 
@@ -31,7 +32,8 @@ IOMMUS = {
 
 
 class EmulationFailed(TestbedError):
-    """QEMU's emulation of AMD's virtualization broke down: no word about what is tested."""
+    """QEMU crashed, or its emulation of AMD's virtualization broke down: no word about what is
+    tested."""
 
 
 class Machine:
@@ -128,6 +130,8 @@ class Machine:
         except (OSError, ValueError):
             say(f"the machine ended without a result (QEMU: {self.process.returncode})")
             self.show_console()
+            if -self.process.returncode in CRASHES:
+                raise EmulationFailed(f"QEMU crashed (signal {-self.process.returncode})") from None
             if self._died_in_kvm():
                 raise EmulationFailed("the kernel died in a virtual CPU's world switch") from None
             return 125
