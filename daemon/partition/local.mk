@@ -8,15 +8,31 @@ libpartition_a_SOURCES = \
 	daemon/partition/partition-fits.c \
 	daemon/partition/partition-inner.h \
 	daemon/partition/partition-plan.c \
+	daemon/partition/partition-present.c \
 	daemon/partition/partition-step.c \
 	daemon/partition/partition-undo.c \
 	daemon/partition/partition-want.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test-partition
-TESTS += tests/unit/test-partition
-tests_unit_test_partition_SOURCES = tests/unit/test-partition.c
-tests_unit_test_partition_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_partition_LDADD = \
-	libpartition.a libpolicy.a libcore.a libgpuvf.a $(JANSSON_LIBS) $(TEST_LIBS)
+PARTITION_TESTS = \
+	tests/unit/test-device-defaults \
+	tests/unit/test-partition \
+	tests/unit/test-partition-property
+check_PROGRAMS += $(PARTITION_TESTS)
+TESTS += $(PARTITION_TESTS)
 endif
+PARTITION_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CMOCKA_CFLAGS)
+PARTITION_TEST_LDADD = libpartition.a libpolicy.a libcore.a libgpuvf.a $(JANSSON_LIBS) $(TEST_LIBS)
+
+tests_unit_test_device_defaults_SOURCES = tests/unit/test-device-defaults.c
+tests_unit_test_device_defaults_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
+tests_unit_test_device_defaults_LDADD = $(PARTITION_TEST_LDADD)
+
+tests_unit_test_partition_SOURCES = tests/unit/test-partition.c
+tests_unit_test_partition_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
+tests_unit_test_partition_LDADD = $(PARTITION_TEST_LDADD)
+
+tests_unit_test_partition_property_SOURCES = tests/unit/test-partition-property.c \
+	tests/support/model-card.c tests/support/model-card.h tests/support/random.h
+tests_unit_test_partition_property_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
+tests_unit_test_partition_property_LDADD = $(PARTITION_TEST_LDADD)

@@ -272,6 +272,34 @@ static int check_place(const struct gpu_facts *gpu, const struct partition_wants
 	return sum > l->stock ? refuse_limit(gpu, l, w->n_vfs, sum, false, error) : 0;
 }
 
+/* What is left to the driver must do for all, too. */
+static int check_shared(const struct gpu_facts *gpu, const struct partition_wants *w,
+			const struct limit *l, struct rpc_error *error)
+{
+	uint64_t grain = partition_grain(gpu, l->attribute);
+	uint64_t most = l->stock / grain * l->places, single = l->stock >= grain / l->places;
+	_cleanup_free_ char *reason = NULL, *hint = NULL;
+	char name[GPU_NAME_SIZE], text[32];
+	size_t i;
+
+	if (gpu->can[l->attribute].access == VF_ACCESS_NONE || l->attribute == VF_ATTR_DOORBELLS)
+		return 0;
+	for (i = 0; i < w->n_vfs; i++)
+		if (w->vfs[i].want[l->attribute].value.known)
+			return 0;
+	if (most >= w->n_vfs)
+		return 0;
+	reason = xasprintf("%s_exceeded", vf_shape_member_to_string(l->attribute));
+	most = MAX_OF(most, single); /* one VF is spread over all tiles */
+	hint = most > 0 ? xasprintf("ask for at most %llu VFs", (unsigned long long)most) :
+			  strdup("the PF or somebody else has it: `gpuvf show` says what is free");
+	rpc_error_set(error, RPC_NO_FIT, "%s has %s of %s for VFs: too little to be shared among %zu",
+		      partition_gpu_name(gpu, name),
+		      partition_amount(l->attribute, l->stock, text, sizeof(text)), words_of(l->attribute),
+		      w->n_vfs);
+	return refuse(error, reason, "vfs", hint);
+}
+
 static int check_limits(const struct gpu_facts *gpu, const struct partition_wants *w,
 			struct rpc_error *error)
 {
@@ -279,11 +307,13 @@ static int check_limits(const struct gpu_facts *gpu, const struct partition_want
 	unsigned t;
 	int r = 0;
 
-	for (a = 0; a < VF_RESOURCE_MAX && r == 0; a++) {
+	for (a = 0; a < VF_RESOURCE_MAX && r == 0 && w->n_vfs > 0; a++) {
 		struct limit l = limit_of(gpu, w->n_vfs, (enum vf_attribute)a);
 
 		for (t = 0; t < l.places && r == 0; t++)
 			r = check_place(gpu, w, &l, l.places > 1 ? t + 1 : 0, error);
+		if (r == 0)
+			r = check_shared(gpu, w, &l, error);
 	}
 	return r;
 }

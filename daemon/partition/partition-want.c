@@ -378,17 +378,19 @@ static int refuse_incomplete(const struct gpu_facts *gpu, enum vf_attribute attr
 					 partition_amount(attribute, each, text, sizeof(text)) :
 					 size_format_exact(each, text, sizeof(text)),
 				 n);
-	else
+	else if (stock.value >= grain)
 		hint = xasprintf("ask for at most %llu VFs", (unsigned long long)(stock.value / grain));
+	else
+		hint = xasprintf("leave all quotas to the driver");
 	return rpc_error_detail(error, reason, member, hint);
 }
 
-/* The VFs of one place that name no amount share what the others leave. */
-static int complete_place(const struct gpu_facts *gpu, struct partition_wants *w, unsigned tile,
-			  enum vf_attribute attribute, struct known stock, struct rpc_error *error)
+/* What the VFs of one place that name no amount can each have of what the others leave; UINT64_MAX =
+ * every VF there names one. */
+static uint64_t share_of_place(const struct gpu_facts *gpu, const struct partition_wants *w, unsigned tile,
+			       enum vf_attribute attribute, uint64_t stock)
 {
-	uint64_t left = stock.value / partition_places(gpu, w->n_vfs), share;
-	uint64_t missing = 0;
+	uint64_t left = stock, missing = 0;
 	size_t i;
 
 	for (i = 0; i < w->n_vfs; i++) {
@@ -400,13 +402,27 @@ static int complete_place(const struct gpu_facts *gpu, struct partition_wants *w
 		if (value->known)
 			left -= MIN_OF(left, value->value);
 	}
-	if (missing == 0)
-		return 0;
-	share = stock.known ? fair_share(gpu, attribute, left, missing) : 0;
-	if (share == 0 && attribute != VF_ATTR_DOORBELLS) /* a VF can do without doorbells */
+	return missing > 0 ? fair_share(gpu, attribute, left, missing) : UINT64_MAX;
+}
+
+/* All that name no amount get the same, also on another tile. */
+static int complete(const struct gpu_facts *gpu, struct partition_wants *w, enum vf_attribute attribute,
+		    struct rpc_error *error)
+{
+	unsigned places = partition_places(gpu, w->n_vfs), t;
+	struct known stock = partition_stock(gpu, attribute);
+	uint64_t share = UINT64_MAX;
+	size_t i;
+
+	for (t = 0; t < places; t++)
+		share = MIN_OF(share, share_of_place(gpu, w, places > 1 ? t + 1 : 0, attribute,
+						     stock.value / places));
+	if (share == UINT64_MAX || (share == 0 && stock.known && attribute == VF_ATTR_DOORBELLS))
+		return 0; /* nobody, or a VF can do without */
+	if (share == 0)
 		return refuse_incomplete(gpu, attribute, w->n_vfs, stock, error);
-	for (i = 0; i < w->n_vfs && share > 0; i++)
-		if (w->vfs[i].tile == tile && !w->vfs[i].want[attribute].value.known)
+	for (i = 0; i < w->n_vfs; i++)
+		if (!w->vfs[i].want[attribute].value.known)
 			w->vfs[i].want[attribute] = (struct partition_want){
 				.value = { true, share }, .computed = true };
 	return 0;
@@ -425,25 +441,24 @@ static bool asks_hard(const struct partition_wants *w)
 
 static int note_computed(struct partition_wants *w, enum vf_attribute attribute)
 {
-	uint64_t most = 0;
+	uint64_t share = 0;
 	char text[32];
 	size_t i;
 
 	for (i = 0; i < w->n_vfs; i++)
 		if (w->vfs[i].want[attribute].computed)
-			most = MAX_OF(most, w->vfs[i].want[attribute].value.value);
-	if (most == 0)
+			share = w->vfs[i].want[attribute].value.value;
+	if (share == 0)
 		return 0;
 	return partition_note(&w->notes, &w->n_notes,
 			      xasprintf("%s was not asked for and is computed as the driver would share it (%s): "
 					"it shares nothing once one quota is set",
 					vf_attribute_to_string(attribute),
-					partition_amount(attribute, most, text, sizeof(text))));
+					partition_amount(attribute, share, text, sizeof(text))));
 }
 
 int partition_complete(const struct gpu_facts *gpu, struct partition_wants *w, struct rpc_error *error)
 {
-	unsigned places = partition_places(gpu, w->n_vfs), t;
 	size_t a;
 	int r = 0;
 
@@ -454,9 +469,7 @@ int partition_complete(const struct gpu_facts *gpu, struct partition_wants *w, s
 
 		if (!gpu_can_set(gpu, attribute))
 			continue;
-		for (t = 0; t < places && r == 0; t++)
-			r = complete_place(gpu, w, places > 1 ? t + 1 : 0, attribute,
-					   partition_stock(gpu, attribute), error);
+		r = complete(gpu, w, attribute, error);
 		if (r == 0)
 			r = note_computed(w, attribute);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether a card shows what a layout wants, and what it shows as a layout. */
+/* Whether a card shows what a layout wants. */
 #include "partition/partition-inner.h"
 
 #include <stdio.h>
@@ -84,31 +84,23 @@ static char *difference(const struct vf_facts *vf, enum vf_attribute attribute, 
 	return xasprintf("vf%u has %s, wanted is %s", vf->index, strempty(is), wanted_text);
 }
 
-/* "fair" means that nobody has more than the others. */
-static bool is_fair(const struct gpu_facts *gpu, enum vf_attribute attribute)
+/* "fair" means that of those that ask for it nobody has more than the others. */
+static bool is_fair(const struct gpu_facts *gpu, const struct layout *layout, enum vf_attribute attribute)
 {
 	uint64_t least = UINT64_MAX, most = 0;
 	size_t i;
 
-	for (i = 0; i < gpu->n_vfs; i++) {
+	for (i = 0; i < layout->n_vfs; i++) {
 		const struct known *value = &gpu->vfs[i].values[attribute];
 
+		if (layout->vfs[i].shape.wanted[attribute].kind != AMOUNT_FAIR)
+			continue;
 		if (!value->known)
 			return true;
 		least = MIN_OF(least, value->value);
 		most = MAX_OF(most, value->value);
 	}
-	return gpu->n_vfs == 0 || most - least < slack(gpu, attribute);
-}
-
-static bool wants_fair(const struct layout *layout, enum vf_attribute attribute)
-{
-	size_t i;
-
-	for (i = 0; i < layout->n_vfs; i++)
-		if (layout->vfs[i].shape.wanted[attribute].kind == AMOUNT_FAIR)
-			return true;
-	return false;
+	return least > most || most - least < slack(gpu, attribute);
 }
 
 /* Attributes from first to before last. */
@@ -138,7 +130,7 @@ static bool count_matches(const struct gpu_facts *gpu, const struct layout *layo
 		return false;
 	}
 	for (a = 0; a < VF_RESOURCE_MAX; a++)
-		if (wants_fair(layout, (enum vf_attribute)a) && !is_fair(gpu, (enum vf_attribute)a)) {
+		if (!is_fair(gpu, layout, (enum vf_attribute)a)) {
 			*ret_why = xasprintf("the VFs have unequal %s, wanted is a fair share",
 					     a == VF_ATTR_VRAM ? "VRAM" :
 								 vf_attribute_to_string(
@@ -179,44 +171,4 @@ bool partition_matches(const struct gpu_facts *gpu, const struct layout *layout,
 	if (!match && ret_why)
 		*ret_why = TAKE_PTR(why);
 	return match;
-}
-
-/* ---- what is there, as a layout ---- */
-
-static bool all_show_the_same(const struct gpu_facts *gpu, enum vf_attribute attribute)
-{
-	const struct known *first = gpu->n_vfs > 0 ? &gpu->vfs[0].values[attribute] : NULL;
-	size_t i;
-
-	for (i = 0; i < gpu->n_vfs; i++)
-		if (!gpu->vfs[i].values[attribute].known ||
-		    gpu->vfs[i].values[attribute].value != first->value)
-			return false;
-	return first != NULL;
-}
-
-/* False: the driver gave it and would give the same again. */
-static bool is_ours(const struct gpu_facts *gpu, enum vf_attribute attribute)
-{
-	if (!gpu_can_set(gpu, attribute))
-		return gpu_can_set_all(gpu, attribute) && all_show_the_same(gpu, attribute);
-	return attribute >= VF_RESOURCE_MAX || !partition_is_moded(gpu) || gpu->custom_provisioning;
-}
-
-struct layout *partition_present(const struct gpu_facts *gpu)
-{
-	struct layout *l = layout_new(NULL, gpu->n_vfs);
-	size_t i, a;
-
-	for (a = 0; l && a < VF_ATTRIBUTE_MAX; a++) {
-		if (!is_ours(gpu, (enum vf_attribute)a))
-			continue;
-		for (i = 0; i < gpu->n_vfs; i++) {
-			const struct known *value = &gpu->vfs[i].values[a];
-
-			if (value->known && (value->value > 0 || a >= VF_RESOURCE_MAX))
-				l->vfs[i].shape.wanted[a] = amount_of(value->value);
-		}
-	}
-	return l;
 }

@@ -10,6 +10,7 @@ libpolicy_a_SOURCES = \
 	daemon/policy/policy.c daemon/policy/policy.h \
 	daemon/policy/policy-build.c daemon/policy/policy-build.h \
 	daemon/policy/policy-complaint.c \
+	daemon/policy/policy-export.c daemon/policy/policy-export.h \
 	daemon/policy/policy-gpu-sections.c \
 	daemon/policy/policy-load.c \
 	daemon/policy/policy-match.c \
@@ -25,6 +26,7 @@ POLICY_TESTS = \
 	tests/unit/test-job-document \
 	tests/unit/test-layout \
 	tests/unit/test-policy-build \
+	tests/unit/test-policy-export \
 	tests/unit/test-policy-match
 check_PROGRAMS += $(POLICY_TESTS)
 TESTS += $(POLICY_TESTS)
@@ -43,6 +45,10 @@ tests_unit_test_layout_LDADD = $(POLICY_TEST_LDADD)
 tests_unit_test_policy_build_SOURCES = tests/unit/test-policy-build.c
 tests_unit_test_policy_build_CPPFLAGS = $(POLICY_TEST_CPPFLAGS)
 tests_unit_test_policy_build_LDADD = $(POLICY_TEST_LDADD)
+
+tests_unit_test_policy_export_SOURCES = tests/unit/test-policy-export.c tests/support/random.h
+tests_unit_test_policy_export_CPPFLAGS = $(POLICY_TEST_CPPFLAGS)
+tests_unit_test_policy_export_LDADD = $(POLICY_TEST_LDADD)
 
 tests_unit_test_policy_match_SOURCES = tests/unit/test-policy-match.c
 tests_unit_test_policy_match_CPPFLAGS = $(POLICY_TEST_CPPFLAGS)
