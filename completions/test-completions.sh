@@ -47,7 +47,7 @@ expect "json" -o j
 expect "plan,policy" -o json --utc p
 expect "gpu0,gpu1" plan ""
 expect "gpu0,gpu1" --socket /run/x apply g
-expect "--plan,--policy,--preempt-timeout,--profile" apply --p
+expect "--plan,--policy,--preempt-timeout,--priority,--profile" apply --p
 expect "trainer 2,trainer-1" assign ""
 expect "gpu0/vf1,gpu0/vf2" assign trainer-1 --vf ""
 expect "gpu0/vf1,gpu0/vf2" release gpu0/

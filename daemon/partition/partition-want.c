@@ -416,7 +416,7 @@ static int complete(const struct gpu_facts *gpu, struct partition_wants *w, enum
 
 	for (t = 0; t < places; t++)
 		share = MIN_OF(share, share_of_place(gpu, w, places > 1 ? t + 1 : 0, attribute,
-						     stock.value / places));
+						     stock.known ? stock.value / places : 0));
 	if (share == UINT64_MAX || (share == 0 && stock.known && attribute == VF_ATTR_DOORBELLS))
 		return 0; /* nobody, or a VF can do without */
 	if (share == 0)

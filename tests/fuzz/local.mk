@@ -73,6 +73,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz-job-document
 tests_fuzz_fuzz_job_document_SOURCES = tests/fuzz/fuzz-job-document.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_job_document_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-layout
+tests_fuzz_fuzz_layout_SOURCES = tests/fuzz/fuzz-layout.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_layout_LDADD = libpartition.a libpolicy.a libcore.a $(FUZZ_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz-policy
 tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz-policy.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_policy_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)

@@ -32,6 +32,8 @@ def plan_changes_nothing():
     plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 4})
     assert plan["hash"] and plan["steps"], plan
     equal(plan["disturbs"], [])
+    equal(plan["steps"][-1], {"text": "write 4 to sriov_numvfs (now 0)", "attribute": "sriov_numvfs",
+                              "vf": None, "tile": None, "before": 0, "after": 4})
     writes = world.writes()
     equal((writes["sriov_numvfs"], writes["vf_attributes"], writes["sriov_drivers_autoprobe"]),
           (0, 0, 0))
@@ -122,6 +124,52 @@ def bad_layouts():
     with refused(INVALID_PARAMS, "eighths", field="layout"):
         world.call("gpu.apply", gpu="gpu0", layout="eighths")
     equal(world.writes()["sriov_numvfs"], 0)
+
+
+@test
+def unequal():
+    """One half and two quarters on one card, whatever is free; a share that is too much names the number."""
+    world = World(policy={**POLICY, "profiles": POLICY["profiles"] + [{"name": "half", "vram": "50%"},
+                                                                      {"name": "fourth", "vram": "25%"}]})
+    world.apply({"slices": [{"profile": "half", "count": 1}, {"profile": "fourth", "count": 2}]})
+    first, second, third = world.gpu()["vfs"]
+    equal((first["profile"], second["profile"], third["profile"]), ("half", "fourth", "fourth"))
+    equal(second["vram_bytes"], third["vram_bytes"])
+    assert 0 <= first["vram_bytes"] - 2 * second["vram_bytes"] <= 4 << 20
+    with refused(NO_FIT, "at most"):
+        world.call("gpu.plan", gpu="gpu0", layout={"slices": [{"profile": "half", "count": 3}]})
+
+
+@test
+def defaults():
+    """Shares and time slices out of the table of the device; a number that it has not is refused with those
+    that it has; what the way in use cannot set is noted."""
+    world = World()
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 4, "defaults": True})
+    assert any("contexts_quota is left to the driver" in note for note in plan["notes"]), plan
+    world.apply({"vfs": 4, "defaults": True, "scheduler": "flexible-30fps"})
+    gpu = world.gpu()
+    equal({(v["vram_bytes"], v["exec_quantum_ms"], v["preempt_timeout_us"]) for v in gpu["vfs"]},
+          {(4194304000, 8, 16000)})
+    equal((gpu["layout"]["defaults"], gpu["layout"]["scheduler"], gpu["drift"]), (True, "flexible-30fps", None))
+    equal(gpu["defaults"]["counts"], [1, 2, 4, 5, 8, 16])
+    before = world.writes()
+    equal(world.apply({"vfs": 4, "defaults": True, "scheduler": "flexible-30fps"})["changed"], False)
+    equal(world.writes(), before)
+    with refused(NO_FIT, "1, 2, 4, 5, 8, 16"):
+        world.call("gpu.plan", gpu="gpu0", layout={"vfs": 3, "defaults": True})
+
+
+@test
+def fits():
+    """Per profile, how many such VFs are free now and how many there could be; by values, not by name."""
+    world = World()
+    name = POLICY["profiles"][0]["name"]
+    equal(world.gpu()["fits"][name], {"free_now": 0, "after_recut": 4})
+    world.apply({"vfs": 2, "vram": "7GiB", "exec_quantum": "20ms"})
+    equal(world.gpu()["fits"][name], {"free_now": 2, "after_recut": 4})
+    profile = next(p for p in world.call("profile.list")["items"] if p["name"] == name)
+    equal(profile["fits"], {"gpu0": {"free_now": 2, "after_recut": 4}})
 
 
 @test
