@@ -19,6 +19,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
+	daemon/manager-load.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
@@ -30,8 +31,15 @@ gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
 gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)
 
+# What the tests upgrade to: the same daemon with one schema more.
+check_PROGRAMS += gpuvfd-next
+gpuvfd_next_CPPFLAGS = $(gpuvfd_CPPFLAGS) $(SQLITE_CFLAGS)
+gpuvfd_next_SOURCES = $(gpuvfd_SOURCES) tests/support/migrations-next.c
+gpuvfd_next_LDADD = $(gpuvfd_LDADD)
+
 if HAVE_CMOCKA
-MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign
+MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
+	tests/unit/test-manager-load
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -45,4 +53,7 @@ tests_unit_test_manager_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_assign_SOURCES = tests/unit/test-manager-assign.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_assign_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_assign_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)
 endif

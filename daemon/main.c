@@ -267,6 +267,25 @@ static int check_config(const struct daemon_options *options)
 	return r;
 }
 
+static int restore_backup(const struct daemon_options *options)
+{
+	_cleanup_free_ char *kept = NULL, *message = NULL;
+	int r;
+
+	umask(0077);
+	r = store_restore(options->state_dir, options->backup, &kept, &message);
+	if (r < 0) {
+		fprintf(stderr, "gpuvfd: %s\n", message ? message : strerror(-r));
+		return r;
+	}
+	printf("%s/state.db is now what %s holds.\n", options->state_dir, options->backup);
+	if (kept)
+		printf("What was there before is kept as %s.\n", kept);
+	puts("The next start holds the jobs that had not ended then: they may have run since.\n"
+	     "See gpuvf jobs --all-users; let them run with gpuvf unhold, or cancel them.");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon_options options;
@@ -285,6 +304,8 @@ int main(int argc, char **argv)
 		return check_config(&options) < 0 ? 8 : 0;
 	case ACTION_CHECK_POLICY:
 		return policy_check_files(options.files, options.n_files);
+	case ACTION_RESTORE:
+		return restore_backup(&options) < 0 ? 1 : 0;
 	case ACTION_RUN:
 		break;
 	}

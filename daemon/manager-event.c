@@ -69,8 +69,8 @@ static int load_row(void *userdata, const char *id, const json_t *doc)
 	json_t *event = json_object_get(doc, "event");
 	uint64_t seq = json_get_uint(event, "seq", 0);
 
-	if (seq == 0)
-		return 0;
+	if (seq == 0 || !json_get_string(event, "type"))
+		return -EBADMSG;
 	keep(log, seq, json_incref(event), json_get_bool(doc, "owned", false),
 	     (uid_t)json_get_uint(doc, "owner", 0));
 	if (seq >= log->next)
@@ -81,6 +81,12 @@ static int load_row(void *userdata, const char *id, const json_t *doc)
 int events_load(struct manager *m)
 {
 	return store_load(m->store, STORE_EVENT, load_row, m->events);
+}
+
+void events_skip_to(struct manager *m, uint64_t seq)
+{
+	if (m->events->next < seq)
+		m->events->next = m->events->seen = seq;
 }
 
 static void fill(const struct kept_event *kept, struct manager_event *ret)

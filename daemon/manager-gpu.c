@@ -57,20 +57,27 @@ int gpu_load(void *manager, const char *id, const json_t *doc)
 	struct pci_address address;
 	struct gpu *gpu;
 	json_t *manual = json_object_get(doc, "manual");
+	bool unreadable = false;
 
-	if (pci_address_parse(strempty(json_get_string(doc, "address")), &address) < 0)
-		return 0;
+	if (pci_address_parse(strempty(json_get_string(doc, "address")), &address) < 0 ||
+	    !json_is_integer(json_object_get(doc, "number")))
+		return -EBADMSG;
 	gpu = gpu_new(m, (unsigned)json_get_uint(doc, "number", 0), &address);
 	if (!gpu)
 		return -ENOMEM;
 	(void)free_and_strdup(&gpu->serial, json_get_string(doc, "serial"));
-	if (json_is_object(manual) && layout_load(manual, &gpu->manual) < 0)
-		log_gpu(gpu->name, LOG_WARNING, 0, "The stored manual layout cannot be read: dropped");
+	if (json_is_object(manual) && layout_load(manual, &gpu->manual) < 0) {
+		/* Nobody knows what was wanted, so nothing is cut by itself. */
+		gpu->boot_checked = unreadable = true;
+		log_gpu(gpu->name, LOG_ERR, 0, "the stored manual layout cannot be read: gpuvf apply says anew what is wanted");
+	}
 	gpu->manual_uid = (uid_t)json_get_uint(doc, "manual_uid", 0);
 	gpu->manual_at = json_get_uint(doc, "manual_usec", 0);
 	if (gpu->number >= m->next_gpu)
 		m->next_gpu = gpu->number + 1;
-	return 0;
+	if (unreadable)
+		gpu_store(m, gpu);
+	return unreadable ? -EUCLEAN : 0;
 }
 
 void gpu_free(struct manager *m, struct gpu *gpu)

@@ -56,6 +56,7 @@ static void change_hold(struct manager *m, const struct caller *caller, const ch
 	}
 	undo->name = strdup(job->name);
 	undo->before = from;
+	job->restored = false; /* whoever says so knows */
 	job_set_state(m, job, to, NULL);
 	outbox_add(m, hold_committed, hold_not_committed, undo);
 	outbox_reply(m, reply, json_pack("{s:b,s:s}", "changed", 1, "state", job_state_to_string(to)));

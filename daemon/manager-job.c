@@ -97,6 +97,7 @@ void job_store(struct manager *m, struct job *job)
 	for (size_t i = 0; i < job->n_gids; i++)
 		json_array_append_new(gids, json_integer(job->gids[i]));
 	json_put(doc, "gids", gids);
+	json_put_bool(doc, "restored", job->restored);
 	json_put_uint(doc, "submitted_usec", job->submitted_at);
 	json_put_uint(doc, "started_usec", job->started_at);
 	json_put_uint(doc, "ended_usec", job->ended_at);
@@ -124,11 +125,6 @@ struct job *job_new(struct manager *m, uint64_t id)
 
 static void load_words(struct job *job, const json_t *doc)
 {
-	int state = job_state_from_string(strempty(json_get_string(doc, "state")));
-	int result = job_result_from_string(strempty(json_get_string(doc, "result")));
-
-	job->state = state < 0 ? JOB_ENDED : (enum job_state)state;
-	job->result = result < 0 ? JOB_LOST : (enum job_result)result;
 	(void)free_and_strdup(&job->user, strempty(json_get_string(doc, "user")));
 	(void)free_and_strdup(&job->queue, strempty(json_get_string(doc, "queue")));
 	(void)free_and_strdup(&job->reason, json_get_string(doc, "reason"));
@@ -143,12 +139,13 @@ int job_load(void *manager, const char *id, const json_t *doc)
 	struct manager *m = manager;
 	struct job_document *document = NULL;
 	json_t *gids = json_object_get(doc, "gids");
+	int state = job_state_from_string(strempty(json_get_string(doc, "state")));
+	int result = job_result_from_string(strempty(json_get_string(doc, "result")));
 	struct job *job;
 
-	if (job_document_load(json_object_get(doc, "document"), &document) < 0) {
-		log_job(id, LOG_ERR, 0, "The stored job %s cannot be read; its row is left alone", id);
-		return 0;
-	}
+	if (state < 0 || result < 0 || json_get_uint(doc, "id", 0) == 0 ||
+	    job_document_load(json_object_get(doc, "document"), &document) < 0)
+		return -EBADMSG;
 	job = job_new(m, json_get_uint(doc, "id", 0));
 	if (!job) {
 		job_document_free(document);
@@ -156,6 +153,8 @@ int job_load(void *manager, const char *id, const json_t *doc)
 	}
 	job->document = document;
 	job->inherited = true;
+	job->state = (enum job_state)state;
+	job->result = (enum job_result)result;
 	load_words(job, doc);
 	job->uid = (uid_t)json_get_uint(doc, "uid", 0);
 	job->priority = json_get_int(doc, "priority", 0);
@@ -164,6 +163,7 @@ int job_load(void *manager, const char *id, const json_t *doc)
 	job->has_exit_code = json_get_bool(doc, "has_exit_code", false);
 	job->exit_code = (int)json_get_int(doc, "exit_code", 0);
 	job->vf_assigned = json_get_bool(doc, "vf_assigned", false);
+	job->restored = json_get_bool(doc, "restored", false);
 	job->submitted_at = json_get_uint(doc, "submitted_usec", 0);
 	job->started_at = json_get_uint(doc, "started_usec", 0);
 	job->ended_at = json_get_uint(doc, "ended_usec", 0);

@@ -50,10 +50,13 @@ void operation_store(struct manager *m, struct operation *op)
 int operation_load(void *manager, const char *id, const json_t *doc)
 {
 	struct manager *m = manager;
-	struct operation *op = calloc(1, sizeof(*op));
+	struct operation *op;
 	json_t *error = json_object_get(doc, "error");
 	int state = operation_state_from_string(strempty(json_get_string(doc, "state")));
 
+	if (state < 0 || !json_get_string(doc, "method") || json_get_uint(doc, "id", 0) == 0)
+		return -EBADMSG;
+	op = calloc(1, sizeof(*op));
 	if (!op)
 		return -ENOMEM;
 	op->id = json_get_uint(doc, "id", 0);
@@ -61,7 +64,7 @@ int operation_load(void *manager, const char *id, const json_t *doc)
 	op->method = strdup(strempty(json_get_string(doc, "method")));
 	op->subject = json_get_string(doc, "subject") ? strdup(json_get_string(doc, "subject")) : NULL;
 	op->uid = (uid_t)json_get_uint(doc, "uid", 0);
-	op->state = state < 0 ? OPERATION_FAILED : (enum operation_state)state;
+	op->state = (enum operation_state)state;
 	op->cancel = json_get_bool(doc, "cancel", false);
 	op->inherited = true;
 	op->created_at = json_get_uint(doc, "created_usec", 0);

@@ -1,103 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* After a start: what the store says is compared with what the kernel and libvirt show, and every difference
+/* After a start (what was stored is loaded by manager-load.c): what the store says is compared with what the kernel and libvirt show, and every difference
  * is resolved by a named rule (docs/RECOVERY.md).  Before looking at a VM that we had touched, a barrier: a job
  * on its domain, so that a dead daemon's last call has finished. */
 #include "manager-state.h"
-
-/* ---- loading ---- */
-
-static int lease_row(void *manager, const char *id, const json_t *doc)
-{
-	struct manager *m = manager;
-	uint64_t epoch = json_get_uint(doc, "epoch", 0);
-
-	if (epoch >= m->next_epoch)
-		m->next_epoch = epoch + 1;
-	return json_object_set(m->lease_rows, id, (json_t *)doc);
-}
-
-static int meta_row(void *manager, const char *id, const json_t *doc)
-{
-	struct manager *m = manager;
-
-	if (streq(id, "instance"))
-		return free_and_strdup(&m->instance, json_get_string(doc, "value"));
-	if (streq(id, "boot"))
-		return free_and_strdup(&m->stored_boot_id, json_get_string(doc, "value"));
-	return 0;
-}
-
-static int name_instance(struct manager *m)
-{
-	sd_id128_t id;
-	int r = sd_id128_randomize(&id);
-
-	if (r < 0)
-		return r;
-	m->instance = xasprintf("%016llx", (unsigned long long)id.qwords[0]);
-	outbox_put(m, STORE_META, "instance", json_pack("{s:s}", "value", m->instance));
-	return m->instance ? 0 : -ENOMEM;
-}
-
-/* Rule "reboot": no live hostdev survives a boot of the host; what persistent XML says comes back with libvirt. */
-static void check_boot(struct manager *m)
-{
-	char boot_id[37];
-	const char *id;
-	json_t *row;
-
-	if (boot_id_read(boot_id) < 0 || streq_ptr(m->stored_boot_id, boot_id))
-		return;
-	json_object_foreach(m->lease_rows, id, row)
-		outbox_delete(m, STORE_LEASE, id);
-	if (json_object_size(m->lease_rows) > 0)
-		log_notice("The host was booted since: %zu leases are dropped",
-			   json_object_size(m->lease_rows));
-	json_object_clear(m->lease_rows);
-	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
-}
-
-/* Rule "cancel": what was cancelled before it began ends now. */
-static void cancel_inherited(struct manager *m)
-{
-	struct job *job, *tmp;
-
-	HASH_ITER(hh, m->jobs, job, tmp)
-		if (job->cancel && job->state < JOB_STARTING)
-			job_stop(m, job);
-}
-
-int manager_load(struct manager *m)
-{
-	static const struct {
-		enum store_kind kind;
-		store_row_fn fn;
-	} loads[] = {
-		{ STORE_META, meta_row },	    { STORE_GPU, gpu_load },
-		{ STORE_LEASE, lease_row },	    { STORE_OPERATION, operation_load },
-		{ STORE_JOB, job_load },
-	};
-	int r;
-
-	m->lease_rows = json_object();
-	m->next_epoch = m->next_job = m->next_operation = 1;
-	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
-		r = store_load(m->store, loads[i].kind, loads[i].fn, m);
-		if (r < 0)
-			return r;
-	}
-	r = events_load(m);
-	if (r < 0)
-		return r;
-	cancel_inherited(m);
-	if (!m->instance) {
-		r = name_instance(m);
-		if (r < 0)
-			return r;
-	}
-	check_boot(m);
-	return 0;
-}
 
 /* ---- VFs: what the lease says against what libvirt shows ---- */
 
@@ -112,12 +17,31 @@ static bool shown_live(struct manager *m, const struct vf *vf)
 	return false;
 }
 
+/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
+static bool shown_elsewhere(struct manager *m, const struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+		for (size_t i = 0; i < vm->facts->n_hostdevs && !streq(vm->uuid, vf->lease.vm_uuid); i++)
+			if (vm->facts->hostdevs[i].live &&
+			    pci_address_equal(&vm->facts->hostdevs[i].address, &vf->address))
+				return true;
+	return false;
+}
+
 static void recover_vf(struct manager *m, struct vf *vf)
 {
 	bool live = shown_live(m, vf), gone = !vm_find_uuid(m, vf->lease.vm_uuid);
 
 	if (vf->handover || !vf->inherited)
 		return;
+	if (vf->state == VF_ATTACHED && !live && shown_elsewhere(m, vf)) {
+		vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
+		vf_set_state(m, vf, VF_FREE, NULL);
+		vf_lease_end(m, vf);
+		return; /* adopted by the comparison that follows */
+	}
 	switch (vf->state) {
 	case VF_LEASED:
 	case VF_ATTACHING:
@@ -169,7 +93,15 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 		vf_lease_end(m, vf);
 	} else if (vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB) {
 		struct job *job = lease_job(m, &vf->lease);
+		char id[24];
 
+		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
+		if (!job && row_is_aside(m, "job", id)) {
+			/* Its job cannot be read, and may run still: nobody takes the VF from under it. */
+			vf->lease.owner = LEASE_VM;
+			vf_store(m, vf);
+			return;
+		}
 		if (!job || !streq_ptr(job->vf_name, vf->name) || job->state < JOB_STARTING ||
 		    job->state == JOB_ENDED)
 			handover_detach(m, vf, reset_done, NULL);

@@ -46,6 +46,7 @@ static void attempt_over(struct manager *m, struct job *job)
 	    !job->cancel) {
 		if (job->state == JOB_STOPPING || job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST)
 			job_set_state(m, job, JOB_QUEUED, reason);
+		job_hold_restored(m, job);
 		manager_pump(m);
 		return;
 	}

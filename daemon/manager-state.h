@@ -132,6 +132,7 @@ struct job {
 	struct runner *runner;
 	bool vf_assigned;    /* runs on a VF that the VM holds anyway: not ours to detach */
 	bool inherited;	     /* an earlier daemon placed it, and nobody follows it yet */
+	bool restored;	     /* from a copy of the state: may have run since, and is not begun by itself */
 	UT_hash_handle hh;   /* by name */
 };
 
@@ -177,6 +178,10 @@ struct manager {
 	unsigned barriers; /* of recovery, not yet answered */
 	bool ending;
 	char *stored_boot_id;
+	json_t *aside;	   /* rows that cannot be read: [{kind, id, at, why}] */
+	bool restored;	   /* the state was put back from a copy, and nobody has settled what that means */
+	bool skip_numbers; /* numbers may have been used that nobody knows of */
+	uint64_t event_floor, audit_floor;
 	json_t *requests; /* "uid/request_id" → row: first answers of mutating calls, oldest first */
 
 	/* outbox */
@@ -191,6 +196,7 @@ struct manager {
 };
 
 /* ---- manager.c ---- */
+int request_load(void *manager, const char *id, const json_t *doc);
 void manager_remember_request(struct manager *m, const char *key, json_t *row); /* takes row */
 void manager_pump(struct manager *m); /* asks for a look at what can be done now */
 
@@ -216,6 +222,7 @@ bool manager_refuses_changes(struct manager *m, struct reply *reply);
 int events_new(struct manager *m);
 void events_free(struct manager *m);
 int events_load(struct manager *m);
+void events_skip_to(struct manager *m, uint64_t seq); /* the next event has this number, or a higher one */
 /* Emits after COMMIT.  more (may be NULL) is taken: its members are added. */
 void manager_emit(struct manager *m, const char *type, const char *subject, json_t *more);
 void manager_emit_owned(struct manager *m, const char *type, const char *subject, uid_t owner,
@@ -353,8 +360,13 @@ int upload_size(struct manager *m, const char *id, uid_t uid, uint64_t *ret); /*
 /* Moves the content to dirfd/name; the upload is over.  Returns 0 or a negative errno. */
 int upload_move(struct manager *m, const char *id, uid_t uid, int dirfd, const char *name);
 
-/* ---- manager-recover.c ---- */
+/* ---- manager-load.c ---- */
 int manager_load(struct manager *m);
+bool row_is_aside(struct manager *m, const char *kind, const char *id);
+void aside_view(struct manager *m, json_t *troubles); /* adds to the troubles of daemon.status */
+void job_hold_restored(struct manager *m, struct job *job); /* one from a copy does not go on by itself */
+
+/* ---- manager-recover.c ---- */
 /* libvirt has listed its domains: compares store, kernel and libvirt, and goes on with what was
  * accepted. */
 void manager_recover(struct manager *m);

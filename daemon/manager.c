@@ -52,9 +52,13 @@ void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, .
 #define REQUEST_KEPT_USEC (7 * 24 * 3600 * USEC_PER_SEC) /* interface §3 */
 #define REQUESTS_KEPT 50000 /* … but no more than memory bears */
 
-static int request_row(void *userdata, const char *id, const json_t *doc)
+int request_load(void *manager, const char *id, const json_t *doc)
 {
-	struct manager *m = userdata;
+	struct manager *m = manager;
+
+	if (!json_get_string(doc, "body") ||
+	    (!json_object_get(doc, "result") && !json_get_string(doc, "operation")))
+		return -EBADMSG;
 
 	if (now_realtime() > json_get_uint(doc, "at", 0) + REQUEST_KEPT_USEC) {
 		outbox_delete(m, STORE_REQUEST, id);
@@ -246,8 +250,6 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 		r = manager_load_policy(m);
 	if (r == 0)
 		r = manager_load(m);
-	if (r == 0)
-		r = store_load(m->store, STORE_REQUEST, request_row, m);
 	if (r < 0)
 		return r;
 
@@ -308,6 +310,7 @@ struct manager *manager_free(struct manager *m)
 	policy_unref(m->policy);
 	json_decref(m->policy_errors);
 	json_decref(m->lease_rows);
+	json_decref(m->aside);
 	json_decref(m->requests);
 	safe_close(m->jobs_fd);
 	free(m->state_dir);
@@ -348,6 +351,7 @@ static json_t *troubles(struct manager *m)
 		if (vm->quarantine)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", vm->facts->name, "what",
 							      "quarantined", "reason", vm->quarantine));
+	aside_view(m, list);
 	return list;
 }
 

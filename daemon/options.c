@@ -11,6 +11,7 @@ static const char help_text[] =
 	"Usage: gpuvfd [OPTION…]\n"
 	"       gpuvfd --check-policy FILE…\n"
 	"       gpuvfd --simulate FILE [OPTION…]\n"
+	"       gpuvfd [--state-dir DIR] --restore-backup FILE\n"
 	"\n"
 	"The daemon that cuts SR-IOV GPUs, gives their VFs to VMs and runs jobs on them.\n"
 	"\n"
@@ -26,10 +27,11 @@ static const char help_text[] =
 	"  --log-level LEVEL    debug, info, notice, warning, err (default info)\n"
 	"  --check-config       check the configuration, say what is wrong, and exit\n"
 	"  --check-policy       check the named policy files as one set, and exit\n"
+	"  --restore-backup FILE  put a copy of state.db in its place, and exit\n"
 	"  --version, --help\n";
 
 enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_STATE, OPT_POLICY, OPT_SYSFS, OPT_URI, OPT_SIMULATE, OPT_MACHINE,
-       OPT_FOREGROUND, OPT_LEVEL, OPT_CHECK_CONFIG, OPT_CHECK_POLICY, OPT_HELPER, OPT_VERSION, OPT_HELP };
+       OPT_FOREGROUND, OPT_LEVEL, OPT_CHECK_CONFIG, OPT_CHECK_POLICY, OPT_RESTORE, OPT_HELPER, OPT_VERSION, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
@@ -44,6 +46,7 @@ static const struct option long_options[] = {
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
 	{ "check-policy", no_argument, NULL, OPT_CHECK_POLICY },
+	{ "restore-backup", required_argument, NULL, OPT_RESTORE },
 	{ "helper", no_argument, NULL, OPT_HELPER },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -84,6 +87,10 @@ static int take(int option, struct daemon_options *o)
 	case OPT_CHECK_POLICY:
 		o->action = ACTION_CHECK_POLICY;
 		return 0;
+	case OPT_RESTORE:
+		o->action = ACTION_RESTORE;
+		o->backup = optarg;
+		return 0;
 	case OPT_HELPER:
 		o->action = ACTION_HELPER;
 		return 0;
@@ -120,7 +127,7 @@ int daemon_options_parse(int argc, char **argv, struct daemon_options *ret)
 	}
 	o.files = argv + optind;
 	o.n_files = argc - optind;
-	if (o.action == ACTION_RUN && o.n_files > 0) {
+	if ((o.action == ACTION_RUN || o.action == ACTION_RESTORE) && o.n_files > 0) {
 		fprintf(stderr, "gpuvfd: \"%s\": no arguments are taken (gpuvfd --help)\n", o.files[0]);
 		return -EINVAL;
 	}

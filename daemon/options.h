@@ -9,6 +9,7 @@ enum daemon_action {
 	ACTION_HELPER,	     /* --helper: the child that touches sysfs */
 	ACTION_CHECK_CONFIG,
 	ACTION_CHECK_POLICY, /* files are the rest of the arguments */
+	ACTION_RESTORE,	     /* backup takes the place of the state */
 	ACTION_EXIT,	     /* --help, --version: printed already */
 };
 
@@ -17,6 +18,7 @@ struct daemon_options {
 	const char *config;
 	const char *socket; /* NULL: the default path */
 	const char *state_dir;
+	const char *backup; /* of ACTION_RESTORE */
 	const char *policy_dir;
 	const char *sysfs_root; /* NULL: /sys */
 	const char *libvirt_uri;

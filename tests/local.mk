@@ -13,7 +13,8 @@ INTEGRATION_TESTS = \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
-	tests/integration/test-policy.py
+	tests/integration/test-policy.py \
+	tests/integration/test-store.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 

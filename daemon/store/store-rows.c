@@ -22,6 +22,7 @@ struct store_batch *store_batch_free(struct store_batch *b)
 	}
 	free(b->rows);
 	free(b->message);
+	store_query_free(b->query);
 	free(b);
 	return NULL;
 }
@@ -74,6 +75,11 @@ int store_batch_delete_before(struct store_batch *b, enum store_kind kind, const
 	return add_row(b, STORE_DELETE_BEFORE, kind, id, NULL);
 }
 
+int store_batch_prune(struct store_batch *b, const char *before)
+{
+	return add_row(b, STORE_PRUNE, STORE_AUDIT, before, NULL);
+}
+
 bool store_batch_is_empty(const struct store_batch *b)
 {
 	return b->n_rows == 0;
@@ -88,6 +94,8 @@ void store_statements_done(struct store_statements *s)
 			sqlite3_finalize(s->write[op][kind]);
 			s->write[op][kind] = NULL;
 		}
+	sqlite3_finalize(s->count);
+	s->count = NULL;
 }
 
 static int prepare(sqlite3 *db, enum store_op op, enum store_kind kind, sqlite3_stmt **ret)
@@ -97,6 +105,9 @@ static int prepare(sqlite3 *db, enum store_op op, enum store_kind kind, sqlite3_
 			       " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"),
 		[STORE_DELETE] = "DELETE FROM \"%w\" WHERE id = ?1",
 		[STORE_DELETE_BEFORE] = "DELETE FROM \"%w\" WHERE id < ?1",
+		/* Some milliseconds; more than is written in between, so that it gets to the end. */
+		[STORE_PRUNE] = ("DELETE FROM \"%w\" WHERE rowid IN"
+				 " (SELECT rowid FROM audit WHERE at < ?1 ORDER BY at LIMIT 500)"),
 	};
 	char *sql;
 	int code;
@@ -139,5 +150,21 @@ int store_batch_write(sqlite3 *db, struct store_statements *s, const struct stor
 
 	for (i = 0; i < b->n_rows && code == SQLITE_OK; i++)
 		code = write_row(db, s, &b->rows[i]);
+	return code;
+}
+
+int store_count_commit(sqlite3 *db, struct store_statements *s)
+{
+	int code = SQLITE_OK;
+
+	if (!s->count)
+		code = sqlite3_prepare_v3(db, "UPDATE commits SET n = n + 1", -1, SQLITE_PREPARE_PERSISTENT,
+					  &s->count, NULL);
+	if (code == SQLITE_OK) {
+		code = sqlite3_step(s->count);
+		if (code == SQLITE_DONE)
+			code = SQLITE_OK;
+	}
+	sqlite3_reset(s->count);
 	return code;
 }

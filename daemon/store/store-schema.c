@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tables of state.db and the steps that lead from each older version to the present one.
- * Called once, at open.  A step that was released is never changed: add one. */
+/* Brings state.db to the present schema, whole or not at all: a backup first, then every step in one
+ * transaction.  Whoever dies on the way leaves the old schema or the new one.  Called once, at open. */
 #include "store/store-internal.h"
 
 #include <stdio.h>
@@ -21,27 +21,6 @@ static const char *const kind_tables[STORE_KIND_MAX] = {
 	[STORE_AUDIT] = "audit",
 };
 
-#define DOCUMENT_TABLE(name)                                                                       \
-	"CREATE TABLE " name " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL);"
-
-/* The generated columns of job are for people and reports that read the file. */
-const struct store_migration store_migrations[] = {
-	{ 1, "PRAGMA application_id = 0x47705666;"
-	     DOCUMENT_TABLE("meta")
-	     DOCUMENT_TABLE("gpu")
-	     DOCUMENT_TABLE("lease")
-	     "CREATE TABLE job (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL,"
-	     " state TEXT GENERATED ALWAYS AS (json_extract(doc, '$.state')) VIRTUAL,"
-	     " user TEXT GENERATED ALWAYS AS (json_extract(doc, '$.user')) VIRTUAL);"
-	     "CREATE INDEX job_state ON job (state);"
-	     "CREATE INDEX job_user ON job (user);"
-	     DOCUMENT_TABLE("operation")
-	     DOCUMENT_TABLE("request")
-	     DOCUMENT_TABLE("event")
-	     DOCUMENT_TABLE("audit") },
-};
-const size_t store_n_migrations = ARRAY_SIZE(store_migrations);
-
 const char *store_kind_table(enum store_kind kind)
 {
 	return kind_tables[kind];
@@ -52,7 +31,7 @@ int store_schema_version(void)
 	return store_migrations[store_n_migrations - 1].version;
 }
 
-static int read_number(sqlite3 *db, const char *sql, int *ret)
+int store_read_number(sqlite3 *db, const char *sql, int64_t *ret)
 {
 	sqlite3_stmt *statement = NULL;
 	int code;
@@ -61,7 +40,7 @@ static int read_number(sqlite3 *db, const char *sql, int *ret)
 	if (code == SQLITE_OK) {
 		code = sqlite3_step(statement);
 		if (code == SQLITE_ROW) {
-			*ret = sqlite3_column_int(statement, 0);
+			*ret = sqlite3_column_int64(statement, 0);
 			code = SQLITE_OK;
 		}
 	}
@@ -69,22 +48,58 @@ static int read_number(sqlite3 *db, const char *sql, int *ret)
 	return code == SQLITE_OK ? 0 : store_errno(db, code);
 }
 
-/* ret_why (new, on failure) is SQLite's text, taken before ROLLBACK overwrites it. */
-static int apply(sqlite3 *db, const struct store_migration *m, char **ret_why)
+int store_schema_of(sqlite3 *db, const char *path, int *ret_version, char **ret_message)
 {
-	char stamp[48];
-	int code, r;
+	int64_t version = 0, application = 0, tables = 0;
+	int r;
 
-	snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %d", m->version);
+	r = store_read_number(db, "PRAGMA user_version", &version);
+	if (r >= 0)
+		r = store_read_number(db, "PRAGMA application_id", &application);
+	if (r >= 0)
+		r = store_read_number(db, "SELECT count(*) FROM sqlite_master", &tables);
+	if (r < 0)
+		return store_refuse(ret_message, r, "cannot read %s: %s", path, sqlite3_errmsg(db));
+	/* A database with tables that are not ours must not be touched. */
+	if (application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0))
+		return store_refuse(ret_message, -EMEDIUMTYPE,
+				    "%s is a database of another program: move it away, or choose another "
+				    "directory with --state-dir",
+				    path);
+	*ret_version = (int)version;
+	return 0;
+}
+
+static int set_version(sqlite3 *db, int version)
+{
+	char sql[48];
+
+	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", version);
+	return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+/* ret_why (new, on failure) is SQLite's text, taken before ROLLBACK overwrites it. */
+static int apply(sqlite3 *db, int version, const struct store_migration *migrations, size_t n, char **ret_why)
+{
+	int code, r;
+	size_t i;
+
 	code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_exec(db, m->sql, NULL, NULL, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_exec(db, stamp, NULL, NULL, NULL);
+	store_step("migration-begun");
+	for (i = 0; i < n && code == SQLITE_OK; i++) {
+		if (migrations[i].version <= version)
+			continue;
+		code = sqlite3_exec(db, migrations[i].sql, NULL, NULL, NULL);
+		if (code == SQLITE_OK)
+			code = set_version(db, migrations[i].version);
+		store_step("migration-step");
+	}
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-	if (code == SQLITE_OK)
+	if (code == SQLITE_OK) {
+		store_step("migration-committed");
 		return 0;
+	}
 
 	r = store_errno(db, code);
 	*ret_why = strdup(sqlite3_errmsg(db));
@@ -93,56 +108,41 @@ static int apply(sqlite3 *db, const struct store_migration *m, char **ret_why)
 	return r;
 }
 
-/* A database with tables that are not ours must not be touched. */
-static int check_owner(sqlite3 *db, const char *path, int version, char **ret_message)
-{
-	int application = 0, tables = 0, r;
-
-	r = read_number(db, "PRAGMA application_id", &application);
-	if (r >= 0)
-		r = read_number(db, "SELECT count(*) FROM sqlite_master", &tables);
-	if (r < 0)
-		return store_refuse(ret_message, r, "cannot read %s: %s", path, sqlite3_errmsg(db));
-
-	if (application == APPLICATION_ID || (application == 0 && version == 0 && tables == 0))
-		return 0;
-	return store_refuse(ret_message, -EMEDIUMTYPE,
-			    "%s is a database of another program: move it away, or choose another "
-			    "directory with --state-dir",
-			    path);
-}
-
-int store_schema_upgrade(sqlite3 *db, const char *path, const struct store_migration *migrations,
+int store_schema_upgrade(sqlite3 *db, const char *state_dir, const struct store_migration *migrations,
 			 size_t n_migrations, char **ret_message)
 {
+	_cleanup_free_ char *path = xasprintf("%s/state.db", state_dir), *why = NULL;
 	int version = 0, newest = migrations[n_migrations - 1].version, r;
-	size_t i;
 
-	r = read_number(db, "PRAGMA user_version", &version);
-	if (r < 0)
-		return store_refuse(ret_message, r, "cannot read %s: %s", path, sqlite3_errmsg(db));
-	r = check_owner(db, path, version, ret_message);
+	if (!path)
+		return -ENOMEM;
+	r = store_schema_of(db, path, &version, ret_message);
 	if (r < 0)
 		return r;
 	if (version > newest)
 		return store_refuse(ret_message, -EPROTONOSUPPORT,
-				    "%s was written by a newer gpuvfd (schema %d, this one knows %d): "
-				    "install the newer gpuvfd again, or move the file away",
-				    path, version, newest);
+				    "%s was written by a newer gpuvfd (schema %d, this one knows %d): install "
+				    "the newer gpuvfd again; or go back to a copy that was kept before its "
+				    "upgrade, if there is one: gpuvfd --state-dir %s --restore-backup "
+				    "%s.schema-%d.bak",
+				    path, version, newest, state_dir, path, newest);
+	if (version == newest)
+		return 0;
 
-	for (i = 0; i < n_migrations; i++) {
-		_cleanup_free_ char *why = NULL;
-
-		if (migrations[i].version <= version)
-			continue;
-		r = apply(db, &migrations[i], &why);
+	if (version > 0) {
+		r = store_backup_before(db, state_dir, version, ret_message);
 		if (r < 0)
-			return store_refuse(ret_message, r,
-					    "cannot bring %s from schema %d to %d: %s", path, version,
-					    migrations[i].version, strempty(why));
-		if (version > 0)
-			log_info("%s: schema %d is now %d", path, version, migrations[i].version);
-		version = migrations[i].version;
+			return r;
+	}
+	r = apply(db, version, migrations, n_migrations, &why);
+	if (r < 0)
+		return store_refuse(ret_message, r,
+				    "cannot bring %s from schema %d to %d: %s; nothing was changed", path,
+				    version, newest, strempty(why));
+	if (version > 0) {
+		log_notice("%s: schema %d is now %d; the file before is %s.schema-%d.bak", path, version,
+			   newest, path, version);
+		store_backup_prune(state_dir);
 	}
 	return 0;
 }

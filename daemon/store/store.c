@@ -27,7 +27,7 @@ struct batch_queue {
 struct store {
 	int lock_fd;
 	int event_fd;
-	sqlite3 *db;
+	struct store_file file;
 	struct store_statements statements;
 	pthread_mutex_t db_lock; /* held while a group is written and while rows are loaded */
 
@@ -71,11 +71,15 @@ static int write_group(struct store *s, const struct batch_queue *group)
 	const struct store_batch *b;
 	int code;
 
-	code = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	code = sqlite3_exec(s->file.db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	for (b = group->first; b && code == SQLITE_OK; b = b->next)
-		code = store_batch_write(s->db, &s->statements, b);
+		code = store_batch_write(s->file.db, &s->statements, b);
 	if (code == SQLITE_OK)
-		code = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+		code = store_count_commit(s->file.db, &s->statements);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(s->file.db, "COMMIT", NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		store_mark_set(s->file.mark_fd, ++s->file.commits);
 	return code;
 }
 
@@ -87,12 +91,12 @@ static void commit_group(struct store *s, struct batch_queue *group)
 
 	pthread_mutex_lock(&s->db_lock);
 	code = write_group(s, group);
-	r = store_errno(s->db, code);
+	r = store_errno(s->file.db, code);
 	if (r < 0) {
-		message = xasprintf("cannot write the state: %s", sqlite3_errmsg(s->db));
+		message = xasprintf("cannot write the state: %s", sqlite3_errmsg(s->file.db));
 		/* Some failures have rolled back already. */
-		if (!sqlite3_get_autocommit(s->db))
-			(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+		if (!sqlite3_get_autocommit(s->file.db))
+			(void)sqlite3_exec(s->file.db, "ROLLBACK", NULL, NULL, NULL);
 	}
 	pthread_mutex_unlock(&s->db_lock);
 
@@ -104,17 +108,29 @@ static void commit_group(struct store *s, struct batch_queue *group)
 	}
 }
 
-/* Takes what waits, up to the cap.  Called with the lock held. */
+static void answer_query(struct store *s, struct store_batch *b)
+{
+	pthread_mutex_lock(&s->db_lock);
+	b->r = store_query_run(s->file.db, b->query, &b->message);
+	pthread_mutex_unlock(&s->db_lock);
+}
+
+/* Takes what waits, up to the cap; a question comes alone.  Called with the lock held. */
 static size_t take_group(struct store *s, struct batch_queue *ret)
 {
 	size_t rows = 0, n = 0;
 
 	while (s->waiting.first && (n == 0 || rows + s->waiting.first->n_rows <= GROUP_ROWS_MAX)) {
-		struct store_batch *b = queue_pop(&s->waiting);
+		struct store_batch *b;
 
+		if (n > 0 && s->waiting.first->query)
+			break;
+		b = queue_pop(&s->waiting);
 		rows += b->n_rows;
 		queue_push(ret, b);
 		n++;
+		if (b->query)
+			break;
 	}
 	return n;
 }
@@ -144,7 +160,10 @@ static void *store_thread(void *userdata)
 			break; /* told to stop, and all is written */
 		pthread_mutex_unlock(&s->lock);
 
-		commit_group(s, &group);
+		if (group.first->query)
+			answer_query(s, group.first);
+		else
+			commit_group(s, &group);
 
 		pthread_mutex_lock(&s->lock);
 		while ((b = queue_pop(&group)))
@@ -182,7 +201,7 @@ int store_open(const char *state_dir, struct store **ret, char **ret_message)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	s->lock_fd = s->event_fd = -1;
+	s->lock_fd = s->event_fd = s->file.mark_fd = -1;
 	pthread_mutex_init(&s->db_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->submitted, NULL);
@@ -191,7 +210,7 @@ int store_open(const char *state_dir, struct store **ret, char **ret_message)
 	r = store_lock(state_dir, &s->lock_fd, ret_message);
 	if (r < 0)
 		return r;
-	r = store_database_open(state_dir, &s->db, ret_message);
+	r = store_file_open(state_dir, &s->file, ret_message);
 	if (r < 0)
 		return r;
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -223,7 +242,8 @@ struct store *store_free(struct store *s)
 	while ((b = queue_pop(&s->done)))
 		store_batch_free(b);
 	store_statements_done(&s->statements);
-	sqlite3_close(s->db);
+	sqlite3_close(s->file.db);
+	safe_close(s->file.mark_fd);
 	safe_close(s->event_fd);
 	safe_close(s->lock_fd); /* last: until here the state is ours */
 	pthread_cond_destroy(&s->finished);
@@ -241,7 +261,15 @@ int store_fd(const struct store *s)
 
 sqlite3 *store_database(struct store *s)
 {
-	return s->db;
+	return s->file.db;
+}
+
+static void tell_found(struct store_batch *b)
+{
+	_cleanup_free_ char *next = NULL;
+	_cleanup_json_ json_t *rows = store_query_take(b->query, &next);
+
+	b->found(b->userdata, b->r, b->message, rows, next);
 }
 
 void store_dispatch(struct store *s)
@@ -260,22 +288,43 @@ void store_dispatch(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 
 	while ((b = queue_pop(&done))) {
-		if (b->fn)
+		if (b->query)
+			tell_found(b);
+		else if (b->fn)
 			b->fn(b->userdata, b->r, b->message);
 		store_batch_free(b);
 	}
+}
+
+static void enqueue(struct store *s, struct store_batch *b)
+{
+	pthread_mutex_lock(&s->lock);
+	queue_push(&s->waiting, b);
+	s->n_unfinished++;
+	pthread_cond_signal(&s->submitted);
+	pthread_mutex_unlock(&s->lock);
 }
 
 int store_submit(struct store *s, struct store_batch *b, store_done_fn fn, void *userdata)
 {
 	b->fn = fn;
 	b->userdata = userdata;
+	enqueue(s, b);
+	return 0;
+}
 
-	pthread_mutex_lock(&s->lock);
-	queue_push(&s->waiting, b);
-	s->n_unfinished++;
-	pthread_cond_signal(&s->submitted);
-	pthread_mutex_unlock(&s->lock);
+int store_find(struct store *s, const struct store_find *what, store_found_fn fn, void *userdata)
+{
+	_cleanup_(store_batch_freep) struct store_batch *b = store_batch_new();
+
+	if (!b)
+		return -ENOMEM;
+	b->query = store_query_new(what);
+	if (!b->query)
+		return -ENOMEM;
+	b->found = fn;
+	b->userdata = userdata;
+	enqueue(s, TAKE_PTR(b));
 	return 0;
 }
 
@@ -300,49 +349,22 @@ void store_flush(struct store *s)
 
 /* ---- reading ---- */
 
-static int load_row(sqlite3_stmt *statement, enum store_kind kind, store_row_fn fn, void *userdata)
-{
-	const char *id = (const char *)sqlite3_column_text(statement, 0);
-	const char *text = (const char *)sqlite3_column_text(statement, 1);
-	_cleanup_json_ json_t *doc = NULL;
-	json_error_t error;
-
-	if (!id || !text)
-		return -ENOMEM;
-	/* We wrote it: our readers' limits on foreign text do not apply. */
-	doc = json_loadb(text, (size_t)sqlite3_column_bytes(statement, 1),
-			 JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-	if (!doc) {
-		log_error(0, "state.db: row \"%s\" of table %s is no JSON: %s", id,
-			  store_kind_table(kind), error.text);
-		return -EBADMSG;
-	}
-	return fn(userdata, id, doc);
-}
-
 int store_load(struct store *s, enum store_kind kind, store_row_fn fn, void *userdata)
 {
-	sqlite3_stmt *statement = NULL;
-	char sql[64];
-	int code, r = 0;
-
-	snprintf(sql, sizeof(sql), "SELECT id, doc FROM %s ORDER BY id", store_kind_table(kind));
+	int r;
 
 	pthread_mutex_lock(&s->db_lock);
-	code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
-	while (code == SQLITE_OK && r >= 0) {
-		code = sqlite3_step(statement);
-		if (code != SQLITE_ROW)
-			break;
-		code = SQLITE_OK;
-		r = load_row(statement, kind, fn, userdata);
-	}
-	if (r >= 0 && code != SQLITE_OK && code != SQLITE_DONE) {
-		r = store_errno(s->db, code);
-		log_error(r, "cannot read table %s: %s", store_kind_table(kind),
-			  sqlite3_errmsg(s->db));
-	}
-	sqlite3_finalize(statement);
+	r = store_load_rows(s->file.db, kind, fn, userdata);
 	pthread_mutex_unlock(&s->db_lock);
-	return r < 0 ? r : 0;
+	return r;
+}
+
+int store_aside(struct store *s, store_aside_fn fn, void *userdata)
+{
+	int r;
+
+	pthread_mutex_lock(&s->db_lock);
+	r = store_load_aside(s->file.db, fn, userdata);
+	pthread_mutex_unlock(&s->db_lock);
+	return r;
 }

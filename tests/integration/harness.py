@@ -150,6 +150,7 @@ class World:
         self.config = self.folder / "gpuvfd.json"
         self.document = self.folder / "machine.json"
         self.arguments = list(arguments)
+        self.program = "gpuvfd"
         self.limits = {}
         self.process = None
         self.own = None
@@ -175,7 +176,7 @@ class World:
     # -- the daemon's life
 
     def command(self, *more):
-        return [*os.environ.get("GPUVF_TEST_WRAPPER", "").split(), str(BUILD / "gpuvfd"),
+        return [*os.environ.get("GPUVF_TEST_WRAPPER", "").split(), str(BUILD / self.program),
                 "--foreground", "--config", str(self.config), "--socket", self.socket,
                 "--state-dir", str(self.state), "--policy-dir", str(self.policies),
                 "--simulate", str(self.document), *self.arguments, *more]

@@ -56,26 +56,61 @@ static void on_ready(void *userdata)
 		assert_int_equal(b->actors.hv.ops->start(&b->actors.hv), 0);
 }
 
-void bench_start(struct bench *b)
+int bench_try_start(struct bench *b)
 {
 	_cleanup_free_ char *fallback = xasprintf("%s/default.json", b->directory);
 	_cleanup_free_ char *policies = xasprintf("%s/policy.d", b->directory);
 	_cleanup_free_ char *message = NULL;
+	int r;
 	struct manager_options options = {
 		.event = b->event, .host = &b->actors.host, .hypervisor = &b->actors.hv,
 		.state_dir = b->directory, .policy_dir = policies, .policy_fallback = fallback,
 		.config = b->config, .socket_gid = (gid_t)-1,
 	};
 
-	assert_int_equal(store_open(b->directory, &b->store, &message), 0);
+	r = store_open(b->directory, &b->store, &message);
+	if (r < 0)
+		fail_msg("%s", strempty(message));
 	options.store = b->store;
 	b->ready = false;
-	assert_int_equal(manager_new(&options, &b->m), 0);
+	r = manager_new(&options, &b->m);
+	if (r < 0) {
+		b->m = NULL;
+		b->store = store_free(b->store);
+		return r;
+	}
 	assert_int_equal(manager_start(b->m, on_ready, b), 0);
 	bench_until(b, b->ready);
 	if (!b->no_hypervisor)
 		bench_until(b, b->m->hypervisor_connected);
 	bench_settle(b);
+	return 0;
+}
+
+void bench_start(struct bench *b)
+{
+	assert_int_equal(bench_try_start(b), 0);
+}
+
+void bench_sql(struct bench *b, const char *sql)
+{
+	_cleanup_free_ char *path = xasprintf("%s/state.db", b->directory);
+	sqlite3 *db = NULL;
+
+	assert_null(b->store);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+int64_t bench_number(struct bench *b, const char *sql)
+{
+	int64_t n = -1;
+
+	if (store_read_number(store_database(b->store), sql, &n) < 0)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(store_database(b->store)));
+	return n;
 }
 
 void bench_stop(struct bench *b)

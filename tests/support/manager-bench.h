@@ -36,6 +36,9 @@ struct answer {
 struct bench *bench_new(void); /* folders, actors; no daemon yet */
 void bench_free(struct bench *b);
 void bench_start(struct bench *b); /* a daemon; returns when it knows everything */
+int bench_try_start(struct bench *b); /* … one that may not come up */
+void bench_sql(struct bench *b, const char *sql); /* in state.db, while no daemon runs */
+int64_t bench_number(struct bench *b, const char *sql); /* of state.db, while one does */
 void bench_stop(struct bench *b);  /* … ends */
 void bench_restart(struct bench *b);
 

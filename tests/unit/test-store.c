@@ -1,70 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The store: what was committed is there again, in order, whatever dies; what failed is not. */
-#include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <cmocka.h>
-
-#include "store/store-internal.h"
+#include "tests/support/store-bench.h"
 
 #define DEADLINE_MS 30000
-
-static char directory[64];
-
-static int make_directory(void **state)
-{
-	strcpy(directory, "/tmp/gpuvf-test-store-XXXXXX");
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static int remove_directory(void **state)
-{
-	return nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	return path;
-}
-
-static struct store *open_store(void)
-{
-	_cleanup_free_ char *message = NULL;
-	struct store *s = NULL;
-	int r = store_open(directory, &s, &message);
-
-	if (r < 0)
-		fail_msg("store_open: %s: %s", strerror(-r), strempty(message));
-	return s;
-}
-
-static void refuse_store(int expected, const char *word)
-{
-	_cleanup_free_ char *message = NULL;
-	struct store *s = NULL;
-
-	assert_int_equal(store_open(directory, &s, &message), expected);
-	assert_null(s);
-	assert_non_null(message);
-	if (!strstr(message, word))
-		fail_msg("\"%s\" is not in: %s", word, message);
-}
 
 /* The fates of batches, in the order in which they were told. */
 struct fates {
@@ -79,29 +24,6 @@ static void on_done(void *userdata, int r, const char *message)
 	assert_true(r == 0 ? !message : message != NULL);
 	assert_true(fates->n < ARRAY_SIZE(fates->r));
 	fates->r[fates->n++] = r;
-}
-
-static struct store_batch *batch_put(enum store_kind kind, const char *id, json_t *doc)
-{
-	struct store_batch *b = store_batch_new();
-
-	assert_non_null(b);
-	assert_int_equal(store_batch_put(b, kind, id, doc), 0);
-	return b;
-}
-
-static int collect(void *userdata, const char *id, const json_t *doc)
-{
-	return json_object_set((json_t *)userdata, id, (json_t *)doc) < 0 ? -ENOMEM : 0;
-}
-
-/* All rows of a kind as an object, in the order in which they came. */
-static json_t *load(struct store *s, enum store_kind kind)
-{
-	json_t *rows = json_object();
-
-	assert_int_equal(store_load(s, kind, collect, rows), 0);
-	return rows;
 }
 
 static void test_rows_come_back(void **state)
@@ -323,68 +245,6 @@ static void test_second_daemon(void **state)
 	store_free(open_store());
 }
 
-static void overwrite(const char *path, off_t offset, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, text, strlen(text), offset), strlen(text));
-	close(fd);
-}
-
-static void test_no_database(void **state)
-{
-	int fd = open(path_of("state.db"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	int i;
-
-	for (i = 0; i < 1000; i++)
-		assert_int_equal(write(fd, "garbage\n", 8), 8);
-	close(fd);
-	refuse_store(-EBADMSG, "is damaged");
-	refuse_store(-EBADMSG, "move it away");
-}
-
-static void test_damaged_page(void **state)
-{
-	struct store *s = open_store();
-	struct stat st;
-	char id[16];
-	off_t page;
-	int i;
-
-	for (i = 0; i < 200; i++) {
-		snprintf(id, sizeof(id), "%06d", i);
-		store_submit(s, batch_put(STORE_JOB, id, json_pack("{s:s}", "state", "queued")),
-			     NULL, NULL);
-	}
-	store_free(s);
-
-	assert_int_equal(stat(path_of("state.db"), &st), 0);
-	for (page = 4096; page < st.st_size; page += 4096)
-		overwrite(path_of("state.db"), page, "\xff\xff\xff\xff\xff\xff\xff\xff");
-	refuse_store(-EBADMSG, "is damaged");
-}
-
-static void test_row_that_is_no_json(void **state)
-{
-	struct store *s = open_store();
-	int n = 0;
-
-	assert_int_equal(sqlite3_exec(store_database(s),
-				      "INSERT INTO gpu (id, doc) VALUES ('gpu0', '{oops')", NULL,
-				      NULL, NULL),
-			 SQLITE_OK);
-	assert_int_equal(store_load(s, STORE_GPU, stop_reading, &n), -EBADMSG);
-	assert_int_equal(n, 0);
-	store_free(s);
-}
-
-static void test_symlink_is_not_followed(void **state)
-{
-	assert_int_equal(symlink("/tmp/elsewhere", path_of("state.db")), 0);
-	refuse_store(-ELOOP, "state.db");
-}
-
 /* ---- a disk that is full ---- */
 
 static json_t *large_document(void)
@@ -576,35 +436,28 @@ static void test_killed_daemon_leaves_a_prefix(void **state)
 
 	for (i = 0; i < ARRAY_SIZE(kills); i++) {
 		kill_after(kills[i]);
-		assert_int_equal(remove_directory(NULL), 0);
-		assert_int_equal(mkdir(directory, 0700), 0);
+		clear_directory();
 	}
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_rows_come_back),
-		TEST(test_deletes),
-		TEST(test_descriptor_wakes),
-		TEST(test_flush_follows_callbacks),
-		TEST(test_free_writes_what_waits),
-		TEST(test_load_stops),
-		TEST(test_put_without_document),
-		TEST(test_modes),
-		TEST(test_fresh_directory_is_tightened),
-		TEST(test_directory_of_others),
-		TEST(test_directory_cannot_be_made),
-		TEST(test_second_daemon),
-		TEST(test_no_database),
-		TEST(test_damaged_page),
-		TEST(test_row_that_is_no_json),
-		TEST(test_symlink_is_not_followed),
-		TEST(test_full_disk_refuses_whole_batches),
-		TEST(test_failed_write_is_rolled_back),
-		TEST(test_killed_daemon_leaves_a_prefix),
+		STORE_TEST(test_rows_come_back),
+		STORE_TEST(test_deletes),
+		STORE_TEST(test_descriptor_wakes),
+		STORE_TEST(test_flush_follows_callbacks),
+		STORE_TEST(test_free_writes_what_waits),
+		STORE_TEST(test_load_stops),
+		STORE_TEST(test_put_without_document),
+		STORE_TEST(test_modes),
+		STORE_TEST(test_fresh_directory_is_tightened),
+		STORE_TEST(test_directory_of_others),
+		STORE_TEST(test_directory_cannot_be_made),
+		STORE_TEST(test_second_daemon),
+		STORE_TEST(test_full_disk_refuses_whole_batches),
+		STORE_TEST(test_failed_write_is_rolled_back),
+		STORE_TEST(test_killed_daemon_leaves_a_prefix),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
