@@ -163,6 +163,9 @@ void cli_warn(struct cli *cli, const char *format, ...) _printf_(2, 3);
 /* Everything about one object, as indented "name  value" lines. */
 void cli_print_object(struct cli *cli, const json_t *object);
 
+/* "eve pid 77 vf.assign changed: state free -> leased": a row of the audit trail (verb-audit.c).  Returns new. */
+char *audit_text(struct cli *cli, const json_t *row);
+
 /* ---- words of the command line that mean something (objects.c) ---- */
 
 bool is_operation_name(const char *s); /* op/7 */

@@ -19,6 +19,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/text.c cli/text.h \
 	cli/verb-apply.c \
 	cli/verb-assign.c \
+	cli/verb-audit.c \
 	cli/verb-call.c \
 	cli/verb-fetch.c \
 	cli/verb-help.c \

@@ -131,6 +131,30 @@ char *text_of_object(struct cli *cli, const json_t *object)
 	return text ? text : strdup("");
 }
 
+/* "state free -> leased, vm trainer-1": the members that are not what they were. */
+char *text_of_change(struct cli *cli, const json_t *before, const json_t *after)
+{
+	const json_t *from;
+	const char *name;
+	json_t *to;
+	char *text = NULL;
+
+	json_object_foreach((json_t *)after, name, to) {
+		_cleanup_free_ char *old = NULL, *new = NULL, *so_far = text;
+
+		from = json_object_get(before, name);
+		if (json_is_null(to) || json_equal((json_t *)from, to)) {
+			so_far = NULL;
+			continue;
+		}
+		old = from ? text_of(cli, name, from) : NULL;
+		new = text_of(cli, name, to);
+		text = xasprintf("%s%s%s %s%s%s", strempty(so_far), so_far ? ", " : "", name, strempty(old),
+				 old ? " -> " : "", strempty(new));
+	}
+	return text ? text : strdup("");
+}
+
 char *text_progress(const json_t *progress)
 {
 	const json_t *step = json_object_get(progress, "step"),

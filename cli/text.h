@@ -19,6 +19,8 @@ char *text_user(const char *user);
 /* How long from the first time to the second (NULL = now); "-" when it has not begun.  Returns new.
  */
 char *text_span(const char *from, const char *to);
+/* "state free -> leased, vm trainer-1": what is different after a change; either may be NULL.  Returns new. */
+char *text_of_change(struct cli *cli, const json_t *before, const json_t *after);
 /* "step 12/40, loss 1.234" or "-".  Returns new. */
 char *text_progress(const json_t *progress);
 /* µs since 1970 of "2h" (ago), "20:00" (the last one) or RFC 3339.  Returns 0 or -EINVAL. */

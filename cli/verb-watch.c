@@ -8,7 +8,7 @@ static const struct option watch_options[] = {
 	{ "--since", OPTION_UINT, "SEQ", "from this event on, as far as they are kept" },
 	{ "--types", OPTION_LIST, "A,B", "only events of these types" },
 	{ "--progress", OPTION_FLAG, NULL, "show how far jobs are, until they have ended" },
-	{ "--audit", OPTION_LATER, "use --types audit", NULL, .hidden = true },
+	{ "--audit", OPTION_FLAG, NULL, "changes: who made them, from what to what (operators)" },
 	{ NULL },
 };
 
@@ -19,6 +19,8 @@ static char *details(struct cli *cli, const json_t *event)
 	_cleanup_json_ json_t *rest = json_copy((json_t *)event);
 	size_t i;
 
+	if (streq_ptr(json_get_string(event, "type"), "audit"))
+		return audit_text(cli, event);
 	for (i = 0; i < ARRAY_SIZE(shown); i++)
 		json_object_del(rest, shown[i]);
 	return text_of_object(cli, rest);
@@ -68,12 +70,16 @@ static json_t *split_types(const json_t *list)
 static int watch_events(struct cli *cli)
 {
 	const json_t *list = arguments_list(&cli->args, "--types");
+	bool audit = arguments_flag(&cli->args, "--audit");
+	json_t *types = list ? split_types(list) : audit ? json_array() : NULL;
 	uint64_t since = UINT64_MAX;
 	bool missed;
 	int r;
 
 	(void)arguments_number(&cli->args, "--since", &since);
-	r = cli_subscribe(cli, list ? split_types(list) : NULL, since, on_event, cli);
+	if (audit)
+		json_array_append_new(types, json_string("audit"));
+	r = cli_subscribe(cli, types, since, on_event, cli);
 	while (r == 0) {
 		missed = false;
 		r = cli_next_event(cli, UINT64_MAX, &missed);
@@ -93,9 +99,10 @@ static int watch_run(struct cli *cli)
 		return cli_usage(cli, "\"%s\": ids go with --progress", cli->args.words[0]);
 	if (!progress)
 		return watch_events(cli);
-	if (arguments_list(&cli->args, "--types") || arguments_text(&cli->args, "--since"))
+	if (arguments_list(&cli->args, "--types") || arguments_text(&cli->args, "--since") ||
+	    arguments_flag(&cli->args, "--audit"))
 		return cli_usage(
-			cli, "--progress chooses its events itself: leave --types and --since out");
+			cli, "--progress chooses its events itself: leave --types, --audit and --since out");
 	for (i = 0; i < cli->args.n_words; i++)
 		if (!is_job_id(cli->args.words[i]))
 			return cli_usage(cli, "\"%s\" is not a job's id", cli->args.words[i]);
@@ -104,7 +111,7 @@ static int watch_run(struct cli *cli)
 
 const struct verb verb_watch = {
 	.name = "watch",
-	.usage = "[--since SEQ] [--types A,B] | --progress [ID...]",
+	.usage = "[--since SEQ] [--types A,B] [--audit] | --progress [ID...]",
 	.summary = "events as they come, or how far jobs are",
 	.max_words = 1000,
 	.options = watch_options,

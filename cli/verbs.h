@@ -22,6 +22,7 @@ extern const struct verb verb_hold;
 extern const struct verb verb_unhold;
 extern const struct verb verb_policy;
 extern const struct verb verb_watch;
+extern const struct verb verb_audit;
 extern const struct verb verb_call;
 extern const struct verb verb_completion;
 extern const struct verb verb_help;

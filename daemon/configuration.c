@@ -29,7 +29,7 @@ struct config {
 	char *libvirt_uri;
 	uint64_t guest_ready, agent_silence;
 	uint64_t host[CONFIG_HOST_DEADLINES]; /* 0 = as built in */
-	uint64_t output_per_attempt;
+	uint64_t output_per_attempt, audit;
 	uint64_t connections, connections_per_uid;
 	uint64_t bytes, bytes_per_uid;
 	uint64_t requests_per_connection;
@@ -86,6 +86,8 @@ static const struct json_field retention_fields[] = {
 	{ "description", JSON_FIELD_IGNORED },
 	{ "output_per_attempt", JSON_FIELD_SIZE, AT(output_per_attempt), .min = 4096,
 	  .summary = "kept of stdout and of stderr; default 64MiB" },
+	{ "audit", JSON_FIELD_DURATION, AT(audit), .min = 1000000,
+	  .summary = "how long the audit trail goes back; default 1y" },
 	{ NULL },
 };
 
@@ -132,16 +134,18 @@ static json_t *normalised(const struct config *c)
 	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++)
 		if (c->host[i])
 			json_put_uint(host, host_deadlines[i].name, c->host[i]);
-	return json_pack("{s:{s:I,s:I,s:o},s:{s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
+	return json_pack("{s:{s:I,s:I,s:o},s:{s:I,s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
 			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
-			 "host", host, "retention", "output_per_attempt", (json_int_t)c->output_per_attempt, "limits",
+			 "host", host, "retention", "output_per_attempt",
+			 (json_int_t)c->output_per_attempt, "audit_usec",
+			 (json_int_t)c->audit, "limits",
 			 limits, "libvirt_uri", c->libvirt_uri);
 }
 
 int config_load(const char *path, json_t **ret, char **ret_message)
 {
 	struct config c = { .guest_ready = 300 * USEC_PER_SEC, .agent_silence = 60 * USEC_PER_SEC,
-			    .output_per_attempt = 64 * MIB, .connections = 1024,
+			    .output_per_attempt = 64 * MIB, .audit = 365 * 86400 * USEC_PER_SEC, .connections = 1024,
 			    .connections_per_uid = 256, .bytes = 128 * MIB, .bytes_per_uid = 32 * MIB,
 			    .requests_per_connection = 64, .output_per_connection = 16 * MIB };
 	_cleanup_json_ json_t *document = NULL;

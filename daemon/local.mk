@@ -16,7 +16,8 @@ noinst_LIBRARIES += libmanager.a
 libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
-	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-event.c \
+	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-audit.c \
+	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c \
@@ -39,7 +40,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
-	tests/unit/test-manager-load
+	tests/unit/test-manager-audit tests/unit/test-manager-load
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -53,6 +54,9 @@ tests_unit_test_manager_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_assign_SOURCES = tests/unit/test-manager-assign.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_assign_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_assign_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_audit_SOURCES = tests/unit/test-manager-audit.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_audit_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_audit_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)

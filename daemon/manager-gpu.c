@@ -28,7 +28,10 @@ struct gpu *gpu_find(struct manager *m, const char *name)
 
 void gpu_store(struct manager *m, struct gpu *gpu)
 {
-	json_t *doc = json_pack("{s:I,s:s,s:s?}", "number", (json_int_t)gpu->number, "address",
+	json_t *doc;
+
+	audit_gpu(m, gpu, "daemon:apply");
+	doc = json_pack("{s:I,s:s,s:s?}", "number", (json_int_t)gpu->number, "address",
 				PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial);
 
 	json_put(doc, "manual", gpu->manual ? layout_to_json(gpu->manual) : json_null());
@@ -93,11 +96,14 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	free(gpu->drift);
 	gpu_facts_free(gpu->facts);
 	layout_free(gpu->manual);
+	json_decref(gpu->audited);
 	free(gpu);
 }
 
 void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, const char *reason)
 {
+	bool cut;
+
 	if (gpu->state == state) {
 		(void)free_and_strdup(&gpu->reason, reason);
 		return;
@@ -107,8 +113,10 @@ void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, con
 			gpu_state_to_string(gpu->state), gpu_state_to_string(state));
 	log_gpu(gpu->name, LOG_INFO, 0, "%s → %s%s%s", gpu_state_to_string(gpu->state),
 		gpu_state_to_string(state), reason ? ": " : "", strempty(reason));
+	cut = gpu->state == GPU_RECUTTING;
 	gpu->state = state;
 	(void)free_and_strdup(&gpu->reason, reason);
+	audit_gpu(m, gpu, cut ? "daemon:apply" : "daemon:host");
 	manager_emit(m, "gpu.changed", gpu->name,
 		     json_pack("{s:s,s:s?}", "state", gpu_state_to_string(state), "reason", reason));
 }
@@ -293,6 +301,7 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 	    (gpu->state == GPU_WEDGED && !gpu->apply && !gpu->undo_failed))
 		if (!gpu->stuck)
 			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+	audit_gpu(m, gpu, "daemon:host");
 }
 
 void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu)

@@ -83,8 +83,10 @@ json_t *job_to_json(const struct job *job, bool all)
 
 void job_store(struct manager *m, struct job *job)
 {
-	json_t *gids = json_array();
-	json_t *doc = json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s?,s:I,s:b,s:I,s:s,s:s?,s:s?,s:b,s:i,s:s?,s:b}", "id",
+	json_t *gids = json_array(), *doc;
+
+	audit_job(m, job);
+	doc = json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s?,s:I,s:b,s:I,s:s,s:s?,s:s?,s:b,s:i,s:s?,s:b}", "id",
 				(json_int_t)job->id, "uid", (json_int_t)job->uid, "user", job->user, "queue",
 				job->queue, "state", job_state_to_string(job->state), "result",
 				job_result_to_string(job->result), "reason", job->reason, "priority",
@@ -175,6 +177,7 @@ int job_load(void *manager, const char *id, const json_t *doc)
 		job->gids[job->n_gids++] = (gid_t)json_integer_value(json_array_get(gids, i));
 	if (job->id >= m->next_job)
 		m->next_job = job->id + 1;
+	audit_job_known(job);
 	return 0;
 }
 

@@ -185,7 +185,7 @@ static void skip_numbers(struct manager *m)
 	m->next_epoch += RESTORED_GAP;
 	m->next_operation += RESTORED_GAP;
 	m->event_floor = MAX_OF(m->event_floor, manager_event_next(m)) + RESTORED_GAP;
-	m->audit_floor += RESTORED_GAP;
+	m->audit_floor = MAX_OF(m->audit_floor, audit_next(m)) + RESTORED_GAP;
 	outbox_put(m, STORE_META, "floors",
 		   json_pack("{s:I,s:I,s:I,s:I}", "epoch", (json_int_t)m->next_epoch, "operation",
 			     (json_int_t)m->next_operation, "event", (json_int_t)m->event_floor, "audit",
@@ -338,6 +338,7 @@ int manager_load(struct manager *m)
 	if (m->restored || m->skip_numbers)
 		skip_numbers(m);
 	events_skip_to(m, m->event_floor);
+	audit_skip_to(m, m->audit_floor);
 	if (m->restored)
 		settle_restored(m);
 	cancel_inherited(m);

@@ -42,6 +42,8 @@ void operation_store(struct manager *m, struct operation *op)
 	json_put_uint(doc, "id", op->id);
 	json_put_uint(doc, "created_usec", op->created_at);
 	json_put_uint(doc, "ended_usec", op->ended_at);
+	json_put_uint(doc, "pid", (uint64_t)op->pid);
+	json_put_bool(doc, "own", op->own);
 	if (op->input)
 		json_put(doc, "input", json_incref(op->input));
 	outbox_put(m, STORE_OPERATION, op->name, doc);
@@ -64,6 +66,8 @@ int operation_load(void *manager, const char *id, const json_t *doc)
 	op->method = strdup(strempty(json_get_string(doc, "method")));
 	op->subject = json_get_string(doc, "subject") ? strdup(json_get_string(doc, "subject")) : NULL;
 	op->uid = (uid_t)json_get_uint(doc, "uid", 0);
+	op->pid = (pid_t)json_get_uint(doc, "pid", 0);
+	op->own = json_get_bool(doc, "own", false);
 	op->state = (enum operation_state)state;
 	op->cancel = json_get_bool(doc, "cancel", false);
 	op->inherited = true;
@@ -97,6 +101,7 @@ struct operation *operation_new(struct manager *m, const char *method, const cha
 	op->state = OPERATION_ACCEPTED;
 	op->created_at = now_realtime();
 	HASH_ADD_KEYPTR(hh, m->operations, op->name, strlen(op->name), op);
+	audit_operation_begun(m, op);
 	operation_store(m, op);
 	return op;
 }
@@ -211,6 +216,7 @@ static void operation_end(struct manager *m, struct operation *op, enum operatio
 {
 	op->ended_at = now_realtime();
 	set_state(m, op, state);
+	audit_operation(m, op);
 	answer_all(op);
 }
 
@@ -367,6 +373,7 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 	}
 	/* The action looks at this between its steps and undoes what it did. */
 	op->cancel = true;
+	audit_operation_cancel(m, op);
 	operation_store(m, op);
 	outbox_add(m, cancel_committed, cancel_not_committed, strdup(op->name));
 	manager_pump(m);

@@ -148,6 +148,7 @@ static void batch_written(void *userdata, int r, const char *message)
 			list_init(&open);
 		list_init(&box->open);
 		box->batch = store_batch_free(box->batch);
+		audit_not_committed(m);
 		/* Undone in reverse: the latest change first. */
 		list_reverse(&open);
 		list_reverse(&done);
@@ -253,6 +254,14 @@ void outbox_delete_before(struct manager *m, enum store_kind kind, const char *i
 
 	if (batch)
 		(void)store_batch_delete_before(batch, kind, id);
+}
+
+void outbox_prune_audit(struct manager *m, const char *before)
+{
+	struct store_batch *batch = open_batch(m);
+
+	if (batch)
+		(void)store_batch_prune(batch, before);
 }
 
 void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *userdata),

@@ -59,6 +59,7 @@ struct reload {
 	pthread_t thread;
 	sd_event_source *source;
 	struct reply *reply;
+	struct caller who; /* uid and pid only */
 	struct policy *policy;
 	json_t *errors;
 	char *directory, *fallback;
@@ -90,10 +91,12 @@ static void refuse_document(struct reply *reply, json_t *errors)
 
 static void swap(struct manager *m, struct policy *policy)
 {
+	_cleanup_free_ char *before = strdup(m->policy->revision);
 	struct gpu *gpu, *tmp;
 
 	policy_unref(m->policy);
 	m->policy = policy;
+	audit_policy(m, strempty(before));
 	json_decref(m->policy_errors);
 	m->policy_errors = NULL;
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
@@ -121,7 +124,9 @@ static void on_loaded(void *payload)
 						    m->policy->revision, "warnings", m->policy->warnings));
 		return;
 	}
+	manager_call_begin(m, &r->who, "policy.reload");
 	swap(m, TAKE_PTR(r->policy));
+	manager_call_end(m);
 	outbox_reply(m, r->reply, json_pack("{s:b,s:s,s:O}", "changed", 1, "revision", m->policy->revision,
 					    "warnings", m->policy->warnings));
 }
@@ -171,6 +176,7 @@ void manager_policy_reload(struct manager *m, const struct caller *caller,
 	}
 	r->m = m;
 	r->reply = reply;
+	r->who = (struct caller){ .uid = caller->uid, .pid = caller->pid };
 	r->directory = strdup(m->policy_dir);
 	r->fallback = strdup(m->policy_fallback);
 	if (mailbox_new(&r->mailbox) < 0 ||

@@ -155,6 +155,7 @@ static void recover_operations(struct manager *m)
 
 static void recover_now(struct manager *m)
 {
+	const char *scope = audit_scope(m, "daemon:recover");
 	struct vm *vm, *tmp_vm;
 	struct job *job, *tmp;
 
@@ -170,6 +171,7 @@ static void recover_now(struct manager *m)
 	HASH_ITER(hh, m->jobs, job, tmp)
 		job_resume(m, job);
 	for_each_vf(m, recover_leftover);
+	(void)audit_scope(m, scope);
 	manager_pump(m);
 }
 

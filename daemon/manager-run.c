@@ -247,6 +247,7 @@ static void count_failed_start(struct manager *m, struct job *job, const char *r
 				   strempty(reason));
 	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s takes no more jobs: %s", vm->facts->name,
 	       vm->quarantine);
+	audit_vm(m, vm, NULL, "daemon:job");
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "quarantine", vm->quarantine));
 }
 

@@ -52,6 +52,7 @@ struct vf {
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	bool bound;		   /* on vfio-pci, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
+	json_t *audited;	   /* as the audit trail has it; NULL: free */
 };
 
 struct gpu {
@@ -72,6 +73,7 @@ struct gpu {
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
 	bool boot_checked; /* the wanted layout was looked at once since start */
+	json_t *audited;   /* as the audit trail has it; NULL: not seen since start */
 	struct vf **vfs;
 	size_t n_vfs;
 	UT_hash_handle hh; /* by name */
@@ -97,11 +99,21 @@ struct operation {
 	json_t *result;		/* what the method's answer adds; NULL = nothing yet */
 	struct rpc_error error; /* of a failed one */
 	json_t *input;		/* what it needs to go on after a restart */
+	pid_t pid;		/* who asked, for the audit trail; 0 = not known */
+	bool own;		/* nobody asked: the daemon's own */
 	uint64_t created_at, ended_at;
 	struct waiter *waiters;
 	bool cancel;
 	bool inherited; /* an earlier daemon accepted it, and nobody acts on it yet */
 	UT_hash_handle hh; /* by name */
+};
+
+/* A job as the audit trail has it. */
+struct job_audited {
+	bool known; /* false: it has no row yet */
+	bool cancel;
+	enum job_state state;
+	unsigned attempt;
 };
 
 struct job {
@@ -132,6 +144,7 @@ struct job {
 	struct runner *runner;
 	bool vf_assigned;    /* runs on a VF that the VM holds anyway: not ours to detach */
 	bool inherited;	     /* an earlier daemon placed it, and nobody follows it yet */
+	struct job_audited audited;
 	bool restored;	     /* from a copy of the state: may have run since, and is not begun by itself */
 	UT_hash_handle hh;   /* by name */
 };
@@ -193,6 +206,10 @@ struct manager {
 
 	/* events */
 	struct event_log *events;
+
+	/* audit trail */
+	struct audit *audit;
+	sd_event_source *prune_source;
 };
 
 /* ---- manager.c ---- */
@@ -207,6 +224,7 @@ void outbox_end(struct manager *m);
 void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc); /* takes */
 void outbox_delete(struct manager *m, enum store_kind kind, const char *id);
 void outbox_delete_before(struct manager *m, enum store_kind kind, const char *id);
+void outbox_prune_audit(struct manager *m, const char *before);
 /* After COMMIT: on_commit; when nothing was written: on_fail.  Each may be NULL; exactly one runs. */
 void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *userdata),
 		void (*on_fail)(struct manager *m, void *userdata), void *userdata);
@@ -227,6 +245,50 @@ void events_skip_to(struct manager *m, uint64_t seq); /* the next event has this
 void manager_emit(struct manager *m, const char *type, const char *subject, json_t *more);
 void manager_emit_owned(struct manager *m, const char *type, const char *subject, uid_t owner,
 			json_t *more);
+
+/* ---- manager-audit.c: who changed what ---- */
+enum audit_outcome { AUDIT_CHANGED, AUDIT_ACCEPTED, AUDIT_FAILED, AUDIT_CANCELLED, AUDIT_REFUSED, AUDIT_OUTCOME_MAX };
+DECLARE_ENUM_TABLE(audit_outcome, enum audit_outcome);
+
+struct audit_change {
+	const char *subject;
+	const char *operation; /* NULL: the one under way about the subject, if any */
+	enum audit_outcome outcome;
+	json_t *before, *after; /* compact views, taken; NULL = there was nothing */
+	const char *error;
+	const char *word; /* "daemon:job" …: the method when nobody asked for it */
+	uint64_t left_out;
+	/* Nothing was written: the subject is in the trail as it was before. */
+	void (*undo)(struct manager *m, const char *subject, const json_t *before);
+};
+
+int audit_new(struct manager *m);
+uint64_t audit_next(const struct manager *m);
+void audit_skip_to(struct manager *m, uint64_t number); /* the next row has this number, or a higher one */
+void audit_free(struct manager *m);
+void audit_write(struct manager *m, const struct audit_change *change); /* into the open batch */
+/* Nothing of the open batches was written.  Before the changes themselves are undone: a change back to what is in
+ * the trail is none, one to something else is told as it is stored. */
+void audit_not_committed(struct manager *m);
+void audit_operation_begun(struct manager *m, struct operation *op);
+/* What the daemon changes from now on is told as its doing under this word ("daemon:recover"); NULL = by each
+ * change's own.  Returns the word before. */
+const char *audit_scope(struct manager *m, const char *word);
+
+/* ---- manager-audit-view.c: called by each object's store function; a difference is a row ---- */
+void audit_vf(struct manager *m, struct vf *vf);
+void audit_gpu(struct manager *m, struct gpu *gpu, const char *word);
+void audit_job(struct manager *m, struct job *job);
+void audit_vf_known(struct vf *vf); /* as it is now it is in the trail already */
+void audit_job_known(struct job *job);
+void audit_vm(struct manager *m, const struct vm *vm, const char *quarantine_before, const char *word);
+void audit_policy(struct manager *m, const char *before); /* its revision */
+void audit_operation(struct manager *m, const struct operation *op); /* it has ended */
+void audit_operation_cancel(struct manager *m, const struct operation *op);
+
+/* ---- manager-audit-list.c ---- */
+void audit_prune_begin(struct manager *m);
+void audit_prune_sometimes(struct manager *m, uint64_t number);
 
 /* ---- manager-gpu.c ---- */
 struct gpu *gpu_find(struct manager *m, const char *name_or_address);

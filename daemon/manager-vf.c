@@ -77,6 +77,7 @@ void vf_store(struct manager *m, struct vf *vf)
 
 	if (!id)
 		return;
+	audit_vf(m, vf);
 	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile) {
 		outbox_delete(m, STORE_LEASE, id);
 		return;
@@ -109,9 +110,12 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.since = json_get_uint(row, "since", 0);
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
-	return MIN_OF(free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")),
-		      MIN_OF(free_and_strdup(&vf->reason, json_get_string(row, "reason")),
-			     free_and_strdup(&vf->profile, json_get_string(row, "profile"))));
+	if (free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")) < 0 ||
+	    free_and_strdup(&vf->reason, json_get_string(row, "reason")) < 0 ||
+	    free_and_strdup(&vf->profile, json_get_string(row, "profile")) < 0)
+		return -ENOMEM;
+	audit_vf_known(vf);
+	return 0;
 }
 
 void vf_free(struct vf *vf)
@@ -122,6 +126,7 @@ void vf_free(struct vf *vf)
 	free(vf->reason);
 	free(vf->profile);
 	free(vf->lease.vm_name);
+	json_decref(vf->audited);
 	free(vf);
 }
 

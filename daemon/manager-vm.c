@@ -33,6 +33,15 @@ void vm_free(struct manager *m, struct vm *vm)
 	free(vm);
 }
 
+/* Jobs are placed there again. */
+static void vm_open(struct manager *m, struct vm *vm, const char *word)
+{
+	_cleanup_free_ char *before = TAKE_PTR(vm->quarantine);
+
+	if (before)
+		audit_vm(m, vm, before, word);
+}
+
 static const struct domain_hostdev *find_hostdev(const struct domain_facts *facts,
 						 const struct pci_address *address)
 {
@@ -220,8 +229,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 				       vm_agent_to_string(copy->agent)));
 	if (copy->state == VM_RUNNING && before == VM_OFF) {
 		/* A fresh boot: what kept jobs away may be mended. */
-		free(vm->quarantine);
-		vm->quarantine = NULL;
+		vm_open(m, vm, "daemon:vm");
 		vm->failed_starts = 0;
 	}
 	if (!m->hypervisor_connected)
@@ -365,8 +373,7 @@ void manager_vm_heal(struct manager *m, const struct caller *caller, const struc
 		return;
 	}
 	changed = vm->quarantine != NULL;
-	free(vm->quarantine);
-	vm->quarantine = NULL;
+	vm_open(m, vm, NULL);
 	vm->failed_starts = 0;
 	manager_pump(m);
 	outbox_reply(m, reply, json_pack("{s:s,s:b}", "vm", vm->facts->name, "changed", (int)changed));

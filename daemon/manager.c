@@ -249,10 +249,13 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	if (r >= 0)
 		r = manager_load_policy(m);
 	if (r == 0)
+		r = audit_new(m);
+	if (r == 0)
 		r = manager_load(m);
 	if (r < 0)
 		return r;
 
+	audit_prune_begin(m);
 	m->host->on_event = manager_on_host_event;
 	m->host->userdata = m;
 	m->hypervisor->on_event = manager_on_hv_event;
@@ -303,9 +306,11 @@ struct manager *manager_free(struct manager *m)
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
 		gpu_free(m, gpu);
 	events_free(m);
+	audit_free(m);
 	uploads_free(m);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->pump_source);
+	sd_event_source_unref(m->prune_source);
 	sd_event_source_unref(m->store_source);
 	policy_unref(m->policy);
 	json_decref(m->policy_errors);

@@ -57,6 +57,13 @@ void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, .
 bool manager_request_seen(struct manager *m, const struct caller *caller, const char *request_id,
 			  const char *method, const json_t *params, struct reply *reply);
 
+/* Around the handler of a mutating call: what changes in between is the caller's doing. */
+void manager_call_begin(struct manager *m, const struct caller *caller, const char *method);
+void manager_call_end(struct manager *m);
+/* A mutating call was refused because the caller lacks the right; subject may be NULL. */
+void manager_audit_refused(struct manager *m, uid_t uid, pid_t pid, const char *method, const char *subject,
+			   const char *why);
+
 /* Sets caller->role (and name) from uid and gids by the policy in force. */
 void manager_caller_update(struct manager *m, struct caller *caller);
 
@@ -199,6 +206,14 @@ struct job_cancel_params {
 	char *id;
 };
 
+struct audit_list_params {
+	struct page_params page;
+	uint64_t since_usec, until_usec; /* 0 = any */
+	uint64_t uid; /* UINT64_MAX = any */
+	char *method;
+	char *subject;
+};
+
 struct operation_list_params {
 	struct page_params page;
 	int state; /* enum operation_state, -1 */
@@ -243,6 +258,8 @@ MANAGER_METHOD(job_file, job_file_params);
 MANAGER_METHOD(job_cancel, job_cancel_params);
 MANAGER_METHOD(job_hold, name_params);
 MANAGER_METHOD(job_unhold, name_params);
+
+MANAGER_METHOD(audit_list, audit_list_params);
 
 MANAGER_METHOD(operation_list, operation_list_params);
 MANAGER_METHOD(operation_get, name_params);

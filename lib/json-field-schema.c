@@ -4,7 +4,7 @@
 
 #define SIZE_PATTERN "[0-9]+(\\.[0-9]{1,6})?(KiB|MiB|GiB|TiB|kB|MB|GB|TB)|[0-9]+B"
 #define DURATION_PATTERN                                                                           \
-	"^(?=.)([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$"
+	"^(?=.)([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$"
 
 struct kind_schema {
 	const char *types[2]; /* none = anything */

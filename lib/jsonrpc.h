@@ -5,7 +5,7 @@
 #include "lib/enum-table.h"
 #include "lib/json.h"
 
-#define API_VERSION "1.0"
+#define API_VERSION "1.1"
 
 /* One line of the socket, without its newline. */
 #define RPC_MESSAGE_MAX ((size_t)1 << 20)

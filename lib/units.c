@@ -41,6 +41,7 @@ static const struct {
 
 /* Ordered: the larger unit must come first in a duration. */
 static const struct unit duration_units[] = {
+	{ "y", 365 * 86400 * USEC_PER_SEC },
 	{ "w", 7 * 86400 * USEC_PER_SEC },
 	{ "d", 86400 * USEC_PER_SEC },
 	{ "h", 3600 * USEC_PER_SEC },
@@ -194,7 +195,7 @@ int amount_parse(const char *s, struct amount *ret, const char **ret_hint)
 	return 0;
 }
 
-#define DURATION_HINT "write a time as \"20ms\", \"90s\", \"1h30m\" or \"2d\": w d h m s ms us"
+#define DURATION_HINT "write a time as \"20ms\", \"90s\", \"1h30m\" or \"2d\": y w d h m s ms us"
 
 int duration_parse(const char *s, uint64_t *ret_usec, const char **ret_hint)
 {
@@ -217,7 +218,7 @@ int duration_parse(const char *s, uint64_t *ret_usec, const char **ret_hint)
 
 		length = strspn(s, "abcdefghijklmnopqrstuvwxyz");
 		if (length == 0 && *s == '\0')
-			return refuse(ret_hint, -EINVAL, "add a unit: w d h m s ms us");
+			return refuse(ret_hint, -EINVAL, "add a unit: y w d h m s ms us");
 		unit = unit_find(duration_units, ARRAY_SIZE(duration_units), s, length);
 		if (!unit)
 			return refuse(ret_hint, -EINVAL, DURATION_HINT);

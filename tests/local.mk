@@ -6,6 +6,7 @@ include tests/testbed/local.mk
 INTEGRATION_TESTS = \
 	tests/integration/test-api.py \
 	tests/integration/test-assign.py \
+	tests/integration/test-audit.py \
 	tests/integration/test-cli.py \
 	tests/integration/test-crash.py \
 	tests/integration/test-degraded.py \

@@ -110,7 +110,7 @@ static void write_stderr(int level, const char *text)
 }
 
 struct journal_entry {
-	struct iovec iov[8];
+	struct iovec iov[8 + LOG_FIELDS_MAX];
 	size_t n;
 };
 
@@ -136,10 +136,11 @@ static void journal_add_int(struct journal_entry *e, const char *name, int value
 	journal_add(e, name, text);
 }
 
-static int write_journal(int level, int r, const char *field, const char *value, const char *file,
+static int write_journal(int level, int r, const struct log_field *fields, size_t n, const char *file,
 			 int line, const char *text)
 {
 	_cleanup_(journal_entry_done) struct journal_entry entry = { .n = 0 };
+	size_t i;
 
 	journal_add(&entry, "MESSAGE", text);
 	journal_add_int(&entry, "PRIORITY", level);
@@ -148,16 +149,48 @@ static int write_journal(int level, int r, const char *field, const char *value,
 	journal_add_int(&entry, "CODE_LINE", line);
 	if (r < 0)
 		journal_add_int(&entry, "ERRNO", -r);
-	if (field && value)
-		journal_add(&entry, field, value);
+	for (i = 0; i < n && i < LOG_FIELDS_MAX; i++)
+		if (fields[i].name && fields[i].value)
+			journal_add(&entry, fields[i].name, fields[i].value);
 
 	return sd_journal_sendv(entry.iov, (int)entry.n);
+}
+
+/* Escapes the whole line and brings it to where lines go. */
+static void write_line(int level, int r, const struct log_field *fields, size_t n, const char *file, int line,
+		       const char *full)
+{
+	_cleanup_free_ char *text = escape_terminal(full, strlen(full), false);
+
+	if (!text)
+		return;
+	if (setup.target != LOG_TARGET_JOURNAL || write_journal(level, r, fields, n, file, line, text) < 0)
+		write_stderr(level, text);
+}
+
+void log_fields(int level, const struct log_field *fields, size_t n, const char *file, int line,
+		const char *format, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	int saved = errno;
+	va_list ap;
+
+	if (level > setup.max_level)
+		return;
+	va_start(ap, format);
+	if (vasprintf(&message, format, ap) < 0)
+		message = NULL;
+	va_end(ap);
+	if (message)
+		write_line(level, 0, fields, n, file, line, message);
+	errno = saved;
 }
 
 void log_line(int level, int r, const char *field, const char *value, const char *file, int line,
 	      const char *format, ...)
 {
-	_cleanup_free_ char *message = NULL, *prefix = NULL, *full = NULL, *text = NULL;
+	_cleanup_free_ char *message = NULL, *prefix = NULL, *full = NULL;
+	const struct log_field subject = { field, value };
 	char error[128];
 	int saved = errno;
 	va_list ap;
@@ -169,21 +202,13 @@ void log_line(int level, int r, const char *field, const char *value, const char
 	if (vasprintf(&message, format, ap) < 0)
 		message = NULL;
 	va_end(ap);
-	if (!message)
-		goto out;
-
-	prefix = subject_prefix(field, value, message);
-	full = xasprintf("%s%s%s%s", strempty(prefix), message, r < 0 ? ": " : "",
-			 r < 0 ? strerror_r(-r, error, sizeof(error)) : "");
+	if (message) {
+		prefix = subject_prefix(field, value, message);
+		full = xasprintf("%s%s%s%s", strempty(prefix), message, r < 0 ? ": " : "",
+				 r < 0 ? strerror_r(-r, error, sizeof(error)) : "");
+	}
 	if (full)
-		text = escape_terminal(full, strlen(full), false);
-	if (!text)
-		goto out;
-
-	if (setup.target != LOG_TARGET_JOURNAL ||
-	    write_journal(level, r, field, value, file, line, text) < 0)
-		write_stderr(level, text);
-out:
+		write_line(level, r, &subject, 1, file, line, full);
 	errno = saved;
 }
 

@@ -31,6 +31,16 @@ void log_line(int level, int r, const char *field, const char *value, const char
 #define log_vm(name, level, r, ...) log_full((level), (r), "GPUVF_VM", (name), __VA_ARGS__)
 #define log_job(id, level, r, ...) log_full((level), (r), "GPUVF_JOB", (id), __VA_ARGS__)
 
+/* A line with fields of its own for the journal, such as { "GPUVF_UID", "1000" }; a NULL value is left out.
+ * On stderr only the text is seen. */
+struct log_field {
+	const char *name;
+	const char *value;
+};
+#define LOG_FIELDS_MAX 16
+void log_fields(int level, const struct log_field *fields, size_t n, const char *file, int line,
+		const char *format, ...) _printf_(6, 7);
+
 /* For what a peer or a storm of events can trigger: at most 10 lines in 30 s per place in the code; the
  * next line that passes says how many were dropped. */
 struct log_ratelimit {

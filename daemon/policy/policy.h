@@ -34,6 +34,7 @@ struct principal {
 /* Who asks. */
 struct caller {
 	uid_t uid;
+	pid_t pid; /* when it connected; 0 = not known */
 	gid_t *gids;
 	size_t n_gids;
 	enum role role;

@@ -9,6 +9,8 @@
 #include "log/log.h"
 #include "rpc/message.h"
 
+#define SUBJECT_MAX 256 /* longer names are nobody's */
+
 struct dispatch {
 	struct manager *manager;
 	const struct rpc_method **methods; /* sorted by name */
@@ -24,6 +26,12 @@ struct pending {
 	const struct rpc_method *method;
 	json_t *id; /* NULL: nobody waits for the answer */
 	void *params;
+
+	/* For the audit trail, when the call is refused: its connection may be gone by then. */
+	struct manager *manager;
+	uid_t uid;
+	pid_t pid;
+	char *subject;
 };
 
 /* ---- the table ---- */
@@ -110,6 +118,7 @@ static void pending_unref(struct pending *p)
 	free(p->params);
 	free(p->reply.request_key);
 	free(p->reply.request_body);
+	free(p->subject);
 	json_decref(p->id);
 	free(p);
 }
@@ -121,6 +130,9 @@ static void on_reply(struct reply *reply, json_t *result, const struct rpc_error
 	_cleanup_json_ json_t *owned = result;
 	struct rpc_error memory = { .code = RPC_INTERNAL_ERROR };
 
+	if (error && error->code == RPC_NOT_PERMITTED && p->method->mutates)
+		manager_audit_refused(p->manager, p->uid, p->pid, p->method->name, p->subject,
+				      error->message);
 	if (!p->id)
 		rpc_message_answer(p->message, NULL);
 	else if (error || !owned)
@@ -131,9 +143,22 @@ static void on_reply(struct reply *reply, json_t *result, const struct rpc_error
 	pending_unref(p);
 }
 
-static struct pending *pending_new(struct rpc_message *message, const struct rpc_call *call,
-				   const struct rpc_method *method)
+/* What a call is about: the parameter that names it. */
+static const char *subject_of(const json_t *params)
 {
+	static const char *const names[] = { "vf", "gpu", "vm", "id", "operation" };
+	const char *subject = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !subject; i++)
+		subject = json_get_string(params, names[i]);
+	return subject && strlen(subject) <= SUBJECT_MAX ? subject : NULL;
+}
+
+static struct pending *pending_new(struct rpc_session *session, struct rpc_message *message,
+				   const struct rpc_call *call, const struct rpc_method *method)
+{
+	const struct caller *caller = connection_caller(session->connection);
+	const char *subject = method->mutates ? subject_of(call->params) : NULL;
 	struct pending *p = calloc(1, sizeof(*p));
 
 	if (!p)
@@ -150,6 +175,10 @@ static struct pending *pending_new(struct rpc_message *message, const struct rpc
 	p->message = message;
 	p->method = method;
 	p->id = json_incref((json_t *)call->id);
+	p->manager = session->manager;
+	p->uid = caller->uid;
+	p->pid = caller->pid;
+	p->subject = subject ? strdup(subject) : NULL;
 	return p;
 }
 
@@ -247,11 +276,17 @@ static int decode_params(struct pending *p, const json_t *params, struct rpc_err
 
 static void call_handler(struct rpc_session *session, struct pending *p)
 {
+	const struct caller *caller = connection_caller(session->connection);
+	bool mutates = p->method->mutates;
+
+	if (mutates)
+		manager_call_begin(session->manager, caller, p->method->name);
 	if (p->method->session_handler)
 		p->method->session_handler(session, p->params, &p->reply);
 	else
-		p->method->handler(session->manager, connection_caller(session->connection),
-				   p->params, &p->reply);
+		p->method->handler(session->manager, caller, p->params, &p->reply);
+	if (mutates)
+		manager_call_end(session->manager);
 }
 
 /* Everything that can be refused before the manager is asked.  On success p was handed over. */
@@ -277,6 +312,16 @@ static int start_call(struct rpc_session *session, struct pending *p, const stru
 	return 0;
 }
 
+static void audit_refusal(struct rpc_session *session, const struct rpc_method *method,
+			  const struct rpc_call *call, const struct rpc_error *error)
+{
+	const struct caller *caller = connection_caller(session->connection);
+
+	if (method->mutates)
+		manager_audit_refused(session->manager, caller->uid, caller->pid, method->name,
+				      subject_of(call->params), error->message);
+}
+
 static int try_call(struct rpc_session *session, struct rpc_message *message,
 		    const struct rpc_call *call, struct rpc_error *error)
 {
@@ -288,9 +333,11 @@ static int try_call(struct rpc_session *session, struct rpc_message *message,
 	if (!method)
 		return -ECANCELED;
 	r = check_role(session, method, error);
-	if (r < 0)
+	if (r < 0) {
+		audit_refusal(session, method, call, error);
 		return r;
-	p = pending_new(message, call, method);
+	}
+	p = pending_new(session, message, call, method);
 	if (!p)
 		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
 	r = start_call(session, p, call, error);

@@ -11,6 +11,7 @@ const struct rpc_method *const rpc_methods[] = {
 	rpc_methods_vf,	    rpc_methods_vm,  NULL,
 };
 
+METHOD_HANDLER(audit_list);
 METHOD_HANDLER(daemon_status);
 METHOD_HANDLER(operation_list);
 METHOD_HANDLER(operation_get);
@@ -22,6 +23,22 @@ static const struct json_field subscribe_fields[] = {
 	  .summary = "seq of the first event wanted; from now on when not said" },
 	{ "types", JSON_FIELD_STRINGS, offsetof(struct event_subscribe_params, types),
 	  .max_length = EVENT_TYPE_MAX, .summary = "types of events; all when not said" },
+	{ NULL },
+};
+
+static const struct audit_list_params audit_list_defaults = { .uid = UINT64_MAX };
+static const struct json_field audit_list_fields[] = {
+	{ "since", JSON_FIELD_TIME, offsetof(struct audit_list_params, since_usec),
+	  .summary = "changes at or after this time" },
+	{ "until", JSON_FIELD_TIME, offsetof(struct audit_list_params, until_usec),
+	  .summary = "changes before this time" },
+	{ "uid", JSON_FIELD_UINT, offsetof(struct audit_list_params, uid), .max = UINT32_MAX,
+	  .summary = "only those of this user" },
+	{ "method", JSON_FIELD_STRING, offsetof(struct audit_list_params, method), .max_length = 64,
+	  .summary = "only those by this method, or by the daemon under this word (\"daemon:job\")" },
+	{ "subject", JSON_FIELD_STRING, offsetof(struct audit_list_params, subject), .max_length = 256,
+	  .summary = "only those of this GPU, VF, VM or job, by the name that it has in them" },
+	PAGE_FIELDS(struct audit_list_params),
 	{ NULL },
 };
 
@@ -38,6 +55,11 @@ static const struct json_field operation_fields[] = {
 };
 
 const struct rpc_method rpc_methods_daemon[] = { /* keep sorted */
+	{ "audit.list", ROLE_OPERATOR, .fields = audit_list_fields,
+	  .params_size = sizeof(struct audit_list_params), .defaults = &audit_list_defaults,
+	  .handler = handle_audit_list,
+	  .summary = "who changed what, the newest first; a page may be short, or empty, and have a next",
+	  .result = "audit[]" },
 	{ "daemon.status", ROLE_VIEWER, METHOD_NONE, .handler = handle_daemon_status,
 	  .summary = "version, policy revision, what is wedged, degraded or drifted",
 	  .result = "status" },

@@ -48,6 +48,7 @@ int peer_read(int fd, struct caller *ret)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return -errno;
 	caller.uid = peer.uid;
+	caller.pid = peer.pid;
 	r = read_groups(fd, peer.gid, &caller);
 	if (r < 0)
 		return r;

@@ -133,6 +133,7 @@ int store_refuse(char **ret_message, int r, const char *format, ...) _printf_(3,
 /* ---- store-load.c ---- */
 
 int store_load_rows(sqlite3 *db, enum store_kind kind, store_row_fn fn, void *userdata);
+int store_load_last_id(sqlite3 *db, enum store_kind kind, char **ret);
 int store_load_aside(sqlite3 *db, store_aside_fn fn, void *userdata);
 
 /* ---- store.c ---- */

@@ -168,6 +168,24 @@ int store_load_rows(sqlite3 *db, enum store_kind kind, store_row_fn fn, void *us
 	return r < 0 ? r : 0;
 }
 
+int store_load_last_id(sqlite3 *db, enum store_kind kind, char **ret)
+{
+	sqlite3_stmt *statement = NULL;
+	const char *id;
+	char sql[64];
+	int code;
+
+	*ret = NULL;
+	snprintf(sql, sizeof(sql), "SELECT max(id) FROM %s", store_kind_table(kind));
+	code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_step(statement);
+	id = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+	*ret = id ? strdup(id) : NULL;
+	sqlite3_finalize(statement);
+	return code != SQLITE_ROW ? store_errno(db, code) : id && !*ret ? -ENOMEM : 0;
+}
+
 int store_load_aside(sqlite3 *db, store_aside_fn fn, void *userdata)
 {
 	sqlite3_stmt *statement = NULL;

@@ -25,8 +25,9 @@ struct store_query {
 
 static const char newest_first[] =
 	"SELECT id, doc, at, uid, method, subject FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+/* By time: numbers tell the order of writing, and a clock may have been wrong at first. */
 static const char oldest_first[] =
-	"SELECT id, doc, at, uid, method, subject FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2";
+	"SELECT id, doc, at, uid, method, subject FROM audit WHERE at > ?1 ORDER BY at LIMIT ?2";
 
 static char *copy(const char *s)
 {
@@ -134,7 +135,8 @@ int store_query_run(sqlite3 *db, struct store_query *q, char **ret_message)
 		if (matches(q, statement))
 			r = take_row(q, statement);
 		scanned++;
-		(void)free_and_strdup(&q->next, (const char *)sqlite3_column_text(statement, 0));
+		if (!q->oldest_first)
+			(void)free_and_strdup(&q->next, (const char *)sqlite3_column_text(statement, 0));
 	}
 	if (code == SQLITE_DONE) {
 		free(q->next);

@@ -359,6 +359,16 @@ int store_load(struct store *s, enum store_kind kind, store_row_fn fn, void *use
 	return r;
 }
 
+int store_last_id(struct store *s, enum store_kind kind, char **ret)
+{
+	int r;
+
+	pthread_mutex_lock(&s->db_lock);
+	r = store_load_last_id(s->file.db, kind, ret);
+	pthread_mutex_unlock(&s->db_lock);
+	return r;
+}
+
 int store_aside(struct store *s, store_aside_fn fn, void *userdata)
 {
 	int r;

@@ -48,6 +48,9 @@ void store_dispatch(struct store *s);
 typedef int (*store_row_fn)(void *userdata, const char *id, const json_t *doc);
 int store_load(struct store *s, enum store_kind kind, store_row_fn fn, void *userdata);
 
+/* The last id of a kind (new), NULL when it has no rows. */
+int store_last_id(struct store *s, enum store_kind kind, char **ret);
+
 /* What was put aside, now and by earlier daemons. */
 typedef void (*store_aside_fn)(void *userdata, const char *kind, const char *id, const char *at, const char *why);
 int store_aside(struct store *s, store_aside_fn fn, void *userdata);
@@ -70,8 +73,8 @@ bool store_batch_is_empty(const struct store_batch *b);
 typedef void (*store_done_fn)(void *userdata, int r, const char *message);
 int store_submit(struct store *s, struct store_batch *b, store_done_fn fn, void *userdata);
 
-/* A question about STORE_AUDIT, answered after what was submitted before it is written.  Rows come newest first,
- * or oldest first.  NULL and 0 = any. */
+/* A question about STORE_AUDIT, answered after what was submitted before it is written.  Rows come in the order of
+ * their ids, the newest first; or by their times, the oldest first, and then without `after`.  NULL = any. */
 struct store_find {
 	const char *after; /* the `next` of the answer before */
 	const char *since, *until; /* times, RFC 3339 in UTC */

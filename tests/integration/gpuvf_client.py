@@ -105,7 +105,7 @@ class Client:
             else:
                 raise AssertionError(f"an answer that nobody asked for: {message}")
 
-    def begin(self, method, **params):
+    def begin(self, method, /, **params):
         """Sends it and does not wait; returns its id."""
         number = next(self.ids)
         request = {"jsonrpc": "2.0", "id": number, "method": method}
@@ -114,7 +114,7 @@ class Client:
         self.send(request)
         return number
 
-    def call(self, method, **params):
+    def call(self, method, /, **params):
         """The result; RpcError when the answer is an error."""
         answer = self.answer_to(self.begin(method, **params))
         if set(answer) != {"jsonrpc", "id", "result"} and set(answer) != {"jsonrpc", "id", "error"}:
@@ -123,7 +123,7 @@ class Client:
             raise RpcError(answer["error"])
         return answer["result"]
 
-    def items(self, method, **params):
+    def items(self, method, /, **params):
         """All items of a list, page by page."""
         result = self.call(method, **params)
         items = result["items"]

@@ -252,10 +252,10 @@ class World:
             self.own = self.client()
         return self.own
 
-    def call(self, method, **params):
+    def call(self, method, /, **params):
         return self.main_client().call(method, **params)
 
-    def items(self, method, **params):
+    def items(self, method, /, **params):
         return self.main_client().items(method, **params)
 
     def cli(self, *words, stdin=None, check=None, **options):

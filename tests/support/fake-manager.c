@@ -58,6 +58,24 @@ bool manager_request_seen(struct manager *m, const struct caller *caller, const 
 	return m->request_seen;
 }
 
+void manager_call_begin(struct manager *m, const struct caller *caller, const char *method)
+{
+	m->calls_begun++;
+}
+
+void manager_call_end(struct manager *m)
+{
+	m->calls_ended++;
+}
+
+void manager_audit_refused(struct manager *m, uid_t uid, pid_t pid, const char *method, const char *subject,
+			   const char *why)
+{
+	m->refusals++;
+	free(m->last_refusal);
+	m->last_refusal = xasprintf("%s %s %d: %s", method, subject ? subject : "-", pid == getpid(), why);
+}
+
 /* ---- events ---- */
 
 static void tell(struct manager *m, json_t *json, manager_event_fn fn, void *userdata)
@@ -127,6 +145,7 @@ void fake_manager_done(struct manager *m)
 	for (i = 0; i < ARRAY_SIZE(m->events); i++)
 		json_decref(m->events[i]);
 	free(m->last_request);
+	free(m->last_refusal);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -169,6 +188,7 @@ FAKE_METHOD(job_file, job_file_params);
 FAKE_METHOD(job_cancel, job_cancel_params);
 FAKE_METHOD(job_hold, name_params);
 FAKE_METHOD(job_unhold, name_params);
+FAKE_METHOD(audit_list, audit_list_params);
 FAKE_METHOD(operation_list, operation_list_params);
 FAKE_METHOD(operation_get, name_params);
 FAKE_METHOD(operation_cancel, name_params);

@@ -11,6 +11,9 @@ struct manager {
 	char *last_request;	 /* "METHOD ID PARAMS" of its last call */
 	const char *last_method; /* that a handler was called for */
 	uint64_t last_wait_usec;
+	unsigned calls_begun, calls_ended; /* of mutating methods */
+	unsigned refusals;
+	char *last_refusal; /* "METHOD SUBJECT OURS: WHY"; OURS = 1: the pid is this process */
 	int last_state;
 	struct known last_epoch;
 

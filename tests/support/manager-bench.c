@@ -150,7 +150,8 @@ void bench_settle(struct bench *b)
 
 void bench_break_store(struct bench *b, bool broken)
 {
-	static const char *const tables[] = { "meta", "gpu", "lease", "job", "operation", "request", "event" };
+	static const char *const tables[] = { "meta", "gpu", "lease", "job", "operation", "request", "event",
+					      "audit" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		_cleanup_free_ char *sql = broken

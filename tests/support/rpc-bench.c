@@ -54,6 +54,10 @@ static void handle_change(struct manager *m, const struct caller *caller, const 
 {
 	const struct number_params *p = params;
 
+	if (p->n == 13) {
+		reply_refuse(reply, RPC_NOT_PERMITTED, "not yours");
+		return;
+	}
 	current->n_changes++;
 	reply_result(reply, json_pack("{s:I}", "n", (json_int_t)p->n));
 }

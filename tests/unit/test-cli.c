@@ -548,6 +548,31 @@ static void test_watch(void **state)
 	fake_daemon_stop(d);
 }
 
+static void test_audit(void **state)
+{
+	static const struct canned answers[] = {
+		{ "audit.list",
+		  "{\"items\":[{\"audit\":9,\"at\":\"2026-01-02T03:04:05Z\",\"uid\":54321,\"pid\":77,\"method\":\"vf.assign\","
+		  "\"subject\":\"gpu0/vf1\",\"operation\":null,\"outcome\":\"changed\",\"before\":{\"state\":\"free\"},"
+		  "\"after\":{\"state\":\"leased\",\"vm\":\"trainer-1\"},\"error\":null,\"policy_revision\":\"r\"},"
+		  "{\"audit\":8,\"at\":\"2026-01-02T03:04:04Z\",\"uid\":54321,\"pid\":null,\"method\":\"gpu.apply\","
+		  "\"subject\":null,\"outcome\":\"refused\",\"before\":null,\"after\":null,\"error\":\"not for you\","
+		  "\"left_out\":4,\"policy_revision\":\"r\"}],\"next\":null}" },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run run = GPUVF("audit", "--utc", "--user", "54321", "--subject", "gpu0/vf1", "--since",
+					     "2026-01-02T00:00:00Z", "--limit", "2");
+
+	assert_string_equal(run.err, "");
+	assert_non_null(strstr(run.out, "2026-01-02 03:04:05Z  54321   77  vf.assign  gpu0/vf1  changed  "
+					"state free -> leased, vm trainer-1\n"));
+	assert_non_null(strstr(run.out, "-  gpu.apply  -         refused  not for you (4 more were left out before)\n"));
+	assert_request(d, 0, "audit.list", "{\"since\":\"2026-01-02T00:00:00.000Z\",\"uid\":54321,"
+					   "\"subject\":\"gpu0/vf1\",\"limit\":2}");
+	fake_daemon_stop(d);
+}
+
 /* Ctrl-C leaves the action alone and says how to find it again. */
 static void test_interrupt(void **state)
 {
@@ -771,6 +796,7 @@ int main(void)
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_fetch_stays_below),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <cmocka.h>
 
@@ -130,6 +131,45 @@ static void test_prefix_for_the_journal(void **state)
 	assert_string_equal(capture_end(), "<3>broken\nplain\n");
 }
 
+/* What the journal was sent. */
+static char sent[2048];
+int __wrap_sd_journal_sendv(const struct iovec *iov, int n);
+
+int __wrap_sd_journal_sendv(const struct iovec *iov, int n)
+{
+	sent[0] = '\0';
+	for (int i = 0; i < n; i++) {
+		strncat(sent, iov[i].iov_base, MIN_OF(iov[i].iov_len, sizeof(sent) - strlen(sent) - 2));
+		strcat(sent, "\n");
+	}
+	return 0;
+}
+
+static void test_fields_for_the_journal(void **state)
+{
+	const struct log_field fields[] = {
+		{ "GPUVF_UID", "1000" }, { "GPUVF_SUBJECT", NULL }, { "GPUVF_METHOD", "vf.assign" },
+	};
+
+	log_setup(LOG_INFO, true);
+	log_fields(LOG_NOTICE, fields, ARRAY_SIZE(fields), "file.c", 7, "uid %d", 1000);
+	assert_non_null(strstr(sent, "MESSAGE=uid 1000\n"));
+	assert_non_null(strstr(sent, "GPUVF_UID=1000\n"));
+	assert_non_null(strstr(sent, "GPUVF_METHOD=vf.assign\n"));
+	assert_non_null(strstr(sent, "PRIORITY=5\n"));
+	assert_null(strstr(sent, "GPUVF_SUBJECT"));
+	log_vf("gpu0/vf1", LOG_WARNING, -EIO, "reset");
+	assert_non_null(strstr(sent, "GPUVF_VF=gpu0/vf1\n"));
+	assert_non_null(strstr(sent, "ERRNO=5\n"));
+	sent[0] = '\0';
+	log_fields(LOG_DEBUG, fields, ARRAY_SIZE(fields), "file.c", 7, "too quiet");
+	assert_string_equal(sent, "");
+	log_setup(LOG_INFO, false);
+	capture_begin();
+	log_fields(LOG_NOTICE, fields, ARRAY_SIZE(fields), "file.c", 7, "uid %d", 1000);
+	assert_string_equal(capture_end(), "uid 1000\n");
+}
+
 static void storm_line(struct log_ratelimit *limit)
 {
 	if (log_ratelimit_pass(limit, __FILE__, __LINE__))
@@ -166,6 +206,7 @@ int main(void)
 		cmocka_unit_test(test_control_bytes_are_escaped),
 		cmocka_unit_test(test_errno_is_kept),
 		cmocka_unit_test(test_prefix_for_the_journal),
+		cmocka_unit_test(test_fields_for_the_journal),
 		cmocka_unit_test(test_ratelimit),
 	};
 

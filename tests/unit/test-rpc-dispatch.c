@@ -140,6 +140,36 @@ static void test_refusal_of_a_role(void **state)
 		     "no access rule matches", NULL);
 }
 
+/* Mutating calls are told to the audit trail, and those that are refused for want of a right. */
+static void test_audit(void **state)
+{
+	bench.manager.role = ROLE_OPERATOR;
+	expect_result(CALL("1", "test.echo", "{\"text\":\"a\"}"), "{\"text\":\"a\"}");
+	assert_int_equal(bench.manager.calls_begun, 0);
+	bench_send(&client, CALL("1", "test.change", "{}"));
+	json_decref(bench_receive(&client));
+	assert_int_equal(bench.manager.calls_begun, 1);
+	assert_int_equal(bench.manager.calls_ended, 1);
+	assert_int_equal(bench.manager.refusals, 0);
+
+	bench.manager.role = ROLE_USER;
+	bench_send(&client, CALL("1", "test.change", "{\"vf\":\"gpu0/vf1\"}"));
+	bench_expect_error(&client, "1", RPC_NOT_PERMITTED, "test.change", NULL);
+	assert_int_equal(bench.manager.refusals, 1);
+	assert_string_equal(bench.manager.last_refusal,
+			    "test.change gpu0/vf1 1: test.change needs role operator, user eve has role user");
+	/* What only looks is none of its business, and a wrong parameter neither. */
+	bench.manager.role = ROLE_NONE;
+	expect_error(CALL("1", "test.echo", "{\"text\":\"a\"}"), "1", RPC_NOT_PERMITTED, "access", NULL);
+	bench.manager.role = ROLE_OPERATOR;
+	expect_error(CALL("1", "test.change", "{\"n\":101}"), "1", RPC_INVALID_PARAMS, "between", "n");
+	assert_int_equal(bench.manager.refusals, 1);
+	/* The manager itself refuses somebody else's thing. */
+	expect_error(CALL("1", "test.change", "{\"n\":13}"), "1", RPC_NOT_PERMITTED, "not yours", NULL);
+	assert_int_equal(bench.manager.refusals, 2);
+	assert_string_equal(bench.manager.last_refusal, "test.change - 1: not yours");
+}
+
 static void test_notifications(void **state)
 {
 	bench_send(&client, "{\"jsonrpc\":\"2.0\",\"method\":\"test.change\",\"params\":{}}");
@@ -278,6 +308,7 @@ int main(void)
 		TEST(test_invalid_params),
 		TEST(test_roles),
 		TEST(test_refusal_of_a_role),
+		TEST(test_audit),
 		TEST(test_notifications),
 		TEST(test_order_of_completion),
 		TEST(test_batch),

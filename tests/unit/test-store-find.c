@@ -75,8 +75,25 @@ static void test_pages(void **state)
 	find(s, (struct store_find){ .limit = 10, .oldest_first = true }, &f);
 	assert_int_equal(f.first, 0);
 	assert_int_equal(f.last, 9);
-	assert_non_null(f.next);
-	free(f.next);
+	assert_null(f.next);
+	store_free(s);
+}
+
+/* A clock that was wrong at first: what is old is told by the time. */
+static void test_oldest_by_time(void **state)
+{
+	struct store *s = open_store();
+	struct store_batch *b = store_batch_new();
+	struct found f = { 0 };
+
+	assert_int_equal(store_batch_put(b, STORE_AUDIT, "00000000000000000000",
+					 json_pack("{s:i,s:s}", "audit", 777, "at", "2099-01-01T00:00:00.000Z")),
+			 0);
+	assert_int_equal(store_batch_put(b, STORE_AUDIT, "00000000000000000001", json_pack("{s:i}", "audit", 778)), 0);
+	store_submit(s, b, NULL, NULL);
+	put_audit(s, 5, 10);
+	find(s, (struct store_find){ .limit = 1, .oldest_first = true }, &f);
+	assert_int_equal(f.first, 5);
 	store_free(s);
 }
 
@@ -159,7 +176,7 @@ static void test_prune(void **state)
 	find(s, (struct store_find){ .limit = 1000 }, &f);
 	assert_int_equal(f.n, 100);
 	assert_int_equal(f.last, 1200);
-	free(f.next);
+	assert_null(f.next);
 	store_free(s);
 }
 
@@ -167,6 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_pages),
+		STORE_TEST(test_oldest_by_time),
 		STORE_TEST(test_words),
 		STORE_TEST(test_bounded),
 		STORE_TEST(test_prune),

@@ -168,6 +168,8 @@ static void test_duration(void **state)
 		{ "1h30m", 5400000000 },
 		{ "2d", 172800000000 },
 		{ "1w1d1h1m1s1ms1us", 694861001001 },
+		{ "1y", 31536000000000 },
+		{ "1y1w", 32140800000000 },
 	};
 	const char *hint = NULL;
 	uint64_t usec;

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the audit trail compares objects by: their compact views.  Every setter ends in the object's store function,
+ * which comes here; a view that is not the one before is a change.  States that are only passed through are none.
+ * Nothing that a job keeps to itself (command, environment, output, reasons made of it) is part of a view. */
+#include "manager-state.h"
+
+/* ---- VFs ---- */
+
+static json_t *vf_compact(const struct vf *vf)
+{
+	const struct lease *lease = &vf->lease;
+	json_t *view = json_pack("{s:s}", "state", vf_state_to_string(vf->state));
+
+	if (lease->owner != LEASE_NONE) {
+		json_put_string(view, "owner", lease_owner_to_string(lease->owner));
+		json_put_uint(view, "epoch", lease->epoch);
+		json_put_string(view, "vm", lease->vm_name);
+		json_put_string(view, "vm_uuid", lease->vm_uuid);
+	}
+	if (lease->owner == LEASE_JOB)
+		json_put_uint(view, "job", lease->job);
+	if (vf->state == VF_QUARANTINED)
+		json_put_string(view, "reason", vf->reason);
+	return view;
+}
+
+/* Half of a change is done, or the next step follows by itself. */
+static bool vf_is_passing(const struct vf *vf)
+{
+	bool held = vf->lease.owner != LEASE_NONE;
+
+	switch (vf->state) {
+	case VF_ATTACHING:
+	case VF_DETACHING:
+	case VF_RESETTING:
+		return true;
+	case VF_FREE:
+	case VF_QUARANTINED:
+	case VF_GONE:
+		return held;
+	case VF_LEASED:
+	case VF_ATTACHED:
+	case VF_RESERVED:
+		return !held;
+	case VF_STATE_MAX:
+		break;
+	}
+	return false;
+}
+
+static const char *vf_word(const struct vf *vf)
+{
+	if (vf->state == VF_QUARANTINED)
+		return "daemon:gate";
+	if (vf->lease.owner == LEASE_FOREIGN)
+		return "daemon:adopt";
+	if (vf->lease.owner == LEASE_JOB ||
+	    streq_ptr(json_get_string(vf->audited, "owner"), lease_owner_to_string(LEASE_JOB)))
+		return "daemon:job";
+	return "daemon:vm";
+}
+
+static void vf_undo(struct manager *m, const char *subject, const json_t *before)
+{
+	struct vf *vf = vf_find(m, subject);
+
+	if (!vf)
+		return;
+	json_decref(vf->audited);
+	vf->audited = json_incref((json_t *)before);
+}
+
+/* One that was on its way when a daemon ended is in the trail as it was before. */
+static const char *state_in_trail(enum vf_state state)
+{
+	if (state == VF_ATTACHING)
+		return vf_state_to_string(VF_LEASED);
+	if (state == VF_DETACHING || state == VF_RESETTING)
+		return vf_state_to_string(VF_ATTACHED);
+	return vf_state_to_string(state);
+}
+
+void audit_vf_known(struct vf *vf)
+{
+	json_decref(vf->audited);
+	vf->audited = vf_compact(vf);
+	json_put_string(vf->audited, "state", state_in_trail(vf->state));
+}
+
+void audit_vf(struct manager *m, struct vf *vf)
+{
+	const char *word = vf_word(vf);
+	json_t *view, *before;
+
+	if (vf_is_passing(vf))
+		return;
+	view = vf_compact(vf);
+	before = vf->audited ? json_incref(vf->audited) : json_pack("{s:s}", "state", vf_state_to_string(VF_FREE));
+	if (json_equal(view, before) || (vf->state == VF_GONE && streq_ptr(json_get_string(before, "state"), "free"))) {
+		/* VFs that nobody had come and go with the layout of their GPU. */
+		json_decref(view);
+		json_decref(before);
+		return;
+	}
+	json_decref(vf->audited);
+	vf->audited = json_incref(view);
+	audit_write(m, &(struct audit_change){ .subject = vf->name, .before = before, .after = view,
+					       .word = word, .undo = vf_undo });
+}
+
+/* ---- GPUs ---- */
+
+/* Equal VFs as one: [{"count": 4, "profile": "quarter", "vram": …}].  Returns new. */
+static json_t *layout_compact(const struct layout *layout)
+{
+	_cleanup_json_ json_t *whole = layout_to_json(layout);
+	json_t *compact = json_array(), *vf, *last = NULL, *value;
+	const char *name;
+	size_t i;
+	void *tmp;
+
+	json_array_foreach(json_object_get(whole, "vfs"), i, vf) {
+		json_int_t count = last ? json_integer_value(json_object_get(last, "count")) : 0;
+
+		json_object_foreach_safe(vf, tmp, name, value)
+			if (json_is_null(value))
+				json_object_del(vf, name);
+		json_put_uint(vf, "count", (uint64_t)count);
+		if (last && json_equal(last, vf)) {
+			json_put_uint(last, "count", (uint64_t)count + 1);
+			continue;
+		}
+		json_put_uint(vf, "count", 1);
+		json_array_append(compact, vf);
+		last = vf;
+	}
+	return compact;
+}
+
+static json_t *gpu_compact(struct manager *m, const struct gpu *gpu)
+{
+	json_t *view = json_pack("{s:s,s:s,s:s?}", "state", gpu_state_to_string(gpu->state), "address",
+				 PCI_ADDRESS_STR(&gpu->address), "layout_source", gpu_layout_source(m, gpu));
+
+	json_put_uint_known(view, "num_vfs", gpu->facts != NULL, gpu->facts ? gpu->facts->num_vfs : 0);
+	json_put(view, "manual_layout", gpu->manual ? layout_compact(gpu->manual) : json_null());
+	if (gpu->state == GPU_WEDGED)
+		json_put_string(view, "reason", gpu->reason);
+	return view;
+}
+
+static void gpu_undo(struct manager *m, const char *subject, const json_t *before)
+{
+	struct gpu *gpu = gpu_find(m, subject);
+
+	if (!gpu)
+		return;
+	json_decref(gpu->audited);
+	gpu->audited = json_incref((json_t *)before);
+}
+
+void audit_gpu(struct manager *m, struct gpu *gpu, const char *word)
+{
+	json_t *view, *before = gpu->audited;
+
+	if (gpu->state == GPU_RECUTTING || (!before && !gpu->facts))
+		return;
+	view = gpu_compact(m, gpu);
+	if (!before || json_equal(view, before)) {
+		/* How it was before this daemon looked, nobody knows. */
+		json_decref(before);
+		gpu->audited = view;
+		return;
+	}
+	gpu->audited = json_incref(view);
+	audit_write(m, &(struct audit_change){ .subject = gpu->name, .before = before, .after = view, .word = word,
+					       .undo = gpu_undo });
+}
+
+/* ---- jobs ---- */
+
+static json_t *job_compact(const struct job *job, const struct job_audited *as)
+{
+	json_t *view = json_pack("{s:s,s:I,s:s,s:s,s:I}", "state", job_state_to_string(as->state), "attempt",
+				 (json_int_t)as->attempt, "user", job->user, "queue", job->queue, "priority",
+				 (json_int_t)job->priority);
+
+	if (as->state == JOB_RUNNING && as->attempt == job->attempt) {
+		json_put_string(view, "vm", job->vm_name);
+		json_put_string(view, "vf", job->vf_name);
+	}
+	if (as->state == JOB_ENDED)
+		json_put_string(view, "result", job_result_to_string(job->result));
+	if (as->cancel)
+		json_put_bool(view, "cancel", true);
+	return view;
+}
+
+static void job_undo(struct manager *m, const char *subject, const json_t *before)
+{
+	struct job *job = job_find(m, subject);
+	int state = job_state_from_string(strempty(json_get_string(before, "state")));
+
+	if (!job)
+		return;
+	job->audited = (struct job_audited){ 0 };
+	if (state >= 0)
+		job->audited = (struct job_audited){ true, json_get_bool(before, "cancel", false),
+						     (enum job_state)state,
+						     (unsigned)json_get_uint(before, "attempt", 0) };
+}
+
+void audit_job_known(struct job *job)
+{
+	struct job_audited a = { true, job->cancel, job->state, job->attempt };
+
+	/* One that was on its way when a daemon ended is in the trail as it was before. */
+	if (job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST) {
+		a.state = JOB_QUEUED;
+		a.attempt -= a.attempt > 0;
+	} else if (job->state == JOB_UNREACHABLE || job->state == JOB_STOPPING) {
+		a.state = JOB_RUNNING;
+	}
+	job->audited = a;
+}
+
+static bool job_is_passing(const struct job *job)
+{
+	switch (job->state) {
+	case JOB_STARTING:
+	case JOB_WAITING_GUEST:
+	case JOB_UNREACHABLE:
+	case JOB_STOPPING:
+		return job->cancel == job->audited.cancel;
+	case JOB_HELD:
+	case JOB_QUEUED:
+	case JOB_RUNNING:
+	case JOB_ENDED:
+	case JOB_STATE_MAX:
+		break;
+	}
+	return false;
+}
+
+void audit_job(struct manager *m, struct job *job)
+{
+	const struct job_audited *a = &job->audited;
+	json_t *before;
+
+	if (job_is_passing(job) || (a->known && a->state == job->state && a->attempt == job->attempt &&
+				    a->cancel == job->cancel))
+		return;
+	before = a->known ? job_compact(job, a) : NULL;
+	job->audited = (struct job_audited){ true, job->cancel, job->state, job->attempt };
+	audit_write(m, &(struct audit_change){ .subject = job->name, .before = before,
+					       .after = job_compact(job, &job->audited), .word = "daemon:job",
+					       .undo = job_undo });
+}
+
+/* ---- what has no row of its own, or ends ---- */
+
+void audit_vm(struct manager *m, const struct vm *vm, const char *quarantine_before, const char *word)
+{
+	const char *quarantined = vf_state_to_string(VF_QUARANTINED);
+
+	audit_write(m, &(struct audit_change){
+			       .subject = vm->facts->name,
+			       .before = json_pack("{s:s,s:s?}", "state", quarantine_before ? quarantined : "open", "reason",
+						   quarantine_before),
+			       .after = json_pack("{s:s,s:s?}", "state", vm->quarantine ? quarantined : "open", "reason",
+						  vm->quarantine),
+			       .word = word,
+		       });
+}
+
+void audit_policy(struct manager *m, const char *before)
+{
+	audit_write(m, &(struct audit_change){
+			       .subject = "policy",
+			       .before = json_pack("{s:s}", "revision", before),
+			       .after = json_pack("{s:s}", "revision", m->policy->revision),
+		       });
+}
+
+/* One that is done shows by what it changed. */
+void audit_operation(struct manager *m, const struct operation *op)
+{
+	if (op->state != OPERATION_FAILED && op->state != OPERATION_CANCELLED)
+		return;
+	audit_write(m, &(struct audit_change){
+			       .subject = op->subject,
+			       .operation = op->name,
+			       .outcome = op->state == OPERATION_FAILED ? AUDIT_FAILED : AUDIT_CANCELLED,
+			       .before = json_pack("{s:s}", "state", operation_state_to_string(OPERATION_RUNNING)),
+			       .after = json_pack("{s:s}", "state", operation_state_to_string(op->state)),
+			       .error = op->error.message,
+		       });
+}
+
+void audit_operation_cancel(struct manager *m, const struct operation *op)
+{
+	const char *state = operation_state_to_string(op->state);
+
+	audit_write(m, &(struct audit_change){
+			       .subject = op->subject,
+			       .operation = op->name,
+			       .before = json_pack("{s:s}", "state", state),
+			       .after = json_pack("{s:s,s:b}", "state", state, "cancel", 1),
+		       });
+}

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The audit trail: who changed what, from what to what; durable with the change, seen by operators only."""
+
+import json
+import os
+import pwd
+import sqlite3
+import subprocess
+import time
+
+from gpuvf_client import INVALID_PARAMS, NOT_PERMITTED, RpcError
+from harness import BUILD, PATIENCE, POLICY, Skip, World, equal, main, refused, seeded, test, until
+
+AS_OTHER = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+os.setgid({gid}); os.setuid({uid})
+from gpuvf_client import Client, RpcError
+client = Client(sys.argv[2], 60)
+for method, params in json.loads(sys.argv[3]):
+    try:
+        print(json.dumps(dict(result=client.call(method, **params))))
+    except RpcError as error:
+        print(json.dumps(dict(error=error.code)))
+"""
+
+
+def need_root():
+    if os.getuid() != 0:
+        raise Skip("needs root to be somebody else")
+
+
+def as_nobody(world, *calls):
+    """The answers, and the pid that asked."""
+    entry = pwd.getpwnam("nobody")
+    os.chmod(world.folder, 0o755)
+    os.chmod(world.socket, 0o666)
+    code = AS_OTHER.format(uid=entry.pw_uid, gid=entry.pw_gid)
+    with subprocess.Popen(["/usr/bin/python3", "-c", code, os.path.dirname(os.path.abspath(__file__)), world.socket,
+                           json.dumps(calls)], stdout=subprocess.PIPE, text=True) as process:
+        out = process.communicate(timeout=PATIENCE)[0]
+    return [json.loads(line) for line in out.splitlines()], process.pid
+
+
+def trail(world, **filters):
+    """Rows, the oldest first."""
+    return list(reversed(world.items("audit.list", **filters)))
+
+
+def short(row):
+    state = {when: (row[when] or {}).get("state") for when in ("before", "after")}
+    return row["method"], row["subject"], row["outcome"], state["before"], state["after"]
+
+
+@test
+def whole_story():
+    """Each change has one row, with uid, pid, method, policy revision, before and after."""
+    world = World()
+    revision = world.call("daemon.status")["policy_revision"]
+    start = len(trail(world))
+    world.apply(2)
+    world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)
+    world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)  # no change
+    world.call("vf.release", vm="trainer-1", wait_seconds=PATIENCE)
+    number = world.submit("true", run_in={"vm": "trainer-2"})
+    world.until_ended(number)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "the VF is free")
+    held = world.submit("true", hold=True)
+    world.call("job.unhold", id=held)
+    world.call("job.cancel", id=held)
+    until(lambda: world.job(held)["state"] == "ended", "it is cancelled")
+    rows = trail(world)[start:]
+    equal([row["audit"] for row in rows], list(range(rows[0]["audit"], rows[0]["audit"] + len(rows))))
+    wanted = [
+        ("gpu.apply", "gpu0", "changed", "unmanaged", "unmanaged"),     # what is wanted
+        ("gpu.apply", "gpu0", "changed", "unmanaged", "ready"),         # what is there
+        ("vf.assign", "gpu0/vf1", "changed", "free", "leased"),
+        ("vf.assign", "gpu0/vf1", "changed", "leased", "attached"),
+        ("vf.release", "trainer-1", "accepted", None, "accepted"),
+        ("vf.release", "gpu0/vf1", "changed", "attached", "free"),
+        ("job.submit", number, "changed", None, "queued"),
+        ("daemon:job", "gpu0/vf1", "changed", "free", "leased"),
+        ("daemon:job", "gpu0/vf1", "changed", "leased", "attached"),
+        ("daemon:job", number, "changed", "queued", "running"),
+        ("daemon:job", "gpu0/vf1", "changed", "attached", "free"),
+        ("daemon:job", number, "changed", "running", "ended"),
+        ("job.submit", held, "changed", None, "held"),
+        ("job.unhold", held, "changed", "held", "queued"),
+    ]
+    got = [short(row) for row in rows]
+    equal(got[:len(wanted)], wanted)
+    assert ("job.cancel", held) in [row[:2] for row in got], got
+    for row in rows:
+        equal(row["policy_revision"], revision)
+        equal(row["uid"], os.getuid())
+        daemon = row["method"].startswith("daemon:")
+        equal(row["pid"], world.process.pid if daemon else os.getpid(), f"pid of {row}")
+    layout = rows[0]["after"]["manual_layout"]
+    equal([vfs["count"] for vfs in layout], [2])
+    equal(rows[2]["after"]["vm"], "trainer-1")
+
+
+@test
+def by_the_daemon():
+    """What others did and what a restart finds is told as the daemon's own; a restart alone is no change."""
+    world = World()
+    world.apply(2)
+    world.call("vf.assign", vm="trainer-1", vf="gpu0/vf1", wait_seconds=PATIENCE)
+    start = len(trail(world))
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, alias="hostdev0")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is adopted")
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is back")
+    rows = trail(world)[start:]
+    equal([short(row) for row in rows], [("daemon:adopt", "gpu0/vf2", "changed", "free", "attached"),
+                                         ("daemon:vm", "gpu0/vf2", "changed", "attached", "free")])
+    equal({(row["uid"], row["pid"]) for row in rows}, {(os.getuid(), world.process.pid)})
+    start += len(rows)
+    world.crash_and_restart()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    equal(trail(world)[start:], [], "rows of a restart that found everything as it was")
+    world.kill()
+    world.machine("foreign-detach", vm="trainer-1", gpu="gpu0", vf=1)
+    world.start()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it is back")
+    row = trail(world)[start]
+    equal((row["subject"], row["before"]["state"], row["after"]["state"]), ("gpu0/vf1", "attached", "free"))
+    assert row["method"].startswith("daemon:"), row
+
+
+@test
+def refusals():
+    """A changing call without the right is told, with who asked; a loop of them does not fill the disk."""
+    need_root()
+    policy = {**POLICY, "access": [{"user": "root", "role": "admin"}, {"user": "nobody", "role": "user"}]}
+    world = World(policy=policy)
+    number = world.submit("true", hold=True)
+    start = len(trail(world))
+    answers, pid = as_nobody(world, ["gpu.apply", {"gpu": "gpu0", "layout": {"vfs": 1}}],
+                             ["job.cancel", {"id": number}], ["gpu.list", {}], ["audit.list", {}],
+                             ["event.subscribe", {"types": ["audit"]}],
+                             *[["vf.assign", {"vm": "trainer-1"}]] * 50)
+    equal([a.get("error") for a in answers[:4]], [NOT_PERMITTED, NOT_PERMITTED, None, NOT_PERMITTED])
+    rows = trail(world)[start:]
+    equal([(r["method"], r["subject"], r["outcome"]) for r in rows[:3]],
+          [("gpu.apply", "gpu0", "refused"), ("job.cancel", number, "refused"),
+           ("vf.assign", "trainer-1", "refused")])
+    equal({(r["uid"], r["pid"]) for r in rows}, {(pwd.getpwnam("nobody").pw_uid, pid)})
+    assert "needs role operator" in rows[0]["error"], rows[0]
+    equal(len(rows), 10, "rows of one minute")
+    equal((world.job(number)["state"], world.gpu()["num_vfs"]), ("held", 0))
+
+
+@test
+def filters_and_pages():
+    """audit.list gives pages, spans of time, users, methods and subjects; wrong ones are refused."""
+    world = World()
+    for _ in range(30):
+        world.submit("true", hold=True)
+    rows = trail(world, method="job.submit")
+    equal(len(rows), 30)
+    page = world.call("audit.list", limit=7)
+    equal(len(page["items"]), 7)
+    assert page["items"][0]["audit"] > page["items"][6]["audit"] and page["next"], page
+    equal(len(world.items("audit.list", limit=7)), len(trail(world)))
+    middle = rows[10]["at"]
+    after = trail(world, method="job.submit", since=middle)
+    before = trail(world, method="job.submit", until=middle)
+    equal(sorted(r["audit"] for r in before + after), [r["audit"] for r in rows])
+    equal([r["subject"] for r in trail(world, subject="5")], ["5"])
+    equal(trail(world, uid=54321), [])
+    equal(len(trail(world, uid=os.getuid(), method="job.submit")), 30)
+    with refused(INVALID_PARAMS, field="after"):
+        world.call("audit.list", after="12")
+    with refused(INVALID_PARAMS, field="methd"):
+        world.call("audit.list", methd="job.submit")
+    with refused(INVALID_PARAMS, field="since"):
+        world.call("audit.list", since="yesterday")
+
+
+@test
+def events():
+    """Event type audit comes after the commit, in order, and can be resumed; the client shows it."""
+    world = World()
+    listener = world.client()
+    first = listener.call("event.subscribe", types=["audit"])["next"]
+    number = world.submit("true", hold=True)
+    event = listener.next_event(PATIENCE)
+    equal((event["type"], event["method"], event["subject"], event["pid"]),
+          ("audit", "job.submit", number, os.getpid()))
+    equal(event["after"]["state"], "held")
+    equal(trail(world)[-1]["audit"], event["audit"])
+    world.crash_and_restart()
+    again = world.client()
+    again.call("event.subscribe", types=["audit"], since=first)
+    equal(again.next_event(PATIENCE), event)
+    with subprocess.Popen([str(BUILD / "gpuvf"), "watch", "--audit", "--since", str(first)],
+                          stdout=subprocess.PIPE, text=True, env=world.environment()) as watch:
+        line = watch.stdout.readline()
+        watch.kill()
+    for word in ("job.submit", "changed", f"pid {os.getpid()}", number, "state held"):
+        assert word in line, f"{word} is not in: {line}"
+
+
+@test
+def client():
+    """gpuvf audit shows it, with the pid of the gpuvf that asked; its log has every row."""
+    world = World()
+    world.cli("apply", "gpu0", "--vfs", "2", check=0)
+    done = subprocess.Popen([str(BUILD / "gpuvf"), "assign", "trainer-1"], env=world.environment(),
+                            stdout=subprocess.DEVNULL)
+    equal(done.wait(PATIENCE), 0)
+    rows = json.loads(world.cli("-o", "json", "audit", "--subject", "gpu0/vf1", check=0).stdout)["items"]
+    equal([r["pid"] for r in rows], [done.pid, done.pid])
+    table = world.cli("audit", "--since", "1h", "--method", "vf.assign", check=0).stdout
+    equal(len(table.splitlines()), 3, table)
+    assert "vm trainer-1" in table and "state free -> leased" in table, table
+    equal(world.cli("-q", "audit", "--limit", "1", check=0).stdout.strip(), str(rows[0]["audit"]))
+    equal(world.cli("audit", "--user", str(os.getuid() + 1), check=0).stdout.splitlines()[1:], [])
+    for row in rows:
+        assert f"audit {row['audit']}: uid {os.getuid()} pid {row['pid']}: vf.assign" in world.log(), row
+
+
+@test
+def secrets():
+    """Nothing that a job keeps to itself is in the trail, its events or the log."""
+    world = World()
+    world.apply(1)
+    secret = "xyzzy-4711-secret"
+    number = world.submit(f"echo {secret}; echo $TOKEN >&2; test {secret} = $TOKEN; exit 3",
+                          env={"TOKEN": secret}, setup=[f": {secret}"], files=[{
+                              "to": "f", "content": "eHl6enktNDcxMS1zZWNyZXQ="}])
+    world.until_ended(number, "failed")
+    with_secret = world.submit("true", hold=True, env={"TOKEN": secret})
+    world.call("job.cancel", id=with_secret)
+    try:
+        world.submit("true", run_in={"vm": secret}, env={"TOKEN": secret})
+    except RpcError:
+        pass
+    world.stop()
+    connection = sqlite3.connect(world.state / "state.db")
+    text = [doc for table in ("audit", "event") for (doc,) in connection.execute(f"SELECT doc FROM {table}")]
+    assert any("job.submit" in doc for doc in text), "nothing was written"
+    for doc in [*text, world.log()]:
+        assert secret not in doc and "4711" not in doc, doc
+
+
+@test
+def together_with_the_change():
+    """kill -9 at any point: the last row of a VF and its lease tell the same."""
+    world = World({"latency": {"attach": "3ms", "detach": "3ms"}})
+    chance = seeded()
+    world.apply(2)
+    settled = ("leased", "attached", "reserved", "quarantined")
+    for _ in range(12):
+        world.process.poll()
+        end = time.monotonic() + chance.uniform(0.005, 0.15)
+        client = world.client()
+        while time.monotonic() < end:
+            client.begin("vf.assign", vm="trainer-1")
+            client.begin("vf.release", vm="trainer-1", all=True)
+            time.sleep(0.002)
+        world.kill()
+        connection = sqlite3.connect(f"file:{world.state}/state.db?mode=ro", uri=True)
+        for index in (1, 2):
+            lease = connection.execute("SELECT doc FROM lease WHERE id LIKE ?", (f"%/{index}",)).fetchone()
+            lease = json.loads(lease[0]) if lease else {"state": "free", "owner": "none"}
+            last = connection.execute("SELECT doc FROM audit WHERE subject = ? ORDER BY id DESC LIMIT 1",
+                                      (f"gpu0/vf{index}",)).fetchone()
+            after = json.loads(last[0])["after"] if last else {"state": "free"}
+            if lease["state"] in settled:
+                equal((after["state"], after["epoch"]), (lease["state"], lease["epoch"]))
+            elif lease["owner"] == "none":
+                equal(after["state"], "free")
+            else:  # on its way: the trail has its holder
+                equal(after["epoch"], lease["epoch"])
+        connection.close()
+        world.start()
+        until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+        until(lambda: all(v["state"] in ("free", "attached") for v in world.items("vf.list")), "VFs are settled")
+
+
+@test
+def retention():
+    """Rows that are older than the configuration keeps leave; numbers go on."""
+    world = World(config={"retention": {"audit": "1s"}})
+    for _ in range(5):
+        world.submit("true", hold=True)
+    last = trail(world)[-1]["audit"]
+    world.stop()
+    time.sleep(1.1)  # the span that is kept
+    world.start()
+    until(lambda: not trail(world, method="job.submit"), "the old rows have left")
+    world.submit("true", hold=True)
+    assert trail(world)[-1]["audit"] > last
+    world.config.write_text('{"retention": {"audit": "1 year"}}')
+    world.stop()
+    daemon = world.spawn()
+    assert daemon.wait(PATIENCE) > 0 and "/retention/audit" in world.log(), world.log()[-300:]
+
+
+@test
+def restart_by_another_policy():
+    """A reload is told with both revisions, by whom; what it changes is its doing."""
+    world = World()
+    before = world.call("daemon.status")["policy_revision"]
+    world.write_policy({**POLICY, "gpus": [{"match": {}, "layout": "quarters"}]})
+    world.call("policy.reload")
+    row = trail(world, method="policy.reload", subject="policy")[0]
+    equal(row["before"], {"revision": before})
+    equal(row["after"], {"revision": world.call("daemon.status")["policy_revision"]})
+    equal(row["pid"], os.getpid())
+    gpu = trail(world, method="policy.reload", subject="gpu0")[0]
+    equal((gpu["before"]["state"], gpu["after"]["state"]), ("unmanaged", "ready"))
+
+
+if __name__ == "__main__":
+    main()
