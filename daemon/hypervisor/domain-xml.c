@@ -4,10 +4,8 @@
 #include "hypervisor/domain-xml.h"
 
 #include <ctype.h>
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 
-DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc);
+#include "hypervisor/xml.h"
 
 #define NAME_MAX_BYTES 255 /* longer names are cut: they are only shown, the uuid identifies */
 #define ALIAS_MAX_BYTES 100
@@ -67,81 +65,6 @@ char *domain_xml_hostdev(const struct pci_address *address, const char *alias)
 		strempty(alias_xml));
 }
 
-/* ---- Elements ------------------------------------------------------------------------------ */
-
-static bool element_is(const xmlNode *node, const char *name)
-{
-	return node->type == XML_ELEMENT_NODE && streq((const char *)node->name, name);
-}
-
-/* The next sibling element of this name, node itself included; NULL name = any element. */
-static const xmlNode *element_next(const xmlNode *node, const char *name)
-{
-	for (; node; node = node->next)
-		if (node->type == XML_ELEMENT_NODE && (!name || element_is(node, name)))
-			return node;
-	return NULL;
-}
-
-static const xmlNode *child(const xmlNode *parent, const char *name)
-{
-	return parent ? element_next(parent->children, name) : NULL;
-}
-
-/* New, or NULL. */
-static char *attribute(const xmlNode *node, const char *name)
-{
-	return node ? (char *)xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
-}
-
-static bool attribute_is(const xmlNode *node, const char *name, const char *value)
-{
-	_cleanup_free_ char *text = attribute(node, name);
-
-	return streq_ptr(text, value);
-}
-
-/* Decimal or 0x…; -EINVAL when missing, no number or above max. */
-static int attribute_uint(const xmlNode *node, const char *name, unsigned long max,
-			  unsigned long *ret)
-{
-	_cleanup_free_ char *text = attribute(node, name);
-	unsigned long value;
-	char *end;
-
-	if (!text || !isdigit((unsigned char)*text))
-		return -EINVAL;
-	errno = 0;
-	value = strtoul(text, &end, 0);
-	if (errno != 0 || *end || value > max)
-		return -EINVAL;
-	*ret = value;
-	return 0;
-}
-
-static int pci_address_read(const xmlNode *node, struct pci_address *ret)
-{
-	unsigned long domain, bus, slot, function;
-	int r;
-
-	r = attribute_uint(node, "bus", 0xff, &bus);
-	if (r >= 0)
-		r = attribute_uint(node, "slot", 0x1f, &slot);
-	if (r >= 0)
-		r = attribute_uint(node, "function", 7, &function);
-	if (r < 0)
-		return r;
-	if (attribute_uint(node, "domain", UINT32_MAX, &domain) < 0)
-		domain = 0;
-	*ret = (struct pci_address){
-		.domain = (uint32_t)domain,
-		.bus = (uint8_t)bus,
-		.device = (uint8_t)slot,
-		.function = (uint8_t)function,
-	};
-	return 0;
-}
-
 /* ---- What is read -------------------------------------------------------------------------- */
 
 /* Everything of one XML, before it is merged. */
@@ -160,11 +83,6 @@ static void reading_done(struct reading *reading)
 	free(reading->hostdevs);
 	free(reading->name);
 	free(reading->uuid);
-}
-
-static char *element_text(const xmlNode *node)
-{
-	return node ? (char *)xmlNodeGetContent((xmlNode *)node) : NULL;
 }
 
 /* Cuts at the start of a UTF-8 character. */
@@ -192,8 +110,8 @@ static bool uuid_is_valid(const char *s)
 
 static int read_identity(const xmlNode *root, struct reading *reading)
 {
-	reading->name = element_text(child(root, "name"));
-	reading->uuid = element_text(child(root, "uuid"));
+	reading->name = xml_text(xml_child(root, "name"));
+	reading->uuid = xml_text(xml_child(root, "uuid"));
 	if (!reading->name || !*reading->name || !reading->uuid || !uuid_is_valid(reading->uuid))
 		return -EINVAL;
 	cut(reading->name, NAME_MAX_BYTES);
@@ -206,8 +124,8 @@ static int read_hostdev(const xmlNode *node, struct reading *reading)
 {
 	struct domain_hostdev hostdev = { 0 }, *grown;
 
-	if (!attribute_is(node, "type", "pci") ||
-	    pci_address_read(child(child(node, "source"), "address"), &hostdev.address) < 0)
+	if (!xml_attribute_is(node, "type", "pci") ||
+	    xml_pci_address(xml_child(xml_child(node, "source"), "address"), &hostdev.address) < 0)
 		return 0;
 	if (reading->n_hostdevs >= HOSTDEVS_MAX)
 		return -E2BIG;
@@ -217,7 +135,7 @@ static int read_hostdev(const xmlNode *node, struct reading *reading)
 		return -ENOMEM;
 	reading->hostdevs = grown;
 
-	hostdev.alias = attribute(child(node, "alias"), "name");
+	hostdev.alias = xml_attribute(xml_child(node, "alias"), "name");
 	if (hostdev.alias)
 		cut(hostdev.alias, NAME_MAX_BYTES);
 	reading->hostdevs[reading->n_hostdevs++] = hostdev;
@@ -226,13 +144,13 @@ static int read_hostdev(const xmlNode *node, struct reading *reading)
 
 static void read_channel(const xmlNode *node, struct reading *reading)
 {
-	const xmlNode *target = child(node, "target");
+	const xmlNode *target = xml_child(node, "target");
 
-	if (!attribute_is(target, "name", "org.qemu.guest_agent.0"))
+	if (!xml_attribute_is(target, "name", "org.qemu.guest_agent.0"))
 		return;
-	if (attribute_is(target, "state", "connected"))
+	if (xml_attribute_is(target, "state", "connected"))
 		reading->agent = VM_AGENT_CONNECTED;
-	else if (attribute_is(target, "state", "disconnected"))
+	else if (xml_attribute_is(target, "state", "disconnected"))
 		reading->agent = VM_AGENT_DISCONNECTED;
 	else
 		reading->agent = VM_AGENT_UNKNOWN;
@@ -259,14 +177,14 @@ static const struct bus_model {
 
 static void read_controller(const xmlNode *node, struct buses *buses)
 {
-	_cleanup_free_ char *model = attribute(node, "model");
+	_cleanup_free_ char *model = xml_attribute(node, "model");
 	unsigned long index;
 
-	if (!attribute_is(node, "type", "pci") || !model ||
-	    attribute_uint(node, "index", BUSES_MAX - 1, &index) < 0)
+	if (!xml_attribute_is(node, "type", "pci") || !model ||
+	    xml_attribute_uint(node, "index", BUSES_MAX - 1, &index) < 0)
 		return;
 	buses->any = true;
-	if (attribute_is(child(node, "target"), "hotplug", "off"))
+	if (xml_attribute_is(xml_child(node, "target"), "hotplug", "off"))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(bus_models); i++)
 		if (streq(model, bus_models[i].model)) {
@@ -277,10 +195,10 @@ static void read_controller(const xmlNode *node, struct buses *buses)
 
 static void read_used_slot(const xmlNode *device, struct buses *buses)
 {
-	const xmlNode *node = child(device, "address");
+	const xmlNode *node = xml_child(device, "address");
 	struct pci_address address;
 
-	if (attribute_is(node, "type", "pci") && pci_address_read(node, &address) >= 0)
+	if (xml_attribute_is(node, "type", "pci") && xml_pci_address(node, &address) >= 0)
 		buses->used[address.bus] |= 1u << address.device;
 }
 
@@ -304,16 +222,16 @@ static int read_devices(const xmlNode *devices, struct reading *reading)
 		return -ENOMEM;
 	reading->agent = VM_AGENT_ABSENT;
 
-	for (const xmlNode *node = child(devices, NULL); node;
-	     node = element_next(node->next, NULL)) {
+	for (const xmlNode *node = xml_child(devices, NULL); node;
+	     node = xml_next(node->next, NULL)) {
 		int r = 0;
 
 		read_used_slot(node, buses);
-		if (element_is(node, "hostdev"))
+		if (xml_is(node, "hostdev"))
 			r = read_hostdev(node, reading);
-		else if (element_is(node, "channel"))
+		else if (xml_is(node, "channel"))
 			read_channel(node, reading);
-		else if (element_is(node, "controller"))
+		else if (xml_is(node, "controller"))
 			read_controller(node, buses);
 		if (r < 0)
 			return r;
@@ -400,20 +318,14 @@ int domain_xml_read(struct domain_facts *facts, enum domain_xml_side side, const
 	const xmlNode *root;
 	int r;
 
-	if (size > DOMAIN_XML_MAX)
-		return -E2BIG;
-	document = xmlReadMemory(xml, (int)size, "domain.xml", NULL,
-				 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-					 XML_PARSE_COMPACT);
-	if (!document || document->intSubset)
-		return -EINVAL;
-	root = xmlDocGetRootElement(document);
-	if (!root || !element_is(root, "domain"))
-		return -EINVAL;
+	r = domain_xml_parse(xml, size, &document);
+	if (r < 0)
+		return r;
 
+	root = xmlDocGetRootElement(document);
 	r = read_identity(root, &reading);
 	if (r >= 0)
-		r = read_devices(child(root, "devices"), &reading);
+		r = read_devices(xml_child(root, "devices"), &reading);
 	if (r >= 0)
 		r = merge(facts, side, &reading);
 	return r;

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libhypervisor.a
 libhypervisor_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS)
 libhypervisor_a_SOURCES = \
 	daemon/hypervisor/agent-answer.c daemon/hypervisor/agent-answer.h \
+	daemon/hypervisor/domain-survey.c daemon/hypervisor/domain-survey.h \
 	daemon/hypervisor/domain-xml.c daemon/hypervisor/domain-xml.h \
 	daemon/hypervisor/hypervisor-message.c daemon/hypervisor/hypervisor-ops.h \
 	daemon/hypervisor/libvirt.c \
@@ -13,7 +14,9 @@ libhypervisor_a_SOURCES = \
 	daemon/hypervisor/libvirt-internal.h \
 	daemon/hypervisor/libvirt-link.c \
 	daemon/hypervisor/libvirt-ops.c daemon/hypervisor/libvirt-ops.h \
-	daemon/hypervisor/outbox.c daemon/hypervisor/outbox.h
+	daemon/hypervisor/libvirt-survey.c daemon/hypervisor/libvirt-survey.h \
+	daemon/hypervisor/outbox.c daemon/hypervisor/outbox.h \
+	daemon/hypervisor/xml.c daemon/hypervisor/xml.h
 
 EXTRA_DIST += \
 	tests/data/domain-xml/config-q35.xml tests/data/domain-xml/entities.xml \
@@ -24,7 +27,7 @@ if HAVE_CMOCKA
 HYPERVISOR_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS)
 HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBVIRT_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
-HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-xml \
+HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-survey tests/unit/test-domain-xml \
 	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls \
 	tests/unit/test-libvirt-reconnect tests/unit/test-outbox
 check_PROGRAMS += $(HYPERVISOR_TESTS)
@@ -32,6 +35,9 @@ TESTS += $(HYPERVISOR_TESTS)
 tests_unit_test_agent_answer_SOURCES = tests/unit/test-agent-answer.c
 tests_unit_test_agent_answer_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_agent_answer_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_domain_survey_SOURCES = tests/unit/test-domain-survey.c
+tests_unit_test_domain_survey_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
+tests_unit_test_domain_survey_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_domain_xml_SOURCES = tests/unit/test-domain-xml.c
 tests_unit_test_domain_xml_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_domain_xml_LDADD = $(HYPERVISOR_TEST_LIBS)
