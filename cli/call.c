@@ -153,6 +153,11 @@ static int connect_once(struct cli *cli)
 	return 0;
 }
 
+int cli_reach(struct cli *cli)
+{
+	return connect_once(cli);
+}
+
 void cli_disconnect(struct cli *cli)
 {
 	cli->client = rpc_client_free(cli->client);

@@ -97,6 +97,8 @@ int cli_call(struct cli *cli, const char *method, json_t *params, json_t **ret_r
 /* The same, but a refusal is given to the caller as ret_error, unprinted, with exit code -1. */
 int cli_try(struct cli *cli, const char *method, json_t *params, json_t **ret_result,
 	    struct rpc_error *ret_error);
+/* Whether a daemon can be reached: 0 or a negative errno; prints nothing. */
+int cli_reach(struct cli *cli);
 /* All pages of a list, at most limit items (0 = all), as one {items, next}.  Takes params. */
 int cli_list(struct cli *cli, const char *method, json_t *params, uint64_t limit,
 	     json_t **ret_result);
@@ -108,6 +110,12 @@ int cli_subscribe(struct cli *cli, json_t *types, uint64_t since, rpc_notificati
  * an exit code; EXIT_TIMEOUT is not printed. */
 int cli_next_event(struct cli *cli, uint64_t deadline, bool *ret_missed);
 void cli_disconnect(struct cli *cli);
+
+/* ---- gpuvfd itself (daemon-program.c) ---- */
+
+/* Runs gpuvfd with these arguments (argv[0] is set here) and our own streams, or gives what it
+ * printed as new *ret_output.  Returns its exit status, or an exit code after a refusal. */
+int cli_run_daemon(struct cli *cli, char **argv, char **ret_output);
 
 /* ---- what Ctrl-C says (interrupt.c) ---- */
 

@@ -6,6 +6,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/arguments.c cli/arguments.h \
 	cli/call.c \
 	cli/cli.c cli/cli.h \
+	cli/daemon-program.c \
 	cli/follow.c \
 	cli/interrupt.c \
 	cli/job-files.c cli/job-files.h \
@@ -21,6 +22,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/verb-assign.c \
 	cli/verb-audit.c \
 	cli/verb-call.c \
+	cli/verb-doctor.c \
 	cli/verb-fetch.c \
 	cli/verb-help.c \
 	cli/verb-jobs.c \

@@ -1,74 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* gpuvf policy check, show, reload.  Checking needs no daemon: gpuvfd itself is run for it, because
  * only it has the loader. */
-#include <libgen.h>
-#include <limits.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include "cli/verbs.h"
 
-extern char **environ;
-
 /* ---- check ---- */
-
-/* Beside this program, as in a build folder; returns new, or NULL. */
-static char *beside_ourselves(void)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char *found;
-
-	if (n <= 0)
-		return NULL;
-	path[n] = '\0';
-	found = xasprintf("%s/gpuvfd", dirname(path));
-	if (found && access(found, X_OK) == 0)
-		return found;
-	free(found);
-	return NULL;
-}
-
-/* GPUVFD, beside ourselves, where it was installed, else by PATH.  Returns new. */
-static char *find_daemon(void)
-{
-	const char *named = getenv("GPUVFD");
-	char *found;
-
-	if (named && *named)
-		return strdup(named);
-	found = beside_ourselves();
-	if (found)
-		return found;
-	return strdup(access(SBINDIR "/gpuvfd", X_OK) == 0 ? SBINDIR "/gpuvfd" : "gpuvfd");
-}
-
-/* Runs it with our own streams, and exits as it does. */
-static int run_daemon(struct cli *cli, char **argv)
-{
-	_cleanup_free_ char *program = find_daemon();
-	int status, r;
-	pid_t pid;
-
-	if (!program)
-		return cli_out_of_memory(cli);
-	argv[0] = program;
-	fflush(cli->out);
-	fflush(cli->err);
-	r = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
-	if (r != 0)
-		return cli_refuse(cli, RPC_HOST_ERROR,
-				  "is it installed?  GPUVFD=PATH says where it is",
-				  "%s cannot be run: %s", program, strerror(r));
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return cli_refuse(cli, RPC_HOST_ERROR, NULL, "%s: %s", program,
-					  strerror(errno));
-	if (!WIFEXITED(status))
-		return cli_refuse(cli, RPC_HOST_ERROR, NULL, "%s was ended by signal %d", program,
-				  WTERMSIG(status));
-	return WEXITSTATUS(status);
-}
 
 static int policy_check(struct cli *cli)
 {
@@ -86,7 +21,7 @@ static int policy_check(struct cli *cli)
 					 cli->args.words[i]);
 		argv[i + 1] = (char *)cli->args.words[i];
 	}
-	return run_daemon(cli, argv);
+	return cli_run_daemon(cli, argv, NULL);
 }
 
 /* ---- show, reload ---- */

@@ -7,6 +7,7 @@
 extern const struct verb verb_list;
 extern const struct verb verb_show;
 extern const struct verb verb_status;
+extern const struct verb verb_doctor;
 extern const struct verb verb_plan;
 extern const struct verb verb_apply;
 extern const struct verb verb_assign;

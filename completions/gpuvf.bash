@@ -7,6 +7,7 @@ declare -gA _gpuvf_options=(
 	[list]=""
 	[show]=""
 	[status]=""
+	[doctor]="--bundle --force"
 	[plan]="--vfs --vram --profile --quantum --preempt-timeout --ggtt --contexts --doorbells
 		--priority --defaults --scheduler --slices --layout --file --all"
 	[apply]="--vfs --vram --profile --quantum --preempt-timeout --ggtt --contexts --doorbells
@@ -37,6 +38,7 @@ declare -gA _gpuvf_options=(
 declare -gA _gpuvf_words=(
 	[list]="=gpus =vfs =vms =queues =profiles"
 	[show]="gpus vfs vms jobs"
+	[doctor]="gpus vms"
 	[plan]="gpus"
 	[apply]="gpus"
 	[assign]="vms"
@@ -68,6 +70,7 @@ declare -gA _gpuvf_values=(
 	[--scheduler]="=flexible-30fps =fixed-30fps =burstable"
 	[--quantum]="" [--preempt-timeout]="" [--layout]=""
 	[--profile]=profiles [--queue]=queues [--file]=files [--env-file]=files
+	[--bundle]=files
 	[--vf]=vfs [--gpu]=gpus [--vm]=vms
 	[--state]="=held =queued =starting =waiting-guest =running =unreachable =stopping =ended"
 	[--for]="=held =queued =starting =waiting-guest =running =unreachable =stopping =ended"

@@ -37,7 +37,7 @@ expect() {
 	fi
 }
 
-echo 1..23
+echo 1..25
 expect "plan,policy" p
 expect "call,cancel" ca
 expect "gpu0/vf1,gpu0/vf2,trainer 2,trainer-1" heal ""
@@ -59,6 +59,8 @@ expect "" apply --vfs ""
 expect "running" jobs --state r
 expect "check,reload,show" policy ""
 expect "wait,watch" help wa
+expect "gpu0,gpu1" doctor g
+expect "--bundle,--force" doctor --
 expect "" nonsense --x
 daemon=away
 expect "" plan ""

@@ -10,6 +10,7 @@ include daemon/hypervisor/local.mk
 include daemon/machine/local.mk
 include daemon/store/local.mk
 include daemon/runner/local.mk
+include daemon/doctor/local.mk
 include daemon/rpc/local.mk
 
 noinst_LIBRARIES += libmanager.a
@@ -17,7 +18,8 @@ libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-audit.c \
-	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-event.c \
+	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
+	daemon/manager-doctor-checks.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c \
@@ -29,7 +31,8 @@ libmanager_a_SOURCES = \
 sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
-	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h
+	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h \
+	daemon/run-doctor.c daemon/run-doctor.h
 gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)
 
 # What the tests upgrade to: the same daemon with one schema more.

@@ -19,6 +19,7 @@
 #include "rpc/methods.h"
 #include "rpc/rpc-server.h"
 #include "rpc/rpc-socket.h"
+#include "run-doctor.h"
 #include "store/store.h"
 
 #define SOCKET_DEFAULT "/run/gpuvf/gpuvf.sock"
@@ -83,10 +84,16 @@ static char *sibling(const char *name, const char *installed_dir)
 	return xasprintf("%s/%s", installed_dir, name);
 }
 
+static const char *libvirt_uri(const struct daemon *d)
+{
+	return d->options->libvirt_uri ? d->options->libvirt_uri
+				       : json_get_string(d->config, "libvirt_uri");
+}
+
 static int make_actors(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
-	const char *uri = o->libvirt_uri ? o->libvirt_uri : json_get_string(d->config, "libvirt_uri");
+	const char *uri = libvirt_uri(d);
 	_cleanup_free_ char *program = NULL, *path = NULL;
 	char *message = NULL;
 	int r;
@@ -132,6 +139,10 @@ static int make_manager(struct daemon *d)
 		.simulated = d->machine != NULL,
 		.own_uid = getuid(),
 		.socket_gid = socket_group(),
+		.sysfs_root = d->options->sysfs_root,
+		.libvirt_uri = libvirt_uri(d),
+		.socket = d->options->socket ? d->options->socket : SOCKET_DEFAULT,
+		.data_dir = data,
 	};
 	int r = manager_new(&options, &d->manager);
 
@@ -306,6 +317,8 @@ int main(int argc, char **argv)
 		return policy_check_files(options.files, options.n_files);
 	case ACTION_RESTORE:
 		return restore_backup(&options) < 0 ? 1 : 0;
+	case ACTION_DOCTOR:
+		return run_doctor(&options, SOCKET_DEFAULT);
 	case ACTION_RUN:
 		break;
 	}

@@ -162,6 +162,8 @@ struct manager {
 	bool simulated;
 	uid_t own_uid;
 	gid_t socket_gid;
+	const char *sysfs_root, *libvirt_uri, *socket, *data_dir; /* the doctor's; NULL as in the options */
+	struct doctor_run *doctor; /* one is under way */
 	int jobs_fd; /* STATE_DIR/jobs */
 	struct uploads *uploads;
 	char *instance; /* random, made once per store: names attempts in guests */
@@ -433,6 +435,17 @@ void job_hold_restored(struct manager *m, struct job *job); /* one from a copy d
  * accepted. */
 void manager_recover(struct manager *m);
 void recover_late_vf(struct manager *m, struct vf *vf); /* shown by the kernel after that */
+
+/* ---- manager-doctor.c ---- */
+struct findings;
+/* What only the daemon can know; the examination tells the rest. */
+struct daemon_check {
+	const char *id;
+	const char *what;
+	void (*judge)(struct manager *m, const char *id, struct findings *findings);
+};
+extern const struct daemon_check daemon_checks[]; /* ended by a row without an id */
+void doctor_end(struct manager *m);
 
 /* ---- manager-policy.c ---- */
 int manager_load_policy(struct manager *m);

@@ -227,6 +227,10 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	m->config = options->config;
 	m->simulated = options->simulated;
 	m->own_uid = options->own_uid;
+	m->sysfs_root = options->sysfs_root;
+	m->libvirt_uri = options->libvirt_uri;
+	m->socket = options->socket;
+	m->data_dir = options->data_dir ? options->data_dir : PKGDATADIR;
 	m->socket_gid = options->socket_gid;
 	m->jobs_fd = -1;
 	m->started_at = now_realtime();
@@ -291,6 +295,7 @@ struct manager *manager_free(struct manager *m)
 	m->ending = true;
 	outbox_end(m);
 	policy_reload_end(m);
+	doctor_end(m);
 	/* The next daemon goes on with all this; here it only lets go. */
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
 		apply_drop(gpu);

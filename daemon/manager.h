@@ -27,6 +27,11 @@ struct manager_options {
 	bool simulated;
 	uid_t own_uid;
 	gid_t socket_gid; /* (gid_t)-1 = none */
+	/* For the doctor, which looks by itself; borrowed. */
+	const char *sysfs_root;	 /* NULL = the real one */
+	const char *libvirt_uri; /* NULL = the default */
+	const char *socket;	 /* NULL = not known */
+	const char *data_dir;	 /* NULL = the installed one */
 };
 
 /* Loads state and policy.  A bad policy at start is logged and the daemon runs with none of its rules (nothing is
@@ -98,6 +103,11 @@ struct none_params {
 struct page_params { /* part of every list; after is the opaque `next` of the page before */
 	uint64_t limit; /* 0 = 500; at most 1000 */
 	char *after;
+};
+
+struct doctor_params { /* of one GPU, one VM, or of everything */
+	char *gpu;
+	char *vm;
 };
 
 struct gpu_list_params {
@@ -225,6 +235,7 @@ struct operation_list_params {
 	void manager_##name(struct manager *m, const struct caller *caller,                        \
 			    const struct params *p, struct reply *reply)
 
+MANAGER_METHOD(daemon_doctor, doctor_params);
 MANAGER_METHOD(daemon_status, none_params);
 
 MANAGER_METHOD(gpu_list, gpu_list_params);

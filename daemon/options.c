@@ -10,6 +10,7 @@
 static const char help_text[] =
 	"Usage: gpuvfd [OPTION…]\n"
 	"       gpuvfd --check-policy FILE…\n"
+	"       gpuvfd --doctor [--output FORMAT | --bundle FILE [--force]] [ADDRESS | VM]\n"
 	"       gpuvfd --simulate FILE [OPTION…]\n"
 	"       gpuvfd [--state-dir DIR] --restore-backup FILE\n"
 	"\n"
@@ -28,10 +29,14 @@ static const char help_text[] =
 	"  --check-config       check the configuration, say what is wrong, and exit\n"
 	"  --check-policy       check the named policy files as one set, and exit\n"
 	"  --restore-backup FILE  put a copy of state.db in its place, and exit\n"
+	"  --doctor             say what is wrong with this host, its GPUs and VMs, and exit\n"
+	"    --output FORMAT    … as table, wide (with what is fine) or json\n"
+	"    --bundle FILE      … and pack what a maintainer needs; --force: over a file\n"
 	"  --version, --help\n";
 
 enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_STATE, OPT_POLICY, OPT_SYSFS, OPT_URI, OPT_SIMULATE, OPT_MACHINE,
-       OPT_FOREGROUND, OPT_LEVEL, OPT_CHECK_CONFIG, OPT_CHECK_POLICY, OPT_RESTORE, OPT_HELPER, OPT_VERSION, OPT_HELP };
+       OPT_FOREGROUND, OPT_LEVEL, OPT_CHECK_CONFIG, OPT_CHECK_POLICY, OPT_RESTORE, OPT_HELPER, OPT_DOCTOR,
+       OPT_OUTPUT, OPT_BUNDLE, OPT_FORCE, OPT_SPARE, OPT_VERSION, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
@@ -47,6 +52,11 @@ static const struct option long_options[] = {
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
 	{ "check-policy", no_argument, NULL, OPT_CHECK_POLICY },
 	{ "restore-backup", required_argument, NULL, OPT_RESTORE },
+	{ "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "bundle", required_argument, NULL, OPT_BUNDLE },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "spare", required_argument, NULL, OPT_SPARE }, /* the daemon's, for its own child */
 	{ "helper", no_argument, NULL, OPT_HELPER },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -63,6 +73,7 @@ static int take(int option, struct daemon_options *o)
 		{ OPT_STATE, &o->state_dir },	{ OPT_POLICY, &o->policy_dir },
 		{ OPT_SYSFS, &o->sysfs_root },	{ OPT_URI, &o->libvirt_uri },
 		{ OPT_SIMULATE, &o->simulate }, { OPT_MACHINE, &o->machine },
+		{ OPT_BUNDLE, &o->bundle },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -90,6 +101,24 @@ static int take(int option, struct daemon_options *o)
 	case OPT_RESTORE:
 		o->action = ACTION_RESTORE;
 		o->backup = optarg;
+		return 0;
+	case OPT_DOCTOR:
+		o->action = ACTION_DOCTOR;
+		return 0;
+	case OPT_FORCE:
+		o->force = true;
+		return 0;
+	case OPT_OUTPUT:
+		o->json = streq(optarg, "json");
+		o->wide = streq(optarg, "wide");
+		if (o->json || o->wide || streq(optarg, "table"))
+			return 0;
+		fprintf(stderr, "gpuvfd: --output: \"%s\" is no format (table, wide, json)\n",
+			optarg);
+		return -EINVAL;
+	case OPT_SPARE:
+		if (o->n_spare < SPARE_MAX)
+			o->spare[o->n_spare++] = optarg;
 		return 0;
 	case OPT_HELPER:
 		o->action = ACTION_HELPER;
@@ -133,6 +162,14 @@ int daemon_options_parse(int argc, char **argv, struct daemon_options *ret)
 	}
 	if (o.action == ACTION_CHECK_POLICY && o.n_files == 0) {
 		fputs("gpuvfd: --check-policy: name the files that make the set\n", stderr);
+		return -EINVAL;
+	}
+	if (o.action == ACTION_DOCTOR && o.n_files > 1) {
+		fprintf(stderr, "gpuvfd: --doctor: \"%s\" is too much: one GPU or VM\n", o.files[1]);
+		return -EINVAL;
+	}
+	if (o.action == ACTION_DOCTOR && o.bundle && o.n_files > 0) {
+		fputs("gpuvfd: --bundle: a bundle is of the whole host\n", stderr);
 		return -EINVAL;
 	}
 	*ret = o;

@@ -4,12 +4,16 @@
 
 #include "lib/macros.h"
 
+/* More GPUs that hang at once than any host has. */
+#define SPARE_MAX 64
+
 enum daemon_action {
 	ACTION_RUN,
 	ACTION_HELPER,	     /* --helper: the child that touches sysfs */
 	ACTION_CHECK_CONFIG,
 	ACTION_CHECK_POLICY, /* files are the rest of the arguments */
 	ACTION_RESTORE,	     /* backup takes the place of the state */
+	ACTION_DOCTOR,	     /* the word behind it, if any, is a GPU's address or a VM */
 	ACTION_EXIT,	     /* --help, --version: printed already */
 };
 
@@ -26,6 +30,11 @@ struct daemon_options {
 	const char *machine;  /* the socket of a made-up machine that runs already */
 	bool foreground;
 	int log_level;
+	bool json, wide;    /* of --doctor, as the next four */
+	const char *bundle;
+	bool force;
+	const char *spare[SPARE_MAX + 1]; /* addresses of GPUs that are not touched, NULL-ended */
+	size_t n_spare;
 	char **files;
 	int n_files;
 };

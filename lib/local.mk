@@ -8,6 +8,7 @@ libgpuvf_a_SOURCES = \
 	lib/edit-distance.c lib/edit-distance.h \
 	lib/enum-table.c lib/enum-table.h \
 	lib/escape.c lib/escape.h \
+	lib/finding-text.c lib/finding-text.h \
 	lib/hash.c lib/hash.h \
 	lib/io.c lib/io.h \
 	lib/json.c lib/json.h \
@@ -29,6 +30,7 @@ LIB_TESTS = \
 	tests/unit/test-clock \
 	tests/unit/test-enum-table \
 	tests/unit/test-escape \
+	tests/unit/test-finding-text \
 	tests/unit/test-hash \
 	tests/unit/test-io \
 	tests/unit/test-json \
@@ -53,6 +55,10 @@ tests_unit_test_base64_LDADD = $(LIB_TEST_LDADD)
 tests_unit_test_clock_SOURCES = tests/unit/test-clock.c
 tests_unit_test_clock_CPPFLAGS = $(LIB_TEST_CPPFLAGS)
 tests_unit_test_clock_LDADD = $(LIB_TEST_LDADD)
+
+tests_unit_test_finding_text_SOURCES = tests/unit/test-finding-text.c
+tests_unit_test_finding_text_CPPFLAGS = $(LIB_TEST_CPPFLAGS)
+tests_unit_test_finding_text_LDADD = $(LIB_TEST_LDADD)
 
 tests_unit_test_enum_table_SOURCES = tests/unit/test-enum-table.c
 tests_unit_test_enum_table_CPPFLAGS = $(LIB_TEST_CPPFLAGS)

@@ -78,10 +78,7 @@ static int set_attr(posix_spawnattr_t *attr)
 	return -e;
 }
 
-/* The file we were started from.  After an upgrade has replaced it only the kernel's link still
- * leads to it; otherwise its own path does, which is what a program that runs us (valgrind)
- * answers with. */
-static const char *own_program(char *buf, size_t size)
+const char *helper_own_program(char *buf, size_t size)
 {
 	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
 
@@ -122,7 +119,7 @@ int helper_spawn(const char *program, const char *name, const char *sysfs_root, 
 	if (r == 0)
 		r = set_attr(&attr);
 	if (r == 0)
-		r = -posix_spawn(&pid, program ? program : own_program(path, sizeof(path)), &actions,
+		r = -posix_spawn(&pid, program ? program : helper_own_program(path, sizeof(path)), &actions,
 				 &attr, argv, environ);
 	if (r < 0)
 		return r;

@@ -17,6 +17,10 @@
 int helper_spawn(const char *program, const char *name, const char *sysfs_root, int *ret_fd,
 		 pid_t *ret_pid, int *ret_pidfd);
 
+/* The file we were started from.  After an upgrade has replaced it only the kernel's link still leads
+ * to it; otherwise its own path does, which is what a program that runs us (valgrind) answers with. */
+const char *helper_own_program(char *buf, size_t size);
+
 /* The attribute that a helper touches now, by its comm; "helper" when that cannot be read.
  * Returns new. */
 char *helper_attribute(pid_t pid);

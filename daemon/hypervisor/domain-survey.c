@@ -17,7 +17,7 @@ void domain_survey_done(struct domain_survey *s)
 	free(s->nodeset);
 	free(s->cpuset);
 	free(s->managed);
-	*s = (struct domain_survey){ 0 };
+	*s = (struct domain_survey){0};
 }
 
 /* ---- reading ---- */
@@ -29,11 +29,10 @@ static bool memory_unit(const char *unit, uint64_t *ret)
 		const char *name;
 		uint64_t bytes;
 	} units[] = {
-		{ "b", 1 },	      { "bytes", 1 },	     { "KB", 1000 },
-		{ "k", KIB },	      { "KiB", KIB },	     { "MB", 1000000 },
-		{ "M", MIB },	      { "MiB", MIB },	     { "GB", 1000000000 },
-		{ "G", GIB },	      { "GiB", GIB },	     { "TB", 1000000000000 },
-		{ "T", GIB * 1024 },  { "TiB", GIB * 1024 },
+		{"b", 1},           {"bytes", 1},        {"KB", 1000}, {"k", KIB},
+		{"KiB", KIB},       {"MB", 1000000},     {"M", MIB},   {"MiB", MIB},
+		{"GB", 1000000000}, {"G", GIB},          {"GiB", GIB}, {"TB", 1000000000000},
+		{"T", GIB * 1024},  {"TiB", GIB * 1024},
 	};
 	size_t i;
 
@@ -53,12 +52,12 @@ static struct known read_memory(const xmlNode *node)
 	char *end;
 
 	if (!text || !isdigit((unsigned char)*text) || !memory_unit(unit, &factor))
-		return (struct known){ 0 };
+		return (struct known){0};
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	if (errno || *end || n > UINT64_MAX / factor)
-		return (struct known){ 0 };
-	return (struct known){ true, n * factor };
+		return (struct known){0};
+	return (struct known){true, n * factor};
 }
 
 /* "…pref64-reserve=32G…": QEMU's sizes are bytes, or powers of 1024 by a letter. */
@@ -79,7 +78,7 @@ static void read_reserve(const char *argument, struct domain_survey *s)
 		if (letter)
 			n = n << (10 * (letter - letters + 1));
 		if (!s->pref64_reserve.known || n < s->pref64_reserve.value)
-			s->pref64_reserve = (struct known){ true, n };
+			s->pref64_reserve = (struct known){true, n};
 	}
 }
 
@@ -133,7 +132,7 @@ static int read_root(const xmlNode *root, struct domain_survey *s)
 
 int domain_survey_read(const char *xml, size_t size, struct domain_survey *ret)
 {
-	_cleanup_(domain_survey_done) struct domain_survey s = { 0 };
+	_cleanup_(domain_survey_done) struct domain_survey s = {0};
 	_cleanup_(xmlFreeDocp) xmlDocPtr document = NULL;
 	int r;
 
@@ -144,18 +143,17 @@ int domain_survey_read(const char *xml, size_t size, struct domain_survey *ret)
 	if (r < 0)
 		return r;
 	*ret = s;
-	s = (struct domain_survey){ 0 };
+	s = (struct domain_survey){0};
 	return 0;
 }
 
 /* ---- redaction ---- */
 
 /* Free text and what clouds pass through: whole elements. */
-static const char *const secret_elements[] = { "metadata",    "description", "title", "sysinfo",
-					       "secret",      "auth",	     "encryption",
-					       "launchSecurity", "cmdline",
-					       "cookies" };
-static const char *const secret_attributes[] = { "passw", "secret", "token", "key", "cred" };
+static const char *const secret_elements[] = {
+	"metadata", "description", "title",          "sysinfo", "secret",
+	"auth",     "encryption",  "launchSecurity", "cmdline", "cookies"};
+static const char *const secret_attributes[] = {"passw", "secret", "token", "key", "cred"};
 
 static bool is_secret_element(const xmlNode *node)
 {

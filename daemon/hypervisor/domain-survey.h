@@ -9,10 +9,11 @@ struct domain_survey {
 	struct known memory_bytes; /* what it may have at most: a VF pins all of it */
 	bool hugepages;
 	bool locked;
-	char *nodeset;		      /* numatune's, as written; NULL = none */
-	char *cpuset;		      /* of vcpu, as written; NULL = none */
-	struct known pref64_reserve;  /* smallest pref64-reserve that qemu:commandline gives to ports */
-	struct pci_address *managed;  /* hostdevs with managed='yes' */
+	char *nodeset; /* numatune's, as written; NULL = none */
+	char *cpuset;  /* of vcpu, as written; NULL = none */
+	struct known
+		pref64_reserve; /* smallest pref64-reserve that qemu:commandline gives to ports */
+	struct pci_address *managed; /* hostdevs with managed='yes' */
 	size_t n_managed;
 };
 
@@ -21,8 +22,8 @@ void domain_survey_done(struct domain_survey *s);
 /* -EINVAL (no such XML, a DTD), -E2BIG, -ENOMEM. */
 int domain_survey_read(const char *xml, size_t size, struct domain_survey *ret);
 
-/* The XML without what may be secret: passwords, keys, secrets, qemu:commandline but for what is about
- * ports, sysinfo, metadata, descriptions.  Returns 0 with new *ret, or as above. */
+/* The XML without what may be secret: passwords, keys, secrets, qemu:commandline but for what is
+ * about ports, sysinfo, metadata, descriptions.  Returns 0 with new *ret, or as above. */
 int domain_xml_redact(const char *xml, size_t size, char **ret);
 
 /* "0-3,8" holds n? */

@@ -26,7 +26,7 @@ void libvirt_survey_done(struct libvirt_survey *s)
 		free(s->domains[i].redacted_xml);
 	}
 	free(s->domains);
-	*s = (struct libvirt_survey){ 0 };
+	*s = (struct libvirt_survey){0};
 }
 
 static void quiet(void *userdata, virErrorPtr error)
@@ -41,7 +41,7 @@ static void read_rss(virDomainPtr domain, struct surveyed_domain *d)
 
 	for (i = 0; i < n; i++)
 		if (stats[i].tag == VIR_DOMAIN_MEMORY_STAT_RSS)
-			d->rss_bytes = (struct known){ true, stats[i].val * KIB };
+			d->rss_bytes = (struct known){true, stats[i].val * KIB};
 }
 
 /* A domain that vanished meanwhile is simply not surveyed. */
@@ -82,7 +82,7 @@ static int take_domains(virConnectPtr connection, bool want_xml, struct hv_reply
 static int read_all(virConnectPtr connection, bool want_xml, struct libvirt_survey *s,
 		    char **ret_message)
 {
-	const struct hv_request list = { .op = HV_LIST };
+	const struct hv_request list = {.op = HV_LIST};
 	struct libvirt_op op;
 	int r;
 
@@ -106,7 +106,7 @@ int libvirt_survey_read(const char *uri, bool want_xml, struct libvirt_survey *r
 			char **ret_message)
 {
 	_cleanup_(connection_closep) virConnectPtr connection = NULL;
-	_cleanup_(libvirt_survey_done) struct libvirt_survey s = { 0 };
+	_cleanup_(libvirt_survey_done) struct libvirt_survey s = {0};
 	int r;
 
 	virSetErrorFunc(NULL, quiet);
@@ -119,6 +119,6 @@ int libvirt_survey_read(const char *uri, bool want_xml, struct libvirt_survey *r
 	if (r < 0)
 		return r;
 	*ret = s;
-	s = (struct libvirt_survey){ 0 };
+	s = (struct libvirt_survey){0};
 	return 0;
 }

@@ -8,9 +8,9 @@
 struct surveyed_domain {
 	struct domain_facts *facts;
 	struct domain_survey survey;
-	bool surveyed;		 /* survey was read */
-	struct known rss_bytes;	 /* what its QEMU has in memory now */
-	char *redacted_xml;	 /* when it was asked for; may be NULL all the same */
+	bool surveyed;          /* survey was read */
+	struct known rss_bytes; /* what its QEMU has in memory now */
+	char *redacted_xml;     /* when it was asked for; may be NULL all the same */
 };
 
 struct libvirt_survey {

@@ -36,8 +36,7 @@ bool xml_attribute_is(const xmlNode *node, const char *name, const char *value)
 	return streq_ptr(text, value);
 }
 
-int xml_attribute_uint(const xmlNode *node, const char *name, unsigned long max,
-		       unsigned long *ret)
+int xml_attribute_uint(const xmlNode *node, const char *name, unsigned long max, unsigned long *ret)
 {
 	_cleanup_free_ char *text = xml_attribute(node, name);
 	unsigned long value;

@@ -12,10 +12,19 @@ const struct rpc_method *const rpc_methods[] = {
 };
 
 METHOD_HANDLER(audit_list);
+METHOD_HANDLER(daemon_doctor);
 METHOD_HANDLER(daemon_status);
 METHOD_HANDLER(operation_list);
 METHOD_HANDLER(operation_get);
 METHOD_HANDLER(operation_cancel);
+
+static const struct json_field doctor_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct doctor_params, gpu), .nonempty = true,
+	  .max_length = 256, .summary = "name or address of a GPU: what is about it only" },
+	{ "vm", JSON_FIELD_STRING, offsetof(struct doctor_params, vm), .nonempty = true,
+	  .max_length = 256, .summary = "name or uuid of a VM: what is about it only" },
+	{ NULL },
+};
 
 static const struct event_subscribe_params subscribe_defaults = { .since = UINT64_MAX };
 static const struct json_field subscribe_fields[] = {
@@ -60,6 +69,10 @@ const struct rpc_method rpc_methods_daemon[] = { /* keep sorted */
 	  .handler = handle_audit_list,
 	  .summary = "who changed what, the newest first; a page may be short, or empty, and have a next",
 	  .result = "audit[]" },
+	{ "daemon.doctor", ROLE_VIEWER, .fields = doctor_fields,
+	  .params_size = sizeof(struct doctor_params), .handler = handle_daemon_doctor,
+	  .summary = "what is wrong with the host, its GPUs and VMs, where that is seen, what to do",
+	  .result = "doctor" },
 	{ "daemon.status", ROLE_VIEWER, METHOD_NONE, .handler = handle_daemon_status,
 	  .summary = "version, policy revision, what is wedged, degraded or drifted",
 	  .result = "status" },

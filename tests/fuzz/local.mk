@@ -91,6 +91,16 @@ tests_fuzz_fuzz_outputs_SOURCES = tests/fuzz/fuzz-outputs.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_outputs_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-known-bad
+tests_fuzz_fuzz_known_bad_SOURCES = tests/fuzz/fuzz-known-bad.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_known_bad_LDADD = libdoctor.a libhypervisor.a libhost.a libpolicy.a libcore.a liblog.a \
+	$(FUZZ_LIBS) $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz-redact
+tests_fuzz_fuzz_redact_SOURCES = tests/fuzz/fuzz-redact.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_redact_LDADD = libdoctor.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)

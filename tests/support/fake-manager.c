@@ -164,6 +164,7 @@ static void answer(struct manager *m, const char *method, struct reply *reply)
 	}                                                                                          \
 	struct fake_swallow_semicolon
 
+FAKE_METHOD(daemon_doctor, doctor_params);
 FAKE_METHOD(daemon_status, none_params);
 FAKE_METHOD(gpu_get, name_params);
 FAKE_METHOD(gpu_plan, gpu_plan_params);

@@ -31,6 +31,42 @@ static void assert_request(struct fake_daemon *d, size_t n, const char *method, 
 		fail_msg("%s was called with %s, not %s", method, text, params);
 }
 
+#define DOCTOR(severity, errors)                                                                   \
+	"{\"findings\":[{\"id\":\"gpu-driver\",\"severity\":\"" severity "\",\"kind\":\"gpu\","      \
+	"\"subject\":\"gpu0\",\"looked\":true,\"what\":\"w\",\"evidence\":[],\"cure\":\"c\"}],"           \
+	"\"counts\":{\"error\":" errors ",\"warning\":1,\"info\":0,\"ok\":0}}"
+
+/* What is asked about follows from the word's form; only errors make it fail. */
+static void test_doctor(void **state)
+{
+	static const struct canned answers[] = {
+		{ "daemon.doctor", DOCTOR("error", "1") },
+		{ "daemon.doctor", DOCTOR("warning", "0") },
+		{ "daemon.doctor", DOCTOR("warning", "0") },
+		{ "daemon.doctor", NULL, "{\"code\":-32002,\"message\":\"no VM \\\"x\\\"\"}" },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run all = GPUVF("doctor"), gpu = GPUVF("doctor", "0000:03:00.0");
+	_cleanup_run_ struct run vm = GPUVF("-q", "doctor", "trainer-1");
+	_cleanup_run_ struct run none = GPUVF("doctor", "x");
+	_cleanup_run_ struct run force = GPUVF("doctor", "--force");
+	_cleanup_run_ struct run two = GPUVF("doctor", "gpu0", "gpu1");
+
+	assert_int_equal(all.code, 1);
+	assert_string_equal(all.out, "error    gpu0: w  [gpu-driver]\n    do    c\n"
+				     "1 errors, 1 warnings, 0 notes, 0 checks are fine\n");
+	assert_request(d, 0, "daemon.doctor", "{}");
+	assert_int_equal(gpu.code, 0);
+	assert_request(d, 1, "daemon.doctor", "{\"gpu\":\"0000:03:00.0\"}");
+	assert_string_equal(vm.out, "gpu-driver\n");
+	assert_request(d, 2, "daemon.doctor", "{\"vm\":\"trainer-1\"}");
+	assert_int_equal(none.code, 5);
+	assert_int_equal(force.code, 2);
+	assert_int_equal(two.code, 2);
+	fake_daemon_stop(d);
+}
+
 #define VF1                                                                                        \
 	"{\"name\":\"gpu0/"                                                                        \
 	"vf1\",\"address\":\"0000:03:00.1\",\"state\":\"attached\",\"vram_bytes\":"                \
@@ -803,6 +839,7 @@ int main(void)
 		cmocka_unit_test(test_fetch_follows_no_links),
 		cmocka_unit_test(test_fetch_nothing),
 		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_doctor),
 		cmocka_unit_test(test_policy_check_runs_gpuvfd),
 	};
 

@@ -22,11 +22,13 @@ static const char domain[] =
 	"<sysinfo type='fwcfg'><entry name='opt/x'>" PLANTED "</entry></sysinfo>"
 	"<os><type>hvm</type><cmdline>password=" PLANTED "</cmdline></os>"
 	"<!-- " PLANTED " --><devices>"
-	"<disk type='network'><source protocol='https'><auth username='eve'><secret type='x' uuid='"
-	PLANTED "'/></auth><cookies><cookie name='c'>" PLANTED "</cookie></cookies></source></disk>"
+	"<disk type='network'><source protocol='https'><auth username='eve'><secret type='x' "
+	"uuid='" PLANTED "'/></auth><cookies><cookie name='c'>" PLANTED
+	"</cookie></cookies></source></disk>"
 	"<graphics type='vnc' passwd='" PLANTED "'/>"
 	"<hostdev mode='subsystem' type='pci' managed='yes'><source>"
-	"<address domain='0x0000' bus='0x03' slot='0x00' function='0x1'/></source></hostdev></devices>"
+	"<address domain='0x0000' bus='0x03' slot='0x00' "
+	"function='0x1'/></source></hostdev></devices>"
 	"<qemu:commandline><qemu:arg value='-global'/>"
 	"<qemu:arg value='pcie-root-port.pref64-reserve=32G'/>"
 	"<qemu:arg value='-object'/><qemu:arg value='secret,id=s,data=" PLANTED "'/>"
@@ -47,7 +49,7 @@ static void test_redact_xml(void **state)
 
 static void test_survey(void **state)
 {
-	_cleanup_(domain_survey_done) struct domain_survey s = { 0 };
+	_cleanup_(domain_survey_done) struct domain_survey s = {0};
 
 	assert_int_equal(domain_survey_read(domain, sizeof(domain) - 1, &s), 0);
 	assert_true(s.memory_bytes.known);
@@ -78,7 +80,7 @@ static void test_survey_defaults(void **state)
 {
 	static const char plain[] = "<domain><memory>1024</memory><devices/></domain>";
 	static const char odd[] = "<domain><memory unit='parsec'>1</memory></domain>";
-	_cleanup_(domain_survey_done) struct domain_survey s = { 0 };
+	_cleanup_(domain_survey_done) struct domain_survey s = {0};
 
 	assert_int_equal(domain_survey_read(plain, sizeof(plain) - 1, &s), 0);
 	assert_true(s.memory_bytes.known && s.memory_bytes.value == 1024 * 1024); /* KiB */

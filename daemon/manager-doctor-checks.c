@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Checks of what only the daemon knows: its database, its policy, its connection, and what it holds
+ * back. Added to the answer of daemon.doctor by manager-doctor.c. */
+#include "doctor/finding.h"
+#include "manager-state.h"
+
+static void check_degraded(struct manager *m, const char *id, struct findings *findings)
+{
+	struct finding *f = findings_add(findings, id, m->degraded ? SEVERITY_ERROR : SEVERITY_OK,
+					 SUBJECT_DAEMON, "daemon");
+
+	finding_what(f, m->degraded ? "the daemon takes no changes: its database cannot be written"
+				    : "its database can be written");
+	if (m->degraded) {
+		finding_evidence_text(f, m->state_dir, m->degraded);
+		finding_cure(f, "make room on that disk; it goes on by itself then");
+	}
+}
+
+static void check_policy(struct manager *m, const char *id, struct findings *findings)
+{
+	struct finding *f =
+		findings_add(findings, id, m->policy_errors ? SEVERITY_ERROR : SEVERITY_OK,
+			     SUBJECT_DAEMON, "daemon");
+	json_t *error;
+	size_t i;
+
+	finding_what(f,
+		     m->policy_errors ? "the policy's files were refused: none of their rules holds"
+				      : "policy %s is in force",
+		     m->policy->revision);
+	json_array_foreach(m->policy_errors, i, error)
+		finding_evidence_text(f, m->policy_dir, strempty(json_string_value(error)));
+	if (m->policy_errors)
+		finding_cure(
+			f, "gpuvf policy check tells what is wrong; gpuvf policy reload when it is "
+			   "mended");
+}
+
+static void check_policy_warnings(struct manager *m, const char *id, struct findings *findings)
+{
+	struct finding *f;
+	json_t *warning;
+	size_t i;
+
+	if (json_array_size(m->policy->warnings) == 0)
+		return;
+	f = findings_add(findings, id, SEVERITY_INFO, SUBJECT_DAEMON, "daemon");
+	finding_what(f, "something in the policy may not be meant so");
+	json_array_foreach(m->policy->warnings, i, warning)
+		finding_evidence_text(f, m->policy_dir, strempty(json_string_value(warning)));
+	finding_cure(f, "mend it, or leave it when it is meant so");
+}
+
+static void check_hypervisor(struct manager *m, const char *id, struct findings *findings)
+{
+	struct finding *f =
+		findings_add(findings, id, m->hypervisor_connected ? SEVERITY_OK : SEVERITY_ERROR,
+			     SUBJECT_DAEMON, "daemon");
+
+	finding_what(f, m->hypervisor_connected
+				? "it is connected to libvirt"
+				: "it has no connection to libvirt: only GPUs without VFs "
+				  "can be cut");
+	if (!m->hypervisor_connected) {
+		finding_evidence_text(f, "libvirt",
+				      m->hypervisor_reason ? m->hypervisor_reason
+							   : "not connected yet");
+		finding_cure(f, "start libvirt: the daemon tries again by itself");
+	}
+}
+
+static void check_undo(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	{
+		struct finding *f;
+
+		if (!gpu->undo_failed)
+			continue;
+		f = findings_add(findings, id, SEVERITY_ERROR, SUBJECT_GPU,
+				 PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "cutting it failed, and so did going back");
+		finding_evidence_text(f, "gpuvfd", strempty(gpu->reason));
+		finding_cure(f, "gpuvf apply %s with a layout that works, or --vfs 0", gpu->name);
+	}
+}
+
+static void check_drift(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	{
+		struct finding *f;
+
+		if (!gpu->drift)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_GPU,
+				 PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "it is not cut as wanted");
+		finding_evidence_text(f, "gpuvfd", gpu->drift);
+		finding_cure(f, "gpuvf plan %s shows what differs, gpuvf apply %s mends it",
+			     gpu->name, gpu->name);
+	}
+}
+
+static void check_quarantined_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		struct vf *vf = gpu->vfs[i];
+		struct finding *f;
+
+		if (vf->state != VF_QUARANTINED)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_GPU,
+				 PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "%s is quarantined: nobody gets it", vf->name);
+		finding_evidence_text(f, "gpuvfd", strempty(vf->reason));
+		finding_cure(f, "gpuvf heal %s tries it again", vf->name);
+	}
+}
+
+static void check_quarantined_vms(struct manager *m, const char *id, struct findings *findings)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+	{
+		struct finding *f;
+
+		if (!vm->quarantine)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_VM, vm->facts->name);
+		finding_what(f, "no job is placed there");
+		finding_evidence_text(f, "gpuvfd", vm->quarantine);
+		finding_cure(f, "mend the guest, then gpuvf heal %s", vm->facts->name);
+	}
+}
+
+static void check_simulation(struct manager *m, const char *id, struct findings *findings)
+{
+	struct finding *f;
+
+	if (!m->simulated)
+		return;
+	f = findings_add(findings, id, SEVERITY_INFO, SUBJECT_HOST, "host");
+	finding_what(
+		f,
+		"this machine is made up: its GPUs and VMs are judged by what it says of itself, "
+		"and the host is not looked at");
+	finding_evidence_text(f, "daemon.status", "simulated = true");
+	finding_cure(f, "gpuvfd --doctor looks at the real host");
+}
+
+const struct daemon_check daemon_checks[] = {
+	{"simulation", "the machine is a real one", check_simulation},
+	{"daemon-degraded", "the daemon's database can be written", check_degraded},
+	{"policy-refused", "the policy's files are in force", check_policy},
+	{"policy-warnings", "the policy means what it says", check_policy_warnings},
+	{"hypervisor-away", "the daemon is connected to libvirt", check_hypervisor},
+	{"gpu-undo-failed", "no GPU is left half cut", check_undo},
+	{"gpu-drift", "each GPU is cut as wanted", check_drift},
+	{"vf-quarantined", "no VF is quarantined", check_quarantined_vfs},
+	{"vm-quarantined", "no VM is quarantined", check_quarantined_vms},
+	{NULL},
+};
