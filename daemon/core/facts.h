@@ -67,9 +67,7 @@ struct vf_facts {
 
 /* The stock of one hard resource. */
 struct resource_facts {
-	/* What VFs can still get, over all tiles. A quota that was left on a VF which is off counts as free:
-	 * the next cut gives it back first. */
-	struct known free;
+	struct known free;	/* what VFs can still get, over all tiles */
 	struct known max_quota; /* the largest single quota that would be given now */
 	struct known spare;	/* kept for the PF, not in free */
 	uint64_t standing;	/* in quotas of VFs that are not enabled: comes back with HOST_RESTORE_AUTO */

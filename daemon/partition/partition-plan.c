@@ -208,6 +208,7 @@ static void hash_facts(struct hash *h, const struct gpu_facts *gpu)
 		hash_known(h, gpu->resources[a].free);
 		hash_known(h, gpu->resources[a].max_quota);
 		hash_known(h, gpu->resources[a].spare);
+		hash_number(h, gpu->resources[a].standing);
 		hash_number(h, gpu->resources[a].grain);
 	}
 	for (i = 0; i < gpu->n_vfs; i++)

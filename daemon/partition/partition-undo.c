@@ -101,11 +101,8 @@ static int give_back_quotas(struct partition_plan *p, const struct gpu_facts *no
 	size_t i = MIN_OF(n_done + 1, forward->n_steps);
 	int r = 0;
 
-	if (partition_is_moded(now)) {
-		if (now->custom_provisioning || tried_a_quota(forward, n_done))
-			r = partition_add_restore(p, now, sets_quotas(before));
-		return r;
-	}
+	if (now->custom_provisioning || (partition_is_moded(now) && tried_a_quota(forward, n_done)))
+		return partition_add_restore(p, now, sets_quotas(before));
 	while (i-- > 0 && r == 0)
 		if (is_quota(&forward->steps[i].request))
 			r = clear_quota(p, now, before, &forward->steps[i], i < n_done);

@@ -46,11 +46,12 @@ int partition_plan_make(const struct gpu_facts *gpu, const struct layout *layout
  * made, by partition_present().  done: the first n_done steps of forward took; the one after them, if
  * there is one, failed and may have taken.  After a crash, when nobody knows: n_done = n_steps.
  *
- * The plan takes away VFs that came up, gives back quotas that were written for them (one by one where
- * the way keeps no mode of its own, else by restoring automatic provisioning), makes the layout before
- * again, and puts autoprobe back where no VF was there before.  Run its steps in order; a step that is
- * not optional and fails means that the card is in neither layout.  Afterwards partition_matches() with
- * `before` decides.  Returns 0, or -ECANCELED with the error set: the layout before can no longer be had. */
+ * The plan takes away VFs that came up, gives back quotas that were written for them (by restoring
+ * automatic provisioning where the card shows that it is off, or where any quota turns it off; else one by
+ * one), makes the layout before again, and puts autoprobe back where no VF was there before.  Run its steps
+ * in order; a step that is not optional and fails means that the card is in neither layout.  Afterwards
+ * partition_matches() with `before` decides.  Returns 0, or -ECANCELED with the error set: the layout before
+ * can no longer be had. */
 int partition_undo_make(const struct gpu_facts *now, const struct layout *before,
 			const struct partition_plan *forward, size_t n_done,
 			struct partition_plan **ret, struct rpc_error *ret_error);

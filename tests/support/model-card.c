@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rules of the reference (2.4 to 2.7, 3.2, 5.1) over plain numbers. */
+/* The rules of the reference (2.4 to 2.7, 3.2, 5.1) over plain numbers; what is shown, and what
+ * restoring does, as the helper has it. */
 #include "tests/support/model-card.h"
 
 #include "lib/units.h"
@@ -42,8 +43,17 @@ struct gpu_facts *model_card_show(struct model_card *c)
 
 	f->vfs = c->shown;
 	f->n_vfs = f->num_vfs;
-	for (a = 0; a < VF_RESOURCE_MAX; a++)
-		f->resources[a].free = (struct known){ c->tells[a], c->tells[a] ? c->stock[a] : 0 };
+	for (a = 0; a < VF_RESOURCE_MAX; a++) {
+		uint64_t standing = 0;
+
+		for (vf = f->num_vfs; vf < MODEL_VFS_MAX; vf++)
+			standing += given_to(c, vf, (enum vf_attribute)a);
+		f->resources[a].standing = standing;
+		f->resources[a].free =
+			(struct known){ c->tells[a], c->tells[a] ? c->stock[a] - standing : 0 };
+		if (!is_moded(c) && a == VF_ATTR_VRAM)
+			f->custom_provisioning = standing > 0;
+	}
 	for (vf = 0; vf < f->num_vfs; vf++) {
 		c->shown[vf] = (struct vf_facts){ .index = vf + 1, .iommu_group = -1 };
 		for (a = 0; a < VF_ATTRIBUTE_MAX; a++) {
@@ -178,8 +188,10 @@ int model_card_do(struct model_card *c, const struct host_request *q, struct kno
 		return r;
 	}
 	if (q->op == HOST_RESTORE_AUTO) {
-		if (c->facts.num_vfs > 0 || !is_moded(c))
-			return is_moded(c) ? -EBUSY : -EOPNOTSUPP;
+		if (c->facts.vf_control == VF_CONTROL_GENERIC)
+			return -EOPNOTSUPP;
+		if (c->facts.num_vfs > 0)
+			return -EBUSY;
 		clear_quotas(c);
 		c->facts.custom_provisioning = false;
 		return 0;
