@@ -172,6 +172,49 @@ def fits():
     equal(profile["fits"], {"gpu0": {"free_now": 2, "after_recut": 4}})
 
 
+def cut_by_hand(world, tiles):
+    """One VRAM quota by hand: the other hard resources are completed; then back to automatic sharing."""
+    gpu = world.gpu()
+    equal(gpu["tiles"], tiles)
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 2, "vram": "25%"})
+    steps = [(step["vf"], step["attribute"]) for step in plan["steps"] if step["vf"]]
+    equal(steps, [(vf, f"{name}_quota") for vf in (1, 2) for name in ("vram", "ggtt", "contexts", "doorbells")])
+    equal({step["tile"] for step in plan["steps"] if step["vf"]}, {None} if tiles == 1 else {0, 1})
+    assert any("contexts_quota was not asked for" in note for note in plan["notes"]), plan["notes"]
+    world.apply({"vfs": 2, "vram": "25%", "priority": "normal", "exec_quantum": "8ms"})
+    for vf in world.gpu()["vfs"]:
+        assert vf["ggtt_bytes"] and vf["contexts"] and vf["doorbells"], vf
+        equal((vf["priority"], vf["exec_quantum_ms"]), ("normal", 8))
+    before = world.writes()
+    equal(world.apply({"vfs": 2, "vram": "25%", "priority": "normal", "exec_quantum": "8ms"})["changed"], False)
+    equal(world.writes(), before)
+    world.apply({"slices": [{"profile": "quarter", "count": 4}]})
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 2})
+    assert "restore_auto_provisioning" in [step["attribute"] for step in plan["steps"]], plan
+    world.apply(2)
+    world.apply({"vfs": 2, "ggtt": "10%"})
+    world.apply(0)
+    equal(world.gpu()["num_vfs"], 0)
+    equal(world.apply(0)["changed"], False)
+
+
+@test
+def by_hand_i915():
+    """Quotas by hand in the tree of i915, and back."""
+    cut_by_hand(World(machine={"gpus": [{"model": "Flex 170", "driver": "i915"}]}), 1)
+
+
+@test
+def by_hand_two_tiles():
+    """The same on two tiles: VFs by turns, odd numbers refused."""
+    world = World(machine={"gpus": [{"model": "Max 1550", "driver": "i915"}]})
+    cut_by_hand(world, 2)
+    with refused(NO_FIT, "ask for 2 or 4", field="vfs"):
+        world.call("gpu.plan", gpu="gpu0", layout={"vfs": 3})
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 1, "vram": "50%"})
+    equal({step["tile"] for step in plan["steps"]}, {None}, "a single VF spans both")
+
+
 @test
 def size_units():
     """A bare 4G is refused with both readings."""
