@@ -54,10 +54,11 @@ static struct gpu_facts *emptied(const struct gpu_facts *now)
 
 	if (!f)
 		return NULL;
-	for (a = 0; a < VF_RESOURCE_MAX; a++)
+	for (a = 0; a < VF_RESOURCE_MAX; a++) {
 		f->resources[a].free = partition_capacity(now, (enum vf_attribute)a);
-	for (a = 0; a < VF_RESOURCE_MAX; a++)
 		f->resources[a].standing = 0;
+		f->resources[a].max_quota = (struct known){ 0 }; /* holes grow with what is given back */
+	}
 	for (i = 0; i < f->n_vfs; i++)
 		vf_facts_done(&f->vfs[i]);
 	f->n_vfs = 0;

@@ -114,6 +114,8 @@ def judge(world, kind, heard, old, new):
     if gpu["state"] == "wedged":
         if not gpu["reason"]:
             raise Lie("wedged without a reason")
+        if kind == "error":  # it happens once: the way back must work
+            raise Lie(f"wedged: {gpu['reason']}")
         return "wedged"
     if said != exactly:
         raise Lie(f"gpuvf says {said}, the kernel shows {exactly}")
