@@ -19,12 +19,13 @@ libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-audit.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
-	daemon/manager-doctor-checks.c daemon/manager-event.c \
+	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
-	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-recover.c \
+	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-question.c \
+	daemon/manager-recover.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c
 
@@ -43,7 +44,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
-	tests/unit/test-manager-audit tests/unit/test-manager-load
+	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -60,6 +61,9 @@ tests_unit_test_manager_assign_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_audit_SOURCES = tests/unit/test-manager-audit.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_audit_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_audit_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_drain_SOURCES = tests/unit/test-manager-drain.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_drain_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_drain_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)

@@ -24,29 +24,6 @@ struct apply {
 static void next_step(struct apply *a);
 static void undo_start(struct apply *a);
 
-json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
-{
-	json_t *holders = NULL;
-
-	for (size_t i = 0; i < gpu->n_vfs; i++) {
-		const struct vf *vf = gpu->vfs[i];
-		_cleanup_free_ char *text = NULL;
-
-		if (vf->lease.owner == LEASE_NONE)
-			continue;
-		if (vf->lease.owner == LEASE_JOB)
-			text = xasprintf("%s: job %llu in VM %s", vf->name,
-					 (unsigned long long)vf->lease.job, strempty(vf->lease.vm_name));
-		else
-			text = xasprintf("%s: VM %s (%s)", vf->name, strempty(vf->lease.vm_name),
-					 vf_state_to_string(vf->state));
-		if (!holders)
-			holders = json_array();
-		json_array_append_new(holders, json_string(strempty(text)));
-	}
-	return holders;
-}
-
 /* ---- the end of an apply ---- */
 
 static struct apply *apply_free(struct apply *a)
@@ -126,7 +103,7 @@ static void apply_succeeded(struct apply *a)
 }
 
 /* A layout that could not be had is not wanted at the next boot either: the one before is. */
-static void restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op)
+void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op)
 {
 	const json_t *before = json_object_get(op->input, "before");
 	const json_t *manual = json_object_get(before, "manual");
@@ -154,7 +131,7 @@ static void apply_failed(struct apply *a, const char *wedged)
 	apply_free(a);
 	if (wedged && gpu->facts)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
-	restore_ownership(m, gpu, op);
+	apply_restore_ownership(m, gpu, op);
 	if (!wedged && !gpu->stuck && gpu->facts)
 		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 	operation_failed(m, op, &error);
@@ -610,7 +587,7 @@ void apply_resume(struct manager *m, struct operation *op)
 {
 	op->inherited = false;
 	log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
-	apply_start(m, op);
+	apply_go(m, op);
 }
 
 /* The apply of an earlier daemon that nobody has taken up yet. */

@@ -83,7 +83,8 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 static int refuse_none(struct manager *m, const struct gpu *only, const struct vf_assign_params *p,
 		       struct rpc_error *error)
 {
-	size_t all = 0, fitting = 0, free_ones = 0;
+	size_t all = 0, fitting = 0, free_ones = 0, closed = 0;
+	_cleanup_free_ char *where = NULL;
 	struct gpu *gpu, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -91,9 +92,12 @@ static int refuse_none(struct manager *m, const struct gpu *only, const struct v
 			all++;
 			fitting += vf_fits(gpu->vfs[i], p->profile, p->vram_bytes);
 			free_ones += gpu->vfs[i]->state == VF_FREE;
+			closed += gpu->vfs[i]->state == VF_FREE && gpu->state != GPU_READY;
 		}
-	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free", all,
-		      fitting, free_ones);
+	if (closed > 0)
+		where = xasprintf(", %zu of them on a GPU that is unmanaged, draining, being cut or wedged", closed);
+	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free%s", all,
+		      fitting, free_ones, strempty(where));
 	return rpc_error_detail(error, all ? "none_free" : "no_vfs", NULL,
 				all ? "release one, or ask for less"
 				    : "cut a GPU first: gpuvf apply GPU --vfs N");
@@ -105,9 +109,14 @@ static int choose(struct manager *m, const struct vf_assign_params *p, const str
 	if (named) {
 		if (named->state != VF_FREE || named->handover)
 			return refuse_vf(named, error);
-		if (named->gpu->state != GPU_READY && named->gpu->state != GPU_UNMANAGED)
-			return rpc_error_set(error, RPC_CONFLICT, "%s is %s", named->gpu->name,
-					     gpu_state_to_string(named->gpu->state));
+		if (named->gpu->state != GPU_READY && named->gpu->state != GPU_UNMANAGED) {
+			rpc_error_set(error, RPC_CONFLICT, "%s is %s", named->gpu->name,
+				      gpu_state_to_string(named->gpu->state));
+			return rpc_error_detail(error, gpu_state_to_string(named->gpu->state), "vf",
+						gpu_is_draining(named->gpu)
+							? "nobody new gets a VF of it before gpuvf undrain"
+							: "name a VF of another GPU");
+		}
 		if (!vf_fits(named, p->profile, p->vram_bytes)) {
 			rpc_error_set(error, RPC_NO_FIT, "%s is not of that profile or size", named->name);
 			return rpc_error_detail(error, NULL, "vf", "leave out profile and vram_bytes");

@@ -37,6 +37,7 @@ void gpu_store(struct manager *m, struct gpu *gpu)
 	json_put(doc, "manual", gpu->manual ? layout_to_json(gpu->manual) : json_null());
 	json_put_uint(doc, "manual_uid", gpu->manual_uid);
 	json_put_uint(doc, "manual_usec", gpu->manual_at);
+	json_put(doc, "drain", drain_row(gpu));
 	outbox_put(m, STORE_GPU, gpu->name, doc);
 }
 
@@ -76,6 +77,7 @@ int gpu_load(void *manager, const char *id, const json_t *doc)
 	}
 	gpu->manual_uid = (uid_t)json_get_uint(doc, "manual_uid", 0);
 	gpu->manual_at = json_get_uint(doc, "manual_usec", 0);
+	drain_from_row(gpu, json_object_get(doc, "drain"));
 	if (gpu->number >= m->next_gpu)
 		m->next_gpu = gpu->number + 1;
 	if (unreadable)
@@ -97,6 +99,7 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	gpu_facts_free(gpu->facts);
 	layout_free(gpu->manual);
 	json_decref(gpu->audited);
+	drain_done(gpu);
 	free(gpu);
 }
 
@@ -151,6 +154,8 @@ const char *gpu_layout_source(struct manager *m, const struct gpu *gpu)
 
 enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu)
 {
+	if (gpu_is_draining(gpu))
+		return GPU_DRAINING;
 	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
 }
 
@@ -169,7 +174,7 @@ void gpu_check_drift(struct manager *m, struct gpu *gpu)
 	_cleanup_(layout_freep) struct layout *wanted = gpu_wanted(m, gpu);
 	_cleanup_free_ char *why = NULL;
 
-	if (gpu->apply || !gpu->facts)
+	if (gpu->apply || gpu->apply_accepted || gpu->drain.operations[DRAIN_FOR_APPLY] || !gpu->facts)
 		return;
 	if (wanted && partition_matches(gpu->facts, wanted, &why))
 		wanted = layout_free(wanted);

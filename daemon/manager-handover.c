@@ -50,6 +50,21 @@ void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, co
 	rpc_error_detail(error, hv_errors[reply->failure].reason, NULL, hv_errors[reply->failure].hint);
 }
 
+json_t *host_holders_texts(const struct host_reply *reply)
+{
+	json_t *texts = json_array();
+
+	for (size_t i = 0; i < reply->n_holders; i++) {
+		_cleanup_free_ char *text =
+			xasprintf("vf%u: %s (pid %d) has %s open", reply->holders[i].vf,
+				  strempty(reply->holders[i].command), reply->holders[i].pid,
+				  strempty(reply->holders[i].path));
+
+		json_array_append_new(texts, json_string(strempty(text)));
+	}
+	return texts;
+}
+
 void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what)
 {
 	enum rpc_code code = reply->r == -ETIMEDOUT ? RPC_WEDGED : RPC_HOST_ERROR;
@@ -59,17 +74,8 @@ void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply
 	rpc_error_set(error, code, "%s: %s%s%s", what, strempty(reply->attribute),
 		      reply->attribute ? ": " : "", reply->message ? reply->message : strerror(-reply->r));
 	error->errnum = -reply->r;
-	if (reply->n_holders > 0 && !error->holders) {
-		error->holders = json_array();
-		for (size_t i = 0; i < reply->n_holders; i++) {
-			_cleanup_free_ char *text = xasprintf(
-				"vf%u: %s (pid %d) has %s open", reply->holders[i].vf,
-				strempty(reply->holders[i].command), reply->holders[i].pid,
-				strempty(reply->holders[i].path));
-
-			json_array_append_new(error->holders, json_string(strempty(text)));
-		}
-	}
+	if (reply->n_holders > 0 && !error->holders)
+		error->holders = host_holders_texts(reply);
 }
 
 /* ---- shared ---- */

@@ -341,6 +341,7 @@ int manager_load(struct manager *m)
 	audit_skip_to(m, m->audit_floor);
 	if (m->restored)
 		settle_restored(m);
+	drains_load(m);
 	cancel_inherited(m);
 	return 0;
 }

@@ -342,6 +342,7 @@ void manager_operation_get(struct manager *m, const struct caller *caller,
 
 static void cancel_committed(struct manager *m, void *userdata)
 {
+	manager_pump(m);
 	free(userdata);
 }
 
@@ -366,17 +367,16 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 						 "state", operation_state_to_string(op->state)));
 		return;
 	}
-	if (!streq(op->method, "gpu.apply")) {
+	if (!streq(op->method, "gpu.apply") && !streq(op->method, "gpu.drain")) {
 		reply_refuse(reply, RPC_UNSUPPORTED, "%s is a %s, which cannot be stopped half-way (undo it when it is done)",
 			     op->name, op->method);
 		return;
 	}
-	/* The action looks at this between its steps and undoes what it did. */
+	/* The action looks at this between its steps, or while it waits, and undoes what it did. */
 	op->cancel = true;
 	audit_operation_cancel(m, op);
 	operation_store(m, op);
 	outbox_add(m, cancel_committed, cancel_not_committed, strdup(op->name));
-	manager_pump(m);
 	outbox_reply(m, reply, json_pack("{s:b,s:s,s:s}", "changed", 1, "operation", op->name, "state",
 					 operation_state_to_string(op->state)));
 }

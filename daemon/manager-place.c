@@ -93,6 +93,7 @@ static void fill_vfs(struct manager *m, struct round *r)
 				/* One that is being bound or reset is not yet free. */
 				.state = vf->state == VF_FREE && vf->handover ? VF_RESETTING : vf->state,
 				.gpu_ready = gpu->state == GPU_READY,
+				.gpu_draining = gpu_is_draining(gpu),
 				.vram_bytes = facts ? facts->values[VF_ATTR_VRAM] : (struct known){ 0 },
 				.profile = vf->profile,
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gpu.plan and gpu.apply: which layout a call means, what refuses it before anything is changed, and who owns
- * the layout from then on.  What an accepted apply does is manager-apply.c. */
+/* gpu.plan and gpu.apply: which layout a call means, what refuses it before anything is changed, who owns the
+ * layout from then on, and what an accepted apply waits for.  What it does then is manager-apply.c. */
 #include "manager-state.h"
 
 /* The GPU and layout that a call names; refuses by itself. */
@@ -51,6 +51,48 @@ static struct gpu *resolve(struct manager *m, const char *name, const json_t *la
 	return gpu;
 }
 
+/* ---- plan ---- */
+
+static bool names_vf(const json_t *holders, const char *vf)
+{
+	json_t *text;
+	size_t i, n = strlen(vf);
+
+	json_array_foreach((json_t *)holders, i, text)
+		if (strncmp(json_string_value(text), vf, n) == 0 && json_string_value(text)[n] == ':')
+			return true;
+	return false;
+}
+
+/* Processes of the host that have VFs open which no VM or job holds. */
+static void on_holders(struct question *q, const char *gpu, const struct host_reply *reply)
+{
+	json_t *disturbs = json_object_get(q->answer, "disturbs");
+
+	if (reply->r < 0)
+		json_array_append_new(disturbs,
+				      json_string("unknown: which processes of the host have VFs open could not be seen"));
+	for (size_t i = 0; i < reply->n_holders; i++) {
+		const struct vf_holder *h = &reply->holders[i];
+		_cleanup_free_ char *vf = xasprintf("%s/vf%u", gpu, h->vf);
+		_cleanup_free_ char *text = xasprintf("%s: process %s (pid %d) has %s open", strempty(vf),
+						      strempty(h->command), h->pid, strempty(h->path));
+
+		if (vf && text && !names_vf(disturbs, vf))
+			json_array_append_new(disturbs, json_string(text));
+	}
+}
+
+/* Who owns the layout once it is applied. */
+static void put_ownership(struct manager *m, const struct gpu *gpu, bool given, json_t *json)
+{
+	const struct policy_gpu_rule *rule = policy_match_gpu(m->policy, gpu->facts);
+	bool manual = given || gpu->manual;
+
+	json_put_string(json, "layout_source", manual ? "manual" : "policy");
+	json_put_bool(json, "pinned", manual && rule && rule->layout);
+}
+
 static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const struct layout *layout,
 			    const struct partition_plan *plan)
 {
@@ -63,6 +105,8 @@ static json_t *plan_to_json(struct manager *m, const struct gpu *gpu, const stru
 		json_array_append_new(notes, json_string(plan->notes[i]));
 	if (!disturbs)
 		disturbs = json_array();
+	if (plan->removes_vfs && !m->hypervisor_connected)
+		json_array_append_new(disturbs, json_string("unknown: libvirt has not answered, so VMs may hold VFs"));
 	if (gpu->facts->display && plan->n_steps > 0)
 		json_array_append_new(disturbs, json_string("the console or a screen is driven by this GPU"));
 	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "gpu", gpu->name, "hash", plan->hash, "layout",
@@ -76,6 +120,8 @@ void manager_gpu_plan(struct manager *m, const struct caller *caller,
 	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
 	struct gpu *gpu = resolve(m, p->gpu, p->layout, false, &layout, reply);
 	struct rpc_error error = { 0 };
+	struct question *q;
+	json_t *answer;
 
 	if (!gpu)
 		return;
@@ -84,7 +130,22 @@ void manager_gpu_plan(struct manager *m, const struct caller *caller,
 		rpc_error_done(&error);
 		return;
 	}
-	view_reply(m, reply, plan_to_json(m, gpu, layout, plan));
+	answer = plan_to_json(m, gpu, layout, plan);
+	put_ownership(m, gpu, p->layout != NULL, answer);
+	q = question_new(m, reply, answer);
+	if (!q)
+		return;
+	if (plan->removes_vfs)
+		question_ask(q, gpu, HOST_HOLDERS, on_holders);
+	question_less(q);
+}
+
+/* ---- apply: from acceptance to its turn ---- */
+
+static int refuse_hash(const char *hash, struct rpc_error *error)
+{
+	rpc_error_set(error, RPC_CONFLICT, "the plan %s no longer holds: the GPU, the policy or the layout changed", hash);
+	return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
 }
 
 /* Everything that refuses an apply before anything is changed. */
@@ -93,10 +154,12 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 {
 	json_t *holders;
 
-	if (p->plan && !streq(p->plan, plan->hash)) {
-		rpc_error_set(error, RPC_CONFLICT, "the plan %s no longer holds: the GPU, the policy or the layout changed",
-			      p->plan);
-		return rpc_error_detail(error, "plan_changed", "plan", "look at gpu.plan again");
+	if (p->plan && !streq(p->plan, plan->hash))
+		return refuse_hash(p->plan, error);
+	if (gpu->drain.operations[DRAIN_FOR_APPLY]) {
+		rpc_error_set(error, RPC_CONFLICT, "%s waits for holders to leave before it is cut (%s)", gpu->name,
+			      gpu->drain.operations[DRAIN_FOR_APPLY]);
+		return rpc_error_detail(error, "draining", "gpu", "wait for it, or cancel it (gpuvf cancel)");
 	}
 	if (gpu->apply || gpu->apply_accepted)
 		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
@@ -113,14 +176,122 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 			      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
 		return rpc_error_detail(error, "no_libvirt", NULL, "only GPUs without VFs can be cut until then");
 	}
-	holders = gpu_holders(m, gpu);
+	holders = p->drain ? NULL : gpu_holders(m, gpu);
 	if (!holders)
 		return 0;
 	rpc_error_set(error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel", gpu->name);
-	rpc_error_detail(error, "held", NULL, "release the holders first (gpuvf release VM)");
+	rpc_error_detail(error, "held", NULL, "release the holders first (gpuvf release VM), or wait for them with --drain");
 	error->holders = holders;
 	return -ECANCELED;
 }
+
+/* An accepted one that is refused after all: nothing was written, and the layout before is wanted again. */
+static void refuse_accepted(struct manager *m, struct gpu *gpu, struct operation *op,
+			    const struct rpc_error *error)
+{
+	gpu->apply_accepted = false;
+	apply_restore_ownership(m, gpu, op);
+	drain_over(m, gpu, DRAIN_FOR_APPLY);
+	operation_failed(m, op, error);
+	manager_pump(m);
+}
+
+static void turn(struct manager *m, struct gpu *gpu, struct operation *op)
+{
+	gpu->apply_accepted = false;
+	apply_start(m, op);
+	if (!gpu->apply && op->state > OPERATION_RUNNING)
+		apply_restore_ownership(m, gpu, op); /* refused before its first step */
+	drain_over(m, gpu, DRAIN_FOR_APPLY);
+	gpu_check_drift(m, gpu);
+}
+
+/* The last look: does the plan that was looked at still hold? */
+struct last_look {
+	struct manager *m;
+	char *operation;
+};
+
+static int plan_holds(const struct gpu *gpu, const struct operation *op, struct rpc_error *error)
+{
+	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	const char *hash = strempty(json_get_string(op->input, "plan"));
+
+	if (layout_load(json_object_get(op->input, "layout"), &layout) < 0)
+		return rpc_error_set(error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
+	if (partition_plan_make(gpu->facts, layout, &plan, error) < 0)
+		return -ECANCELED;
+	return streq(hash, plan->hash) ? 0 : refuse_hash(hash, error);
+}
+
+static void on_looked(void *userdata, const struct host_reply *reply)
+{
+	struct last_look *look = userdata;
+	struct manager *m = look->m;
+	struct operation *op = operation_find(m, look->operation);
+	struct gpu *gpu = op ? gpu_find(m, op->subject) : NULL;
+	struct gpu_facts *copy = reply->r == 0 && reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
+	struct rpc_error error = { 0 };
+
+	free(look->operation);
+	free(look);
+	if (copy)
+		gpu_update(m, copy);
+	if (!gpu || op->state > OPERATION_RUNNING)
+		return;
+	if (!copy || !gpu->facts) {
+		rpc_error_from_host(&error, reply, "the GPU could not be read once more before its plan");
+		refuse_accepted(m, gpu, op, &error);
+	} else if (plan_holds(gpu, op, &error) < 0) {
+		refuse_accepted(m, gpu, op, &error);
+	} else {
+		turn(m, gpu, op);
+	}
+	rpc_error_done(&error);
+}
+
+static void look_again(struct manager *m, struct gpu *gpu, struct operation *op)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = gpu->address };
+	struct last_look *look = calloc(1, sizeof(*look));
+	struct host_reply reply = { .r = -ENOMEM };
+	struct rpc_error error = { 0 };
+
+	if (look) {
+		*look = (struct last_look){ .m = m, .operation = strdup(op->name) };
+		reply.r = m->host->ops->request(m->host, &request, on_looked, look);
+		if (reply.r < 0)
+			on_looked(look, &reply);
+		return;
+	}
+	rpc_error_from_host(&error, &reply, "the plan");
+	refuse_accepted(m, gpu, op, &error);
+	rpc_error_done(&error);
+}
+
+void apply_go(struct manager *m, struct operation *op)
+{
+	struct gpu *gpu = gpu_find(m, op->subject);
+	bool fresh;
+
+	if (!gpu) {
+		apply_start(m, op); /* says that the card is gone */
+		return;
+	}
+	gpu->apply_accepted = true;
+	/* One that had begun to write goes on: what it left half-done is another card by now. */
+	fresh = op->state == OPERATION_ACCEPTED;
+	if (fresh && (gpu->facts || gpu->stuck) && json_get_bool(op->input, "drain", false) &&
+	    drain_waits(m, gpu, DRAIN_FOR_APPLY, op))
+		return; /* the pump comes back here */
+	if (fresh && gpu->facts && !gpu->stuck && json_get_string(op->input, "plan"))
+		look_again(m, gpu, op);
+	else
+		turn(m, gpu, op);
+}
+
+/* ---- apply: acceptance ---- */
 
 struct accepted {
 	struct operation *op;
@@ -138,7 +309,9 @@ static void apply_committed(struct manager *m, void *userdata)
 	layout_free(accepted->manual_before);
 	accepted->gpu->apply_accepted = false;
 	if (accepted->op)
-		apply_start(m, accepted->op);
+		apply_go(m, accepted->op);
+	else
+		gpu_check_drift(m, accepted->gpu);
 	free(accepted);
 }
 
@@ -153,6 +326,7 @@ static void apply_not_committed(struct manager *m, void *userdata)
 		accepted->gpu->manual_uid = accepted->uid_before;
 		accepted->gpu->manual_at = accepted->at_before;
 	}
+	drain_over(m, accepted->gpu, DRAIN_FOR_APPLY);
 	if (accepted->op)
 		operation_drop(m, accepted->op);
 	free(accepted);
@@ -208,6 +382,17 @@ static json_t *apply_input(const struct gpu *gpu, const struct layout *layout,
 			 was ? layout_to_json(was) : NULL, "before", ownership_before(accepted));
 }
 
+/* … and what it waits for. */
+static json_t *apply_input_of(const struct gpu *gpu, const struct layout *layout,
+			      const struct accepted *accepted, const char *plan, bool drain)
+{
+	json_t *input = apply_input(gpu, layout, accepted);
+
+	json_put_string(input, "plan", plan);
+	json_put_bool(input, "drain", drain);
+	return input;
+}
+
 void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout)
 {
 	struct accepted *accepted = calloc(1, sizeof(*accepted));
@@ -228,14 +413,10 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 	struct rpc_error error = { 0 };
 	struct accepted *accepted;
 	struct gpu *gpu;
+	bool drain;
 
 	if (manager_refuses_changes(m, reply))
 		return;
-	if (p->drain) {
-		reply_refuse(reply, RPC_UNSUPPORTED,
-			     "drain: this version does not wait for holders; release them, then apply");
-		return;
-	}
 	gpu = resolve(m, p->gpu, p->layout, p->policy, &layout, reply);
 	if (!gpu)
 		return;
@@ -251,19 +432,23 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 		return;
 	}
 	take_ownership(m, gpu, caller, p, layout, accepted);
-	gpu->apply_accepted = true;
 	if (plan->n_steps == 0) {
 		gpu_name_profiles(m, gpu, layout);
 		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
 			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
 		gpu_check_drift(m, gpu);
+		gpu->apply_accepted = true;
 		outbox_add(m, apply_committed, apply_not_committed, accepted);
 		outbox_reply(m, reply, json_pack("{s:b,s:n,s:o}", "changed", 0, "operation", "gpu",
 						 gpu_view(m, gpu)));
 		return;
 	}
+	gpu->apply_accepted = true;
+	drain = p->drain && plan->removes_vfs;
 	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
-				     apply_input(gpu, layout, accepted));
+				     apply_input_of(gpu, layout, accepted, p->plan, drain));
+	if (drain)
+		drain_take(m, gpu, DRAIN_FOR_APPLY, accepted->op);
 	outbox_add(m, apply_committed, apply_not_committed, accepted);
 	operation_reply(m, accepted->op, p->wait_usec, reply);
 }

@@ -142,7 +142,9 @@ static void recover_operations(struct manager *m)
 		}
 		op->inherited = false;
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
-		if (streq(op->method, "vf.heal")) {
+		if (streq(op->method, "gpu.drain")) {
+			drain_go(m, op);
+		} else if (streq(op->method, "vf.heal")) {
 			struct rpc_error error = { 0 };
 
 			rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted; ask again");

@@ -55,6 +55,19 @@ struct vf {
 	json_t *audited;	   /* as the audit trail has it; NULL: free */
 };
 
+/* What waits until nobody holds a VF of a GPU any more. */
+enum drain_for { DRAIN_FOR_GOOD, DRAIN_FOR_APPLY, DRAIN_FOR_MAX };
+
+/* Nobody new gets a VF of the GPU (manager-drain.c). */
+struct gpu_drain {
+	bool asked; /* by gpu.drain: until gpu.undrain; stored with the GPU */
+	uid_t uid;
+	uint64_t since;
+	char *operations[DRAIN_FOR_MAX]; /* names of those that wait; NULL = none */
+	bool waits[DRAIN_FOR_MAX];	 /* they are committed: their turn may come */
+	json_t *holders;		 /* as told last: "gpu0/vf1#EPOCH" → text */
+};
+
 struct gpu {
 	char *name; /* "gpu0" */
 	unsigned number;
@@ -68,7 +81,8 @@ struct gpu {
 	uint64_t manual_at;
 	struct apply *apply; /* re-cut in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
-	bool apply_accepted; /* one waits for its commit */
+	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
+	struct gpu_drain drain;
 	bool undo_failed;    /* wedged by us: only a layout that is right mends it */
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
@@ -206,6 +220,8 @@ struct manager {
 	/* pump */
 	sd_event_source *pump_source;
 
+	struct question *questions;
+
 	/* events */
 	struct event_log *events;
 
@@ -305,7 +321,8 @@ void gpu_absent(struct manager *m, struct gpu *gpu);
 void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the next are others */
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
-/* Its state when nothing is under way: ready when somebody manages it, else unmanaged. */
+/* Its state when nothing is under way: draining when it is drained, ready when somebody manages it, else
+ * unmanaged. */
 enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu);
 /* Notes which profile each VF was made of. */
 void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout);
@@ -324,8 +341,47 @@ void apply_resume(struct manager *m, struct operation *op);
 void apply_at_boot(struct manager *m, struct gpu *gpu);
 void apply_unstuck(struct manager *m, struct gpu *gpu); /* what hung has returned: its apply goes on */
 void apply_drop(struct gpu *gpu); /* the daemon ends */
+/* The layout that was wanted before the operation is wanted again. */
+void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op);
+
+/* ---- manager-plan.c ---- */
+/* An accepted apply: waits for what it has to wait for, then apply_start(). */
+void apply_go(struct manager *m, struct operation *op);
+
+/* ---- manager-drain.c ---- */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
+bool gpu_is_draining(const struct gpu *gpu);
+/* The operation waits for the holders from now on, and nobody new comes; undone by drain_over(). */
+void drain_take(struct manager *m, struct gpu *gpu, enum drain_for what, struct operation *op);
+void drain_over(struct manager *m, struct gpu *gpu, enum drain_for what);
+/* True when the committed operation has to wait: it is called back when the last holder has left. */
+bool drain_waits(struct manager *m, struct gpu *gpu, enum drain_for what, struct operation *op);
+void drains_advance(struct manager *m); /* looks who has left meanwhile */
+void drain_go(struct manager *m, struct operation *op); /* a committed gpu.drain */
+void drains_load(struct manager *m); /* those that an earlier daemon accepted */
+json_t *drain_row(const struct gpu *gpu); /* returns new */
+void drain_from_row(struct gpu *gpu, const json_t *row);
+json_t *drain_view(struct manager *m, const struct gpu *gpu); /* returns new */
+char *drain_reason(const struct gpu *gpu); /* in one line; returns new */
+void drain_done(struct gpu *gpu); /* frees what it has */
+
+/* ---- manager-question.c: answers that need a look at the host first ---- */
+struct question {
+	struct manager *m;
+	struct reply *reply;
+	json_t *answer; /* grows with what comes; given when nothing is left */
+	size_t left;
+	struct asked *asked;   /* what the host was asked and has not answered */
+	struct question *next; /* in manager->questions */
+};
+
+typedef void (*question_fn)(struct question *q, const char *gpu, const struct host_reply *reply);
+/* Takes answer.  NULL: refused already.  Its maker asks what there is to ask, then question_less(). */
+struct question *question_new(struct manager *m, struct reply *reply, json_t *answer);
+void question_ask(struct question *q, const struct gpu *gpu, enum host_op op, question_fn fn);
+void question_less(struct question *q);
+void questions_end(struct manager *m);
 
 /* ---- manager-plan.c ---- */
 /* The daemon's own apply of the wanted layout: an operation like any other, so that it is known and taken up
@@ -361,6 +417,7 @@ void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
 void handover_drop(struct vf *vf);    /* the daemon ends */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
 void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
+json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7) has … open"; returns new */
 
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);

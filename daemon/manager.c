@@ -164,6 +164,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 {
 	struct manager *m = userdata;
 
+	drains_advance(m);
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	(void)job_place(m);
 	/* Here, where nobody walks over them. */
@@ -293,6 +294,7 @@ struct manager *manager_free(struct manager *m)
 	if (m->outbox)
 		outbox_flush(m);
 	m->ending = true;
+	questions_end(m);
 	outbox_end(m);
 	policy_reload_end(m);
 	doctor_end(m);

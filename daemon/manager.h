@@ -135,6 +135,11 @@ struct gpu_apply_params {
 	uint64_t wait_usec; /* member wait_seconds; 0 = answer at once */
 };
 
+struct gpu_drain_params {
+	char *gpu;
+	uint64_t wait_usec;
+};
+
 struct vf_list_params {
 	struct page_params page;
 	char *gpu;
@@ -242,6 +247,8 @@ MANAGER_METHOD(gpu_list, gpu_list_params);
 MANAGER_METHOD(gpu_get, name_params);
 MANAGER_METHOD(gpu_plan, gpu_plan_params);
 MANAGER_METHOD(gpu_apply, gpu_apply_params);
+MANAGER_METHOD(gpu_drain, gpu_drain_params);
+MANAGER_METHOD(gpu_undrain, name_params);
 
 MANAGER_METHOD(vf_list, vf_list_params);
 MANAGER_METHOD(vf_get, name_params);

@@ -9,7 +9,7 @@ enum gpu_state {
 	GPU_ABSENT,    /* the card is gone; its name is kept */
 	GPU_UNMANAGED, /* no rule and no manual layout: we only look */
 	GPU_READY,
-	GPU_DRAINING,
+	GPU_DRAINING, /* no new holders of its VFs */
 	GPU_RECUTTING,
 	GPU_WEDGED, /* an access does not return, or an undo failed */
 	GPU_STATE_MAX,

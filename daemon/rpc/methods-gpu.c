@@ -6,6 +6,8 @@ METHOD_HANDLER(gpu_list);
 METHOD_HANDLER(gpu_get);
 METHOD_HANDLER(gpu_plan);
 METHOD_HANDLER(gpu_apply);
+METHOD_HANDLER(gpu_drain);
+METHOD_HANDLER(gpu_undrain);
 
 #define GPU_SUMMARY "a GPU's name (\"gpu0\") or PCI address"
 #define LAYOUT_SUMMARY                                                                             \
@@ -43,10 +45,17 @@ static const struct json_field apply_fields[] = {
 	{ "policy", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, policy),
 	  .summary = "drop a manual layout, take the policy's" },
 	{ "drain", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, drain),
-	  .summary = "wait until the holders of VFs have left" },
+	  .summary = "let nobody new in, and wait until the holders of VFs have left" },
 	{ "yes_display", JSON_FIELD_BOOL, offsetof(struct gpu_apply_params, yes_display),
 	  .summary = "go on although the GPU drives a display" },
 	WAIT_FIELD(struct gpu_apply_params),
+	{ NULL },
+};
+
+static const struct json_field drain_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct gpu_drain_params, gpu), .required = true,
+	  .nonempty = true, .max_length = 256, .summary = GPU_SUMMARY },
+	WAIT_FIELD(struct gpu_drain_params),
 	{ NULL },
 };
 
@@ -54,6 +63,10 @@ const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	{ "gpu.apply", ROLE_OPERATOR, .mutates = true, .fields = apply_fields,
 	  .params_size = sizeof(struct gpu_apply_params), .handler = handle_gpu_apply,
 	  .summary = "cuts a GPU into VFs", .result = "applied" },
+	{ "gpu.drain", ROLE_OPERATOR, .mutates = true, .fields = drain_fields,
+	  .params_size = sizeof(struct gpu_drain_params), .handler = handle_gpu_drain,
+	  .summary = "lets nobody new have a VF of a GPU, and waits until its holders have left",
+	  .result = "drained" },
 	{ "gpu.get", ROLE_VIEWER, METHOD_NAME(get_fields), .handler = handle_gpu_get,
 	  .summary = "one GPU with its VFs", .result = "gpu" },
 	{ "gpu.list", ROLE_VIEWER, .fields = list_fields,
@@ -62,5 +75,7 @@ const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	{ "gpu.plan", ROLE_OPERATOR, .fields = plan_fields,
 	  .params_size = sizeof(struct gpu_plan_params), .handler = handle_gpu_plan,
 	  .summary = "what gpu.apply would do, without doing it", .result = "plan" },
+	{ "gpu.undrain", ROLE_OPERATOR, .mutates = true, METHOD_NAME(get_fields),
+	  .handler = handle_gpu_undrain, .summary = "lets holders in again", .result = "undrained" },
 	{ NULL },
 };

@@ -82,7 +82,7 @@ bool sched_vf_is_open(const struct sched_round *round, size_t i, size_t vm)
 {
 	const struct sched_vf *vf = &round->s->vfs[i];
 
-	if (round->taken[i] || vf->has_job)
+	if (round->taken[i] || vf->has_job || vf->gpu_draining)
 		return false;
 	if (round->s->vms[vm].mode == VM_VF_ASSIGNED)
 		return vf->state == VF_ATTACHED && vf->vm == vm;

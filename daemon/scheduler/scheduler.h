@@ -40,6 +40,7 @@ struct sched_vf {
 	unsigned index;
 	enum vf_state state;
 	bool gpu_ready; /* the GPU's state is ready */
+	bool gpu_draining; /* no job comes to any of its VFs, not to one that a VM holds either */
 	struct known vram_bytes;
 	const char *profile; /* NULL = made without one */
 	size_t vm;	     /* the VM that holds it: index in vms, or SCHED_NONE */

@@ -53,6 +53,20 @@ static bool vf_is_reachable_by_any(const struct sched_round *round, const struct
 	return false;
 }
 
+/* Nobody uses it, and only its GPU's state keeps the job away. */
+static bool vf_is_idle(const struct sched_round *round, const struct sched_vf *vf,
+		       const struct sched_job *job)
+{
+	size_t i;
+
+	if (vf->state == VF_FREE)
+		return !vf->gpu_ready;
+	for (i = 0; i < job->n_vms && vf->gpu_draining && !vf->has_job; i++)
+		if (round->s->vms[job->vms[i]].mode == VM_VF_ASSIGNED && vf->vm == job->vms[i])
+			return true;
+	return false;
+}
+
 struct vf_counts {
 	size_t fitting; /* reachable and large enough */
 	size_t idle;	/* of these, free but on a GPU that is not ready */
@@ -81,7 +95,7 @@ static struct vf_counts count_vfs(const struct sched_round *round, const struct 
 			continue;
 		n.fitting++;
 		n.broken += vf->state == VF_QUARANTINED;
-		n.idle += vf->state == VF_FREE && !round->taken[i] && !vf->gpu_ready;
+		n.idle += !round->taken[i] && vf_is_idle(round, vf, job);
 	}
 	return n;
 }
