@@ -23,6 +23,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/verb-audit.c \
 	cli/verb-call.c \
 	cli/verb-doctor.c \
+	cli/verb-drain.c \
 	cli/verb-fetch.c \
 	cli/verb-help.c \
 	cli/verb-jobs.c \

@@ -14,7 +14,7 @@ static const struct option apply_options[] = {
 	{ "--all", OPTION_FLAG, NULL, "every GPU" },
 	{ "--plan", OPTION_TEXT, "HASH", "only if it is still what `gpuvf plan` showed" },
 	{ "--policy", OPTION_FLAG, NULL, "drop a manual layout; the policy's is wanted again" },
-	{ "--drain", OPTION_LATER, "release the holders first (gpuvf release VM)", NULL },
+	{ "--drain", OPTION_FLAG, NULL, "let nobody new in and wait until the holders of VFs have left" },
 	{ "--yes-display", OPTION_FLAG, NULL, "although the GPU drives a display" },
 	{ "--wait", OPTION_DURATION, "T",
 	  "at most so long; 0s = return at once (else until it is done)" },
@@ -86,6 +86,8 @@ static void print_plan(struct cli *cli, const json_t *plan)
 		cli_say(cli, "  note: %s", strempty(json_string_value(item)));
 	json_array_foreach(json_object_get(plan, "disturbs"), i, item)
 		cli_say(cli, "  disturbs: %s", strempty(json_string_value(item)));
+	if (json_get_bool(plan, "pinned", false))
+		cli_say(cli, "  pinned: a layout by hand goes before the policy's (apply --policy drops it)");
 }
 
 static int plan_run(struct cli *cli)
@@ -144,6 +146,8 @@ static json_t *apply_params(struct cli *cli, const char *gpu, const json_t *layo
 		json_put_string(params, "plan", plan);
 	if (arguments_flag(&cli->args, "--policy"))
 		json_put_bool(params, "policy", true);
+	if (arguments_flag(&cli->args, "--drain"))
+		json_put_bool(params, "drain", true);
 	if (arguments_flag(&cli->args, "--yes-display"))
 		json_put_bool(params, "yes_display", true);
 	return params;
@@ -159,13 +163,49 @@ static int check_apply(struct cli *cli, const json_t *layout)
 	return 0;
 }
 
+/* A half-way failure is worse than any refusal; of refusals, the one with the higher code. */
+static int worse(int a, int b)
+{
+	if (a == EXIT_FAILED || b == EXIT_FAILED)
+		return EXIT_FAILED;
+	return MAX_OF(a, b);
+}
+
+/* One refusal does not keep the other GPUs from being cut; without a daemon there are none. */
+static int apply_each(struct cli *cli, const json_t *names, const json_t *layout, json_t *answers)
+{
+	uint64_t deadline = deadline_of(&cli->args, "--wait");
+	size_t i, n = json_array_size(names), failed = 0;
+	int worst = 0;
+	json_t *name;
+
+	json_array_foreach((json_t *)names, i, name) {
+		const char *gpu = json_string_value(name);
+		json_t *answer = NULL;
+		int r = cli_call_and_wait(cli, "gpu.apply", apply_params(cli, gpu, layout), deadline,
+					  &answer);
+
+		if (r == EXIT_UNREACHABLE)
+			return r;
+		if (r) {
+			worst = failed++ ? worse(worst, r) : r;
+			if (n > 1)
+				cli_warn(cli, "gpuvf: apply: %s was not cut", gpu);
+			continue;
+		}
+		json_array_append_new(answers, answer);
+		if (!cli_wants_json(cli) || cli->quiet)
+			print_applied(cli, gpu, answer);
+	}
+	if (failed && n > 1)
+		cli_warn(cli, "gpuvf: apply: %zu of %zu GPUs failed", failed, n);
+	return worst;
+}
+
 static int apply_run(struct cli *cli)
 {
 	_cleanup_json_ json_t *names = NULL, *layout = NULL, *answers = json_array();
-	uint64_t deadline = deadline_of(&cli->args, "--wait");
-	json_t *name;
-	size_t i;
-	int r;
+	int r, printed;
 
 	r = layout_from_options(cli, &layout);
 	if (r == 0)
@@ -174,19 +214,11 @@ static int apply_run(struct cli *cli)
 		r = find_gpus(cli, false, &names);
 	if (r)
 		return r;
-	json_array_foreach(names, i, name) {
-		const char *gpu = json_string_value(name);
-		json_t *answer = NULL;
-
-		r = cli_call_and_wait(cli, "gpu.apply", apply_params(cli, gpu, layout), deadline,
-				      &answer);
-		if (r)
-			return r;
-		json_array_append_new(answers, answer);
-		if (!cli_wants_json(cli) || cli->quiet)
-			print_applied(cli, gpu, answer);
-	}
-	return cli_wants_json(cli) && !cli->quiet ? print_answers(cli, answers) : 0;
+	r = apply_each(cli, names, layout, answers);
+	if (!cli_wants_json(cli) || cli->quiet || json_array_size(answers) == 0)
+		return r;
+	printed = print_answers(cli, answers);
+	return r ? r : printed;
 }
 
 #define LAYOUT_DETAILS                                                                             \

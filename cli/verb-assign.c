@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gpuvf assign, release, heal: VFs and the VMs that hold them. */
+/* gpuvf assign, release, heal, reset: VFs and the VMs that hold them. */
 #include "cli/verbs.h"
 
 #define MODE_OPTIONS                                                                               \
@@ -246,6 +246,36 @@ static int heal_run(struct cli *cli)
 	return 0;
 }
 
+/* ---- reset ---- */
+
+static const struct option reset_options[] = {
+	{ "--wait", OPTION_DURATION, "T",
+	  "at most so long; 0s = return at once (else until it is done)" },
+	{ NULL },
+};
+
+static int reset_run(struct cli *cli)
+{
+	const char *word = arguments_word(&cli->args, 0);
+	_cleanup_json_ json_t *answer = NULL;
+	json_t *params = json_pack("{s:s}", "vf", word);
+	int r;
+
+	if (!params)
+		return cli_usage(cli, "the VF's name is not valid UTF-8");
+	r = cli_call_and_wait(cli, "vf.reset", params, deadline_of(&cli->args, "--wait"), &answer);
+	if (r)
+		return r;
+	if (cli_wants_json(cli) && !cli->quiet)
+		return cli_print_json(cli, answer);
+	if (json_get_string(answer, "vf"))
+		cli_say(cli, cli->quiet ? "%s" : "%s was reset and answers", word);
+	else
+		cli_say(cli, cli->quiet ? "%s" : "%s was accepted; gpuvf wait shows its end",
+			strempty(json_get_string(answer, "operation")));
+	return 0;
+}
+
 const struct verb verb_assign = {
 	.name = "assign",
 	.usage = "VM [options]",
@@ -274,4 +304,14 @@ const struct verb verb_heal = {
 	.min_words = 1,
 	.max_words = 1,
 	.run = heal_run,
+};
+
+const struct verb verb_reset = {
+	.name = "reset",
+	.usage = "VF [--wait T]",
+	.summary = "reset a free VF and look whether it answers",
+	.min_words = 1,
+	.max_words = 1,
+	.options = reset_options,
+	.run = reset_run,
 };

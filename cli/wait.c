@@ -155,11 +155,23 @@ int wait_target_exit(struct cli *cli, const struct wait_target *t)
 
 /* ---- a call that becomes an operation ---- */
 
-static int still_running(struct cli *cli, const char *operation)
+/* Whom an operation waits for, one a line; nothing when it waits for nobody. */
+static void say_holders(struct cli *cli, const char *operation, const json_t *result)
+{
+	json_t *holder;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "holders"), i, holder)
+		if (!cli->quiet)
+			cli_warn(cli, "%s waits for %s", operation, strempty(json_string_value(holder)));
+}
+
+static int still_running(struct cli *cli, const char *operation, const json_t *object)
 {
 	_cleanup_free_ char *hint =
 		xasprintf("it continues; gpuvf wait %s; gpuvf cancel %s", operation, operation);
 
+	say_holders(cli, operation, json_object_get(object, "result"));
 	return cli_refuse(cli, RPC_TIMEOUT, hint, "%s is not done yet", operation);
 }
 
@@ -188,7 +200,7 @@ static int wait_for_operation(struct cli *cli, const char *name, uint64_t deadli
 	r = wait_for_all(cli, &target, 1, "done", deadline);
 	interrupt_say(NULL);
 	if (r == EXIT_TIMEOUT)
-		r = still_running(cli, name);
+		r = still_running(cli, name, target.object);
 	if (r == 0)
 		r = wait_target_exit(cli, &target);
 	if (r == 0)
@@ -202,6 +214,8 @@ int cli_wait_for_operation(struct cli *cli, const json_t *answer, uint64_t deadl
 {
 	const char *name = json_get_string(answer, "operation");
 
+	if (name && !streq_ptr(json_get_string(answer, "operation_state"), "done"))
+		say_holders(cli, name, answer);
 	/* --wait 0s: the name of the operation is what was asked for. */
 	if (!name || deadline <= now_boottime()) {
 		*ret_result = json_incref((json_t *)answer);

@@ -20,12 +20,12 @@ libmanager_a_SOURCES = \
 	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-audit.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
 	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
-	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-job.c \
+	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-question.c \
-	daemon/manager-recover.c \
+	daemon/manager-recover.c daemon/manager-reset.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vf.assign, vf.release and vf.heal: a VF for a VM, by hand.  Assigning makes sure that the VM holds such a
+/* vf.assign and vf.release: a VF for a VM, by hand.  Assigning makes sure that the VM holds such a
  * VF: doing it again changes nothing. */
 #include "manager-state.h"
 
@@ -153,21 +153,6 @@ static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config
 
 /* ---- assign ---- */
 
-/* Between acceptance and commit the VF may vanish: an operation names it, nobody keeps a pointer. */
-static struct vf *subject_vf(struct manager *m, struct operation *op)
-{
-	struct vf *vf = vf_find(m, op->subject);
-	struct rpc_error error = { 0 };
-
-	if (vf && !vf->handover)
-		return vf;
-	rpc_error_set(&error, vf ? RPC_CONFLICT : RPC_NOT_FOUND, "%s is %s", strempty(op->subject),
-		      vf ? "busy" : "gone from the host");
-	operation_failed(m, op, &error);
-	rpc_error_done(&error);
-	return NULL;
-}
-
 static void assigned(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
 	struct operation *op = userdata;
@@ -184,7 +169,7 @@ static void assign_committed(struct manager *m, void *userdata)
 	struct vf *vf;
 
 	operation_begin(m, op);
-	vf = subject_vf(m, op);
+	vf = operation_vf(m, op);
 	if (vf && vf->lease.epoch != json_get_uint(op->input, "epoch", 0)) {
 		struct rpc_error error = { 0 };
 
@@ -541,53 +526,4 @@ void assign_resume(struct manager *m, struct operation *op)
 		resume_assign(m, op);
 	else
 		resume_release(m, op);
-}
-
-/* ---- heal ---- */
-
-static void healed(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
-{
-	struct operation *op = userdata;
-
-	if (error)
-		operation_failed(m, op, error);
-	else
-		operation_done(m, op, json_pack("{s:b,s:s,s:n}", "changed", 1, "vf", vf->name, "operation"));
-}
-
-static void heal_committed(struct manager *m, void *userdata)
-{
-	struct operation *op = userdata;
-	struct vf *vf;
-
-	operation_begin(m, op);
-	vf = subject_vf(m, op);
-	if (vf)
-		handover_reset(m, vf, healed, op);
-}
-
-static void heal_not_committed(struct manager *m, void *userdata)
-{
-	operation_drop(m, userdata);
-}
-
-void manager_vf_heal(struct manager *m, const struct caller *caller, const struct name_params *p,
-		     struct reply *reply)
-{
-	struct vf *vf = vf_find(m, p->name);
-	struct operation *op;
-
-	if (manager_refuses_changes(m, reply))
-		return;
-	if (!vf) {
-		reply_refuse(reply, RPC_NOT_FOUND, "no VF \"%s\" (see `gpuvf list vfs`)", p->name);
-		return;
-	}
-	if (vf->state != VF_QUARANTINED) {
-		outbox_reply(m, reply, json_pack("{s:b,s:s,s:n}", "changed", 0, "vf", vf->name, "operation"));
-		return;
-	}
-	op = operation_new(m, "vf.heal", vf->name, caller->uid, NULL);
-	outbox_add(m, heal_committed, heal_not_committed, op);
-	operation_reply(m, op, USEC_INFINITY, reply);
 }

@@ -19,58 +19,7 @@ bool gpu_is_draining(const struct gpu *gpu)
 	return gpu->drain.asked;
 }
 
-/* ---- who holds ---- */
-
-/* NULL = nobody holds it.  Returns new. */
-static char *holder_text(struct manager *m, const struct vf *vf)
-{
-	const struct job *job = lease_job(m, &vf->lease);
-	const char *vm = strempty(vf->lease.vm_name);
-
-	if (vf->lease.owner == LEASE_NONE)
-		return NULL;
-	if (vf->lease.owner == LEASE_JOB)
-		return xasprintf("%s: job %llu of %s in VM %s", vf->name, (unsigned long long)vf->lease.job,
-				 job ? job->user : "somebody", vm);
-	if (vf->state == VF_RESERVED)
-		return xasprintf("%s: VM %s (reserved: it is off and its stored definition names the VF; gpuvf "
-				 "release %s --config)",
-				 vf->name, vm, vm);
-	return xasprintf("%s: VM %s (%s)", vf->name, vm, vf_state_to_string(vf->state));
-}
-
-json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
-{
-	json_t *holders = NULL;
-
-	for (size_t i = 0; i < gpu->n_vfs; i++) {
-		_cleanup_free_ char *text = holder_text(m, gpu->vfs[i]);
-
-		if (!text)
-			continue;
-		if (!holders)
-			holders = json_array();
-		json_array_append_new(holders, json_string(text));
-	}
-	return holders;
-}
-
-/* The same by lease: a holder whose state changes is the same holder.  Returns new. */
-static json_t *leases_of(struct manager *m, const struct gpu *gpu)
-{
-	json_t *leases = json_object();
-
-	for (size_t i = 0; i < gpu->n_vfs; i++) {
-		const struct vf *vf = gpu->vfs[i];
-		_cleanup_free_ char *text = holder_text(m, vf);
-		_cleanup_free_ char *key =
-			xasprintf("%s#%llu", vf->name, (unsigned long long)vf->lease.epoch);
-
-		if (text && key)
-			json_object_set_new(leases, key, json_string(text));
-	}
-	return leases;
-}
+/* ---- what is shown ---- */
 
 static json_t *texts_of(const json_t *leases)
 {
@@ -81,8 +30,6 @@ static json_t *texts_of(const json_t *leases)
 		json_array_append(texts, text);
 	return texts;
 }
-
-/* ---- what is shown ---- */
 
 char *drain_reason(const struct gpu *gpu)
 {
@@ -169,7 +116,7 @@ void drain_take(struct manager *m, struct gpu *gpu, enum drain_for what, struct 
 	(void)free_and_strdup(&gpu->drain.operations[what], op->name);
 	gpu->drain.waits[what] = false;
 	json_decref(gpu->drain.holders);
-	gpu->drain.holders = leases_of(m, gpu);
+	gpu->drain.holders = gpu_leases(m, gpu);
 	note_holders(m, op, gpu->drain.holders);
 	show_state(m, gpu);
 }
@@ -196,7 +143,7 @@ static void tell_left(struct manager *m, struct gpu *gpu, const char *holder, co
 /* Keeps what is said of the holders true; true when nobody holds a VF any more. */
 static bool look(struct manager *m, struct gpu *gpu)
 {
-	json_t *leases = leases_of(m, gpu), *before = gpu->drain.holders, *text;
+	json_t *leases = gpu_leases(m, gpu), *before = gpu->drain.holders, *text;
 	const char *key;
 
 	gpu->drain.holders = leases;

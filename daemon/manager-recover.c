@@ -144,14 +144,11 @@ static void recover_operations(struct manager *m)
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
 		if (streq(op->method, "gpu.drain")) {
 			drain_go(m, op);
-		} else if (streq(op->method, "vf.heal")) {
-			struct rpc_error error = { 0 };
-
-			rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted; ask again");
-			operation_failed(m, op, &error);
-			rpc_error_done(&error);
-		} else
+		} else if (streq(op->method, "vf.heal") || streq(op->method, "vf.reset")) {
+			reset_resume(m, op);
+		} else {
 			assign_resume(m, op);
+		}
 	}
 }
 

@@ -348,9 +348,13 @@ void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct op
 /* An accepted apply: waits for what it has to wait for, then apply_start(). */
 void apply_go(struct manager *m, struct operation *op);
 
-/* ---- manager-drain.c ---- */
+/* ---- manager-holders.c ---- */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
+/* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
+json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
+
+/* ---- manager-drain.c ---- */
 bool gpu_is_draining(const struct gpu *gpu);
 /* The operation waits for the holders from now on, and nobody new comes; undone by drain_over(). */
 void drain_take(struct manager *m, struct gpu *gpu, enum drain_for what, struct operation *op);
@@ -401,6 +405,8 @@ void vf_lease_end(struct manager *m, struct vf *vf);
 struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */
 char *vf_alias(const struct vf *vf); /* returns new */
 const struct vf_facts *vf_facts_of(const struct vf *vf);
+/* The VF that the operation is about, when nothing else is under way with it; fails the operation by itself. */
+struct vf *operation_vf(struct manager *m, struct operation *op);
 bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
 
@@ -421,6 +427,9 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);
+
+/* ---- manager-reset.c ---- */
+void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */
 
 /* ---- manager-vm.c ---- */
 struct vm *vm_find(struct manager *m, const char *name_or_uuid);

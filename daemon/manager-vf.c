@@ -194,6 +194,21 @@ char *vf_alias(const struct vf *vf)
 			 (unsigned long long)vf->lease.epoch);
 }
 
+/* Between acceptance and commit the VF may vanish: an operation names it, nobody keeps a pointer. */
+struct vf *operation_vf(struct manager *m, struct operation *op)
+{
+	struct vf *vf = vf_find(m, op->subject);
+	struct rpc_error error = { 0 };
+
+	if (vf && !vf->handover)
+		return vf;
+	rpc_error_set(&error, vf ? RPC_CONFLICT : RPC_NOT_FOUND, "%s is %s", strempty(op->subject),
+		      vf ? "busy" : "gone from the host");
+	operation_failed(m, op, &error);
+	rpc_error_done(&error);
+	return NULL;
+}
+
 /* ---- methods ---- */
 
 void manager_vf_list(struct manager *m, const struct caller *caller,

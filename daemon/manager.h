@@ -172,6 +172,11 @@ struct vf_release_params {
 	uint64_t wait_usec;
 };
 
+struct vf_reset_params {
+	char *vf;
+	uint64_t wait_usec;
+};
+
 struct vm_list_params {
 	struct page_params page;
 	int state; /* enum vm_state, -1 */
@@ -255,6 +260,7 @@ MANAGER_METHOD(vf_get, name_params);
 MANAGER_METHOD(vf_assign, vf_assign_params);
 MANAGER_METHOD(vf_release, vf_release_params);
 MANAGER_METHOD(vf_heal, name_params);
+MANAGER_METHOD(vf_reset, vf_reset_params);
 
 MANAGER_METHOD(vm_list, vm_list_params);
 MANAGER_METHOD(vm_get, name_params);

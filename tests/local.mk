@@ -11,6 +11,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-crash.py \
 	tests/integration/test-degraded.py \
 	tests/integration/test-doctor.py \
+	tests/integration/test-drain.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \

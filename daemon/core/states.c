@@ -100,6 +100,7 @@ const struct state_edge vf_edges[] = {
 	{ VF_RESERVED, VF_ATTACHED, "its VM was started" },
 	{ VF_RESERVED, VF_FREE, "taken out of the persistent XML" },
 	{ VF_RESERVED, VF_RESETTING, "released" },
+	{ VF_FREE, VF_RESETTING, "a reset was asked for" },
 	{ VF_QUARANTINED, VF_RESETTING, "heal" },
 	{ VF_GONE, VF_FREE, "the VF is there again" },
 	{ -1, VF_QUARANTINED, "a check failed" },

@@ -6,6 +6,7 @@ METHOD_HANDLER(vf_list);
 METHOD_HANDLER(vf_get);
 METHOD_HANDLER(vf_assign);
 METHOD_HANDLER(vf_heal);
+METHOD_HANDLER(vf_reset);
 
 #define GPU_SUMMARY "a GPU's name (\"gpu0\") or PCI address"
 #define VF_SUMMARY "a VF's name (\"gpu0/vf1\") or PCI address"
@@ -84,6 +85,13 @@ static const struct json_field release_fields[] = {
 	{ NULL },
 };
 
+static const struct json_field reset_fields[] = {
+	{ "vf", JSON_FIELD_STRING, offsetof(struct vf_reset_params, vf), .required = true,
+	  .nonempty = true, .max_length = 256, .summary = VF_SUMMARY },
+	WAIT_FIELD(struct vf_reset_params),
+	{ NULL },
+};
+
 const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	{ "vf.assign", ROLE_OPERATOR, .mutates = true, .fields = assign_fields,
 	  .params_size = sizeof(struct vf_assign_params), .handler = handle_vf_assign,
@@ -100,5 +108,8 @@ const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	  .params_size = sizeof(struct vf_release_params), .defaults = &release_defaults,
 	  .handler = handle_vf_release, .summary = "takes a VF back from a VM",
 	  .result = "released" },
+	{ "vf.reset", ROLE_OPERATOR, .mutates = true, .fields = reset_fields,
+	  .params_size = sizeof(struct vf_reset_params), .handler = handle_vf_reset,
+	  .summary = "resets a free VF and looks whether it answers", .result = "reset" },
 	{ NULL },
 };

@@ -93,6 +93,7 @@ static const struct object objects[] = {
 			   { "open", "boolean" }, { "limit_running", "integer?" }) },
 	{ "released", MEMBERS({ "changed", "boolean" }, { "released", "string[]" },
 			      { "operation", "string?" }) },
+	{ "reset", MEMBERS({ "changed", "boolean" }, { "vf", "string" }, { "operation", "string?" }) },
 	{ "status", MEMBERS({ "version", "string" }, { "api_version", "string" },
 			    { "started_at", "string" }, { "simulated", "boolean" },
 			    { "policy_revision", "string" }, { "policy_refused", "boolean" },

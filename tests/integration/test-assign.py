@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VFs go to VMs and come back: leases, refusals, and what must never be written meanwhile."""
 
-from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, UNSUPPORTED, RpcError
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, RpcError
 from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
 
 
@@ -130,18 +130,6 @@ def host_process():
     world.machine("unhold", gpu="gpu0", vf=1)
     world.apply(0)
     equal(world.gpu()["num_vfs"], 0)
-
-
-@test
-def drain():
-    """To wait for holders to leave is not supported, and says so instead of doing something else."""
-    world = World()
-    world.apply(2)
-    assign(world)
-    before = world.writes()["sriov_numvfs"]
-    with refused(UNSUPPORTED, "release"):
-        world.apply(4, drain=True)
-    equal(world.writes()["sriov_numvfs"], before)
 
 
 @test

@@ -378,6 +378,67 @@ static void operations_go_on_after_a_restart(void **state)
 	assert_int_equal(operation_find(b->m, "op/3")->state, OPERATION_DONE);
 }
 
+/* ---- reset ---- */
+
+static struct answer *reset(struct bench *b, const char *vf)
+{
+	struct vf_reset_params p = { .vf = (char *)vf, .wait_usec = FOREVER };
+	struct answer *a = answer_new();
+
+	manager_vf_reset(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+static void a_free_vf_goes_through_the_gate(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, reset(b, "gpu0/vf1"), true);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	assert_int_equal(b->actors.n_host[HOST_PROBE_VF], 1);
+	b->actors.host_fault[HOST_RESET_VF] = -EIO;
+	expect_error(b, reset(b, "gpu0/vf1"), RPC_HOST_ERROR, NULL);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_QUARANTINED);
+	expect_error(b, reset(b, "gpu0/vf1"), RPC_CONFLICT, "quarantined");
+}
+
+static void what_is_not_free_is_not_reset(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	expect_error(b, reset(b, "gpu0/vf9"), RPC_NOT_FOUND, "no_vf");
+	expect_changed(b, bench_assign(b, "train-a", "gpu0/vf1", FOREVER), true);
+	expect_error(b, reset(b, "gpu0/vf1"), RPC_CONFLICT, "held");
+	b->actors.host_held = ONE(HOST_RESET_VF);
+	a = reset(b, "gpu0/vf2");
+	bench_until(b, bench_vf(b, "gpu0/vf2")->state == VF_RESETTING);
+	expect_error(b, reset(b, "gpu0/vf2"), RPC_CONFLICT, "busy");
+	expect_error(b, bench_assign(b, "train-a", "gpu0/vf2", FOREVER), RPC_CONFLICT, "not_free");
+	fake_release(&b->actors, ONE(HOST_RESET_VF), 0);
+	expect_changed(b, a, true);
+	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
+	expect_error(b, reset(b, "gpu0/vf2"), RPC_WEDGED, NULL);
+}
+
+static void a_reset_goes_on_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.host_held = ONE(HOST_RESET_VF);
+	a = reset(b, "gpu0/vf1");
+	bench_until(b, b->actors.n_host[HOST_RESET_VF] == 1);
+	bench_settle(b);
+	bench_restart(b);
+	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
+	bench_until(b, operation_find(b->m, "op/2")->state == OPERATION_DONE);
+	assert_int_equal(bench_vf(b, "gpu0/vf1")->state, VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -400,6 +461,9 @@ int main(void)
 		TEST(every_row_has_its_rule),
 		TEST(a_row_of_a_vm_that_is_gone),
 		TEST(operations_go_on_after_a_restart),
+		TEST(a_free_vf_goes_through_the_gate),
+		TEST(what_is_not_free_is_not_reset),
+		TEST(a_reset_goes_on_after_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

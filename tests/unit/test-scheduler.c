@@ -284,6 +284,29 @@ static void test_vf_reasons(void **state)
 	scene_done(&c);
 }
 
+/* A VF that a VM holds anyway takes no job either while its GPU is drained. */
+static void test_draining_gpu_takes_no_job(void **state)
+{
+	struct scene c;
+
+	scene_init(&c, 1);
+	c.s.n_vms = c.jobs[0].n_vms = 1;
+	c.vms[0].mode = VM_VF_ASSIGNED;
+	c.vfs[0].state = VF_ATTACHED;
+	c.vfs[0].vm = 0;
+	assert_int_equal(decide(&c, 0)->wait, SCHED_PLACED);
+	scene_done(&c);
+
+	scene_init(&c, 1);
+	c.s.n_vms = c.jobs[0].n_vms = 1;
+	c.vms[0].mode = VM_VF_ASSIGNED;
+	c.vfs[0].state = VF_ATTACHED;
+	c.vfs[0].vm = 0;
+	c.vfs[0].gpu_draining = true;
+	assert_waits(&c, SCHED_WAIT_GPU, "1 of 1 that fit are free, on a GPU that is draining");
+	scene_done(&c);
+}
+
 /* An idle VM that can never have a fitting VF does not hide what is really waited for. */
 static void test_reason_looks_at_vms_that_can_fit(void **state)
 {
@@ -345,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_vm_reasons),
 		cmocka_unit_test(test_ports_are_counted_in_a_round),
 		cmocka_unit_test(test_vf_reasons),
+		cmocka_unit_test(test_draining_gpu_takes_no_job),
 		cmocka_unit_test(test_reason_looks_at_vms_that_can_fit),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_names_round_trip),

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who holds VFs of a GPU, in the words of refusals, plans and drains.  Knows leases only: processes of the host
+ * are found by the helper (host/holders.c). */
+#include "manager-state.h"
+
+/* NULL = nobody holds it.  Returns new. */
+static char *holder_text(struct manager *m, const struct vf *vf)
+{
+	const struct job *job = lease_job(m, &vf->lease);
+	const char *vm = strempty(vf->lease.vm_name);
+
+	if (vf->lease.owner == LEASE_NONE)
+		return NULL;
+	if (vf->lease.owner == LEASE_JOB)
+		return xasprintf("%s: job %llu of %s in VM %s", vf->name, (unsigned long long)vf->lease.job,
+				 job ? job->user : "somebody", vm);
+	if (vf->state == VF_RESERVED)
+		return xasprintf("%s: VM %s (reserved: it is off and its stored definition names the VF; gpuvf "
+				 "release %s --config)",
+				 vf->name, vm, vm);
+	return xasprintf("%s: VM %s (%s)", vf->name, vm, vf_state_to_string(vf->state));
+}
+
+json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
+{
+	json_t *holders = NULL;
+
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		_cleanup_free_ char *text = holder_text(m, gpu->vfs[i]);
+
+		if (!text)
+			continue;
+		if (!holders)
+			holders = json_array();
+		json_array_append_new(holders, json_string(text));
+	}
+	return holders;
+}
+
+json_t *gpu_leases(struct manager *m, const struct gpu *gpu)
+{
+	json_t *leases = json_object();
+
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		const struct vf *vf = gpu->vfs[i];
+		_cleanup_free_ char *text = holder_text(m, vf);
+		_cleanup_free_ char *key =
+			xasprintf("%s#%llu", vf->name, (unsigned long long)vf->lease.epoch);
+
+		if (text && key)
+			json_object_set_new(leases, key, json_string(text));
+	}
+	return leases;
+}
