@@ -19,6 +19,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/table.c cli/table.h \
 	cli/text.c cli/text.h \
 	cli/verb-apply.c \
+	cli/verb-assert.c \
 	cli/verb-assign.c \
 	cli/verb-audit.c \
 	cli/verb-call.c \
@@ -31,6 +32,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/verb-policy.c \
 	cli/verb-show.c \
 	cli/verb-submit.c \
+	cli/verb-tune.c \
 	cli/verb-watch.c \
 	cli/verbs.h \
 	cli/wait.c

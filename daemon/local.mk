@@ -17,7 +17,7 @@ noinst_LIBRARIES += libmanager.a
 libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
-	daemon/manager-apply.c daemon/manager-assign.c daemon/manager-audit.c \
+	daemon/manager-apply.c daemon/manager-assert.c daemon/manager-assign.c daemon/manager-audit.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
 	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-job.c \
@@ -25,7 +25,8 @@ libmanager_a_SOURCES = \
 	daemon/manager-load.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-question.c \
-	daemon/manager-recover.c daemon/manager-reset.c \
+	daemon/manager-recover.c daemon/manager-reset.c daemon/manager-tune.c daemon/manager-tune.h \
+	daemon/manager-tune-run.c daemon/manager-weight.c \
 	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c
 
@@ -44,7 +45,8 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
-	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load
+	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load \
+	tests/unit/test-manager-tune
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -67,4 +69,7 @@ tests_unit_test_manager_drain_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_tune_SOURCES = tests/unit/test-manager-tune.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_tune_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_tune_LDADD = $(MANAGER_TEST_LIBS)
 endif

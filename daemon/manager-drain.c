@@ -303,26 +303,6 @@ static void refuse(struct reply *reply, struct rpc_error *error)
 	rpc_error_done(error);
 }
 
-/* The GPU that can be drained; refuses by itself. */
-static struct gpu *resolve(struct manager *m, const char *name, struct reply *reply)
-{
-	struct gpu *gpu = gpu_find(m, name);
-	struct rpc_error error = { 0 };
-
-	if (!gpu) {
-		rpc_error_set(&error, RPC_NOT_FOUND, "no GPU \"%s\"", name);
-		rpc_error_detail(&error, "no_gpu", "gpu", "see `gpuvf list gpus`");
-	} else if (gpu->state == GPU_ABSENT) {
-		rpc_error_set(&error, RPC_NOT_FOUND, "%s: %s", gpu->name,
-			      gpu->reason ? gpu->reason : "the card is gone");
-		rpc_error_detail(&error, "absent", "gpu", NULL);
-	}
-	if (!error.code)
-		return gpu;
-	refuse(reply, &error);
-	return NULL;
-}
-
 static void drain_committed(struct manager *m, void *userdata)
 {
 	struct operation *op = operation_find(m, userdata);
@@ -367,7 +347,7 @@ void manager_gpu_drain(struct manager *m, const struct caller *caller,
 
 	if (manager_refuses_changes(m, reply))
 		return;
-	gpu = resolve(m, p->gpu, reply);
+	gpu = gpu_present(m, p->gpu, reply);
 	if (!gpu)
 		return;
 	op = operation_find(m, gpu->drain.operations[DRAIN_FOR_GOOD]);
@@ -445,7 +425,7 @@ void manager_gpu_undrain(struct manager *m, const struct caller *caller, const s
 
 	if (manager_refuses_changes(m, reply))
 		return;
-	gpu = resolve(m, p->name, reply);
+	gpu = gpu_present(m, p->name, reply);
 	if (!gpu)
 		return;
 	if (gpu->drain.operations[DRAIN_FOR_APPLY]) {

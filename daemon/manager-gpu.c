@@ -26,6 +26,24 @@ struct gpu *gpu_find(struct manager *m, const char *name)
 	return gpu;
 }
 
+struct gpu *gpu_present(struct manager *m, const char *name, struct reply *reply)
+{
+	struct gpu *gpu = gpu_find(m, name);
+	struct rpc_error error = { 0 };
+
+	if (gpu && gpu->state != GPU_ABSENT)
+		return gpu;
+	if (gpu)
+		rpc_error_set(&error, RPC_NOT_FOUND, "%s: %s", gpu->name,
+			      gpu->reason ? gpu->reason : "the card is gone");
+	else
+		rpc_error_set(&error, RPC_NOT_FOUND, "no GPU \"%s\"", name);
+	rpc_error_detail(&error, gpu ? "absent" : "no_gpu", "gpu", "see `gpuvf list gpus`");
+	reply_error(reply, &error);
+	rpc_error_done(&error);
+	return NULL;
+}
+
 void gpu_store(struct manager *m, struct gpu *gpu)
 {
 	json_t *doc;
@@ -171,7 +189,7 @@ void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *
 
 void gpu_check_drift(struct manager *m, struct gpu *gpu)
 {
-	_cleanup_(layout_freep) struct layout *wanted = gpu_wanted(m, gpu);
+	_cleanup_(layout_freep) struct layout *wanted = gpu_expected(m, gpu);
 	_cleanup_free_ char *why = NULL;
 
 	if (gpu->apply || gpu->apply_accepted || gpu->drain.operations[DRAIN_FOR_APPLY] || !gpu->facts)

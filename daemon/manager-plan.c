@@ -51,6 +51,18 @@ static struct gpu *resolve(struct manager *m, const char *name, const json_t *la
 	return gpu;
 }
 
+/* What jobs have for the weight of their queues is no reason to write. */
+static int plan_make(const struct gpu *gpu, const struct layout *layout, struct partition_plan **ret,
+		     struct rpc_error *error)
+{
+	_cleanup_(layout_freep) struct layout *expected = layout_copy(layout);
+
+	if (!expected)
+		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
+	weights_expect(gpu, expected);
+	return partition_plan_make(gpu->facts, expected, ret, error);
+}
+
 /* ---- plan ---- */
 
 static bool names_vf(const json_t *holders, const char *vf)
@@ -125,7 +137,7 @@ void manager_gpu_plan(struct manager *m, const struct caller *caller,
 
 	if (!gpu)
 		return;
-	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0) {
+	if (plan_make(gpu, layout, &plan, &error) < 0) {
 		reply_error(reply, &error);
 		rpc_error_done(&error);
 		return;
@@ -165,6 +177,10 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
 	if (plan->n_steps == 0)
 		return 0;
+	if (gpu->tunes) {
+		rpc_error_set(error, RPC_CONFLICT, "VFs of %s are being tuned right now", gpu->name);
+		return rpc_error_detail(error, "tuning", "gpu", "try again in a moment");
+	}
 	if (gpu->facts->display && !p->yes_display) {
 		rpc_error_set(error, RPC_CONFLICT, "%s drives the console or a screen", gpu->name);
 		return rpc_error_detail(error, "display", "yes_display", "say --yes-display if you mean it");
@@ -220,7 +236,7 @@ static int plan_holds(const struct gpu *gpu, const struct operation *op, struct 
 
 	if (layout_load(json_object_get(op->input, "layout"), &layout) < 0)
 		return rpc_error_set(error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
-	if (partition_plan_make(gpu->facts, layout, &plan, error) < 0)
+	if (plan_make(gpu, layout, &plan, error) < 0)
 		return -ECANCELED;
 	return streq(hash, plan->hash) ? 0 : refuse_hash(hash, error);
 }
@@ -420,7 +436,7 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 	gpu = resolve(m, p->gpu, p->layout, p->policy, &layout, reply);
 	if (!gpu)
 		return;
-	if (partition_plan_make(gpu->facts, layout, &plan, &error) < 0 ||
+	if (plan_make(gpu, layout, &plan, &error) < 0 ||
 	    check_apply(m, gpu, p, plan, &error) < 0) {
 		reply_error(reply, &error);
 		rpc_error_done(&error);

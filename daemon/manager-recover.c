@@ -144,6 +144,8 @@ static void recover_operations(struct manager *m)
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
 		if (streq(op->method, "gpu.drain")) {
 			drain_go(m, op);
+		} else if (streq(op->method, "vf.tune")) {
+			tune_go(m, op);
 		} else if (streq(op->method, "vf.heal") || streq(op->method, "vf.reset")) {
 			reset_resume(m, op);
 		} else {

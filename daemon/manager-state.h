@@ -40,6 +40,16 @@ struct lease {
 	uint64_t since;	      /* wall clock */
 };
 
+/* A time slice that follows the weight of its job's queue (manager-weight.c); stored with the lease. */
+struct vf_weighted {
+	bool on;
+	uint64_t value;	     /* that it has for it, ms */
+	struct known before; /* what it had, for its way back */
+	bool writing;
+	bool failed;	     /* … to set it to `tried` */
+	uint64_t tried;
+};
+
 struct vf {
 	struct gpu *gpu;
 	unsigned index; /* from 1 */
@@ -49,6 +59,7 @@ struct vf {
 	char *reason;
 	char *profile;
 	struct lease lease;
+	struct vf_weighted weighted;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	bool bound;		   /* on vfio-pci, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
@@ -80,6 +91,7 @@ struct gpu {
 	uid_t manual_uid;
 	uint64_t manual_at;
 	struct apply *apply; /* re-cut in progress */
+	struct tune *tunes;  /* writes of vf.tune in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
@@ -310,6 +322,8 @@ void audit_prune_sometimes(struct manager *m, uint64_t number);
 
 /* ---- manager-gpu.c ---- */
 struct gpu *gpu_find(struct manager *m, const char *name_or_address);
+/* The same, when the card is there; refuses by itself. */
+struct gpu *gpu_present(struct manager *m, const char *name_or_address, struct reply *reply);
 struct gpu *gpu_find_address(struct manager *m, const struct pci_address *address);
 void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, const char *reason);
 void gpu_store(struct manager *m, struct gpu *gpu);
@@ -369,6 +383,17 @@ void drain_from_row(struct gpu *gpu, const json_t *row);
 json_t *drain_view(struct manager *m, const struct gpu *gpu); /* returns new */
 char *drain_reason(const struct gpu *gpu); /* in one line; returns new */
 void drain_done(struct gpu *gpu); /* frees what it has */
+
+/* ---- manager-tune.c ---- */
+void tune_go(struct manager *m, struct operation *op); /* a committed vf.tune */
+void tunes_drop(struct gpu *gpu); /* the daemon ends */
+
+/* ---- manager-weight.c: time slices by the weight of queues ---- */
+void weights_update(struct manager *m);
+/* What the VFs have for their jobs' weight goes before what the layout names. */
+void weights_expect(const struct gpu *gpu, struct layout *layout);
+/* The wanted layout with that: what the kernel should show.  Returns new; NULL = nobody wants anything. */
+struct layout *gpu_expected(struct manager *m, const struct gpu *gpu);
 
 /* ---- manager-question.c: answers that need a look at the host first ---- */
 struct question {

@@ -70,6 +70,24 @@ static char *row_id(const struct vf *vf)
 	return xasprintf("%s/%u", PCI_ADDRESS_STR(&vf->gpu->address), vf->index);
 }
 
+static json_t *weighted_row(const struct vf_weighted *w)
+{
+	json_t *row = w->on ? json_pack("{s:I}", "value", (json_int_t)w->value) : json_null();
+
+	if (w->on)
+		json_put_uint_known(row, "before", w->before.known, w->before.value);
+	return row;
+}
+
+static void weighted_from_row(struct vf_weighted *w, const json_t *row)
+{
+	const json_t *before = json_object_get(row, "before");
+
+	w->on = json_is_object(row);
+	w->value = json_get_uint(row, "value", 0);
+	w->before = (struct known){ json_is_integer(before), json_get_uint(row, "before", 0) };
+}
+
 void vf_store(struct manager *m, struct vf *vf)
 {
 	_cleanup_free_ char *id = vf->gpu ? row_id(vf) : NULL;
@@ -78,7 +96,7 @@ void vf_store(struct manager *m, struct vf *vf)
 	if (!id)
 		return;
 	audit_vf(m, vf);
-	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile) {
+	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile && !vf->weighted.on) {
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
@@ -88,6 +106,7 @@ void vf_store(struct manager *m, struct vf *vf)
 			vf->lease.vm_uuid, "vm_name", vf->lease.vm_name, "live", (int)vf->lease.live,
 			"config", (int)vf->lease.config, "uid", (json_int_t)vf->lease.uid, "since",
 			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
+	json_put(doc, "weighted", weighted_row(&vf->weighted));
 	outbox_put(m, STORE_LEASE, id, doc);
 }
 
@@ -108,6 +127,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.config = json_get_bool(row, "config", false);
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
+	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
 	if (free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")) < 0 ||

@@ -167,6 +167,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	drains_advance(m);
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	(void)job_place(m);
+	weights_update(m);
 	/* Here, where nobody walks over them. */
 	operations_forget_old(m);
 	jobs_forget_old(m);
@@ -301,6 +302,7 @@ struct manager *manager_free(struct manager *m)
 	/* The next daemon goes on with all this; here it only lets go. */
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
 		apply_drop(gpu);
+		tunes_drop(gpu);
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			handover_drop(gpu->vfs[i]);
 	}

@@ -135,6 +135,10 @@ struct gpu_apply_params {
 	uint64_t wait_usec; /* member wait_seconds; 0 = answer at once */
 };
 
+struct gpu_some_params { /* gpu.assert, gpu.export */
+	char *gpu; /* NULL = all */
+};
+
 struct gpu_drain_params {
 	char *gpu;
 	uint64_t wait_usec;
@@ -170,6 +174,16 @@ struct vf_release_params {
 	bool force;
 	struct known if_epoch;
 	uint64_t wait_usec;
+};
+
+#define TUNE_ABSENT UINT64_MAX /* that value was not given */
+
+struct vf_tune_params {
+	char *vf;  /* either one VF … */
+	char *gpu; /* … or all of a GPU */
+	uint64_t vram_bytes, ggtt_bytes, contexts, doorbells; /* refused: fixed while a VF is there */
+	uint64_t exec_quantum, preempt_timeout; /* µs */
+	int priority; /* enum vf_priority, -1 = not given */
 };
 
 struct vf_reset_params {
@@ -252,6 +266,7 @@ MANAGER_METHOD(gpu_list, gpu_list_params);
 MANAGER_METHOD(gpu_get, name_params);
 MANAGER_METHOD(gpu_plan, gpu_plan_params);
 MANAGER_METHOD(gpu_apply, gpu_apply_params);
+MANAGER_METHOD(gpu_assert, gpu_some_params);
 MANAGER_METHOD(gpu_drain, gpu_drain_params);
 MANAGER_METHOD(gpu_undrain, name_params);
 
@@ -261,6 +276,7 @@ MANAGER_METHOD(vf_assign, vf_assign_params);
 MANAGER_METHOD(vf_release, vf_release_params);
 MANAGER_METHOD(vf_heal, name_params);
 MANAGER_METHOD(vf_reset, vf_reset_params);
+MANAGER_METHOD(vf_tune, vf_tune_params);
 
 MANAGER_METHOD(vm_list, vm_list_params);
 MANAGER_METHOD(vm_get, name_params);

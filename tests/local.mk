@@ -5,6 +5,7 @@ include tests/testbed/local.mk
 # Over the simulation, driven from outside by a JSON-RPC client of their own.
 INTEGRATION_TESTS = \
 	tests/integration/test-api.py \
+	tests/integration/test-assert.py \
 	tests/integration/test-assign.py \
 	tests/integration/test-audit.py \
 	tests/integration/test-cli.py \
@@ -17,7 +18,8 @@ INTEGRATION_TESTS = \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
-	tests/integration/test-store.py
+	tests/integration/test-store.py \
+	tests/integration/test-tune.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 

@@ -6,6 +6,7 @@ METHOD_HANDLER(gpu_list);
 METHOD_HANDLER(gpu_get);
 METHOD_HANDLER(gpu_plan);
 METHOD_HANDLER(gpu_apply);
+METHOD_HANDLER(gpu_assert);
 METHOD_HANDLER(gpu_drain);
 METHOD_HANDLER(gpu_undrain);
 
@@ -59,10 +60,20 @@ static const struct json_field drain_fields[] = {
 	{ NULL },
 };
 
+static const struct json_field some_fields[] = {
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct gpu_some_params, gpu), .max_length = 256,
+	  .summary = "one GPU's name or PCI address; all when not said" },
+	{ NULL },
+};
+
 const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	{ "gpu.apply", ROLE_OPERATOR, .mutates = true, .fields = apply_fields,
 	  .params_size = sizeof(struct gpu_apply_params), .handler = handle_gpu_apply,
 	  .summary = "cuts a GPU into VFs", .result = "applied" },
+	{ "gpu.assert", ROLE_VIEWER, .fields = some_fields, .params_size = sizeof(struct gpu_some_params),
+	  .handler = handle_gpu_assert,
+	  .summary = "compares what is wanted of GPUs with what their kernel shows now",
+	  .result = "asserted" },
 	{ "gpu.drain", ROLE_OPERATOR, .mutates = true, .fields = drain_fields,
 	  .params_size = sizeof(struct gpu_drain_params), .handler = handle_gpu_drain,
 	  .summary = "lets nobody new have a VF of a GPU, and waits until its holders have left",

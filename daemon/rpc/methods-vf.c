@@ -7,6 +7,7 @@ METHOD_HANDLER(vf_get);
 METHOD_HANDLER(vf_assign);
 METHOD_HANDLER(vf_heal);
 METHOD_HANDLER(vf_reset);
+METHOD_HANDLER(vf_tune);
 
 #define GPU_SUMMARY "a GPU's name (\"gpu0\") or PCI address"
 #define VF_SUMMARY "a VF's name (\"gpu0/vf1\") or PCI address"
@@ -18,6 +19,9 @@ METHOD_HANDLER(vf_reset);
 			.names_max = ASSIGN_MODE_MAX,                                              \
 			.summary = "the running VM, its stored configuration, or both"             \
 	}
+
+/* GuC clamps above it. */
+#define TIMESLICE_MAX ((int64_t)(100 * USEC_PER_SEC))
 
 /* if_epoch was absent. */
 #define EPOCH_NONE UINT64_MAX
@@ -92,6 +96,36 @@ static const struct json_field reset_fields[] = {
 	{ NULL },
 };
 
+#define FIXED_SUMMARY "refused: fixed while the VF is there"
+
+static const struct vf_tune_params tune_defaults = {
+	.vram_bytes = TUNE_ABSENT, .ggtt_bytes = TUNE_ABSENT, .contexts = TUNE_ABSENT,
+	.doorbells = TUNE_ABSENT, .exec_quantum = TUNE_ABSENT, .preempt_timeout = TUNE_ABSENT,
+	.priority = -1,
+};
+static const struct json_field tune_fields[] = {
+	{ "vf", JSON_FIELD_STRING, offsetof(struct vf_tune_params, vf), .max_length = 256,
+	  .summary = VF_SUMMARY },
+	{ "gpu", JSON_FIELD_STRING, offsetof(struct vf_tune_params, gpu), .max_length = 256,
+	  .summary = "all VFs of this GPU, instead of one" },
+	{ "exec_quantum_ms", JSON_FIELD_DURATION, offsetof(struct vf_tune_params, exec_quantum),
+	  .max = TIMESLICE_MAX, .summary = "time slice in whole milliseconds, 0 = no limit" },
+	{ "preempt_timeout_us", JSON_FIELD_DURATION, offsetof(struct vf_tune_params, preempt_timeout),
+	  .max = TIMESLICE_MAX, .summary = "how long it may refuse to be preempted, 0 = no limit" },
+	{ "priority", JSON_FIELD_ENUM, offsetof(struct vf_tune_params, priority),
+	  .names = vf_priority_names, .names_max = VF_PRIORITY_HIGH,
+	  .summary = "normal: scheduled even when idle" },
+	{ "vram_bytes", JSON_FIELD_SIZE, offsetof(struct vf_tune_params, vram_bytes),
+	  .summary = FIXED_SUMMARY },
+	{ "ggtt_bytes", JSON_FIELD_SIZE, offsetof(struct vf_tune_params, ggtt_bytes),
+	  .summary = FIXED_SUMMARY },
+	{ "contexts", JSON_FIELD_UINT, offsetof(struct vf_tune_params, contexts),
+	  .summary = FIXED_SUMMARY },
+	{ "doorbells", JSON_FIELD_UINT, offsetof(struct vf_tune_params, doorbells),
+	  .summary = FIXED_SUMMARY },
+	{ NULL },
+};
+
 const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	{ "vf.assign", ROLE_OPERATOR, .mutates = true, .fields = assign_fields,
 	  .params_size = sizeof(struct vf_assign_params), .handler = handle_vf_assign,
@@ -111,5 +145,9 @@ const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	{ "vf.reset", ROLE_OPERATOR, .mutates = true, .fields = reset_fields,
 	  .params_size = sizeof(struct vf_reset_params), .handler = handle_vf_reset,
 	  .summary = "resets a free VF and looks whether it answers", .result = "reset" },
+	{ "vf.tune", ROLE_OPERATOR, .mutates = true, .fields = tune_fields,
+	  .params_size = sizeof(struct vf_tune_params), .defaults = &tune_defaults,
+	  .handler = handle_vf_tune, .summary = "changes scheduling values of VFs in use",
+	  .result = "tuned" },
 	{ NULL },
 };

@@ -62,7 +62,20 @@ void fake_set_vfs(struct fake_actors *f, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		f->gpu->vfs[i] = (struct vf_facts){ .index = i + 1, .address = vf_address(i + 1),
 						    .iommu_group = (int)i + 10,
-						    .values[VF_ATTR_VRAM] = { true, f->quota[i + 1] } };
+						    .values = {
+							    [VF_ATTR_VRAM] = { true, f->quota[i + 1] },
+							    [VF_ATTR_EXEC_QUANTUM] = { true, 0 },
+							    [VF_ATTR_PREEMPT_TIMEOUT] = { true, 0 },
+							    [VF_ATTR_PRIORITY] = { true, VF_PRIORITY_LOW },
+						    } };
+}
+
+static void set_value(struct fake_actors *f, const struct host_request *q, unsigned vf)
+{
+	if (q->attribute == VF_ATTR_VRAM)
+		f->quota[vf] = q->value;
+	else if (vf <= f->gpu->n_vfs)
+		f->gpu->vfs[vf - 1].values[q->attribute].value = q->value;
 }
 
 static void change(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
@@ -78,8 +91,10 @@ static void change(struct fake_actors *f, const struct host_request *q, struct h
 		f->gpu->autoprobe = q->value;
 	else if (q->op == HOST_SET_NUMVFS)
 		fake_set_vfs(f, (unsigned)q->value);
-	else if (q->op == HOST_SET_VF_ATTR && q->attribute == VF_ATTR_VRAM)
-		f->quota[q->vf] = q->value;
+	else if (q->op == HOST_SET_VF_ATTR)
+		set_value(f, q, q->vf);
+	for (unsigned vf = 1; q->op == HOST_SET_BULK_ATTR && vf <= f->gpu->n_vfs; vf++)
+		set_value(f, q, vf);
 }
 
 static void host_do(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
@@ -99,6 +114,7 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	case HOST_SET_AUTOPROBE:
 	case HOST_SET_NUMVFS:
 	case HOST_SET_VF_ATTR:
+	case HOST_SET_BULK_ATTR:
 		change(f, q, reply);
 		break;
 	case HOST_BIND_VFIO:
@@ -280,6 +296,7 @@ void fake_actors_init(struct fake_actors *f, sd_event *event)
 	f->gpu->tiles = 1;
 	f->gpu->can[VF_ATTR_VRAM].access = f->gpu->can[VF_ATTR_EXEC_QUANTUM].access =
 		f->gpu->can[VF_ATTR_PREEMPT_TIMEOUT].access = VF_ACCESS_WRITE;
+	f->gpu->can[VF_ATTR_PRIORITY].access = VF_ACCESS_BULK;
 	f->gpu->total_vfs = 7;
 	f->gpu->numa_node = -1;
 	f->gpu->vram_bytes = (struct known){ true, 16 * GIB };
