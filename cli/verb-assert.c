@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gpuvf assert: what is wanted of GPUs against what their kernel shows; the exit code is the answer. */
+/* gpuvf assert, export: what is wanted of GPUs against what their kernel shows, and what it shows as a policy. */
 #include "cli/verbs.h"
 
 static const struct option assert_options[] = {
@@ -59,6 +59,21 @@ static int assert_run(struct cli *cli)
 	return json_get_bool(result, "same", false) ? EXIT_DONE : EXIT_CONFLICT;
 }
 
+/* ---- export ---- */
+
+static int export_run(struct cli *cli)
+{
+	const char *word = arguments_word(&cli->args, 0);
+	_cleanup_json_ json_t *document = NULL;
+	json_t *params = word ? json_pack("{s:s}", "gpu", word) : json_object();
+	int r;
+
+	if (!params)
+		return cli_usage(cli, "the GPU's name is not valid UTF-8");
+	r = cli_call(cli, "gpu.export", params, &document);
+	return r ? r : cli_print_json(cli, document);
+}
+
 const struct verb verb_assert = {
 	.name = "assert",
 	.usage = "[GPU | --all]",
@@ -67,4 +82,12 @@ const struct verb verb_assert = {
 	.max_words = 1,
 	.options = assert_options,
 	.run = assert_run,
+};
+
+const struct verb verb_export = {
+	.name = "export",
+	.usage = "[GPU]",
+	.summary = "print the layouts of GPUs as a policy document that makes them again",
+	.max_words = 1,
+	.run = export_run,
 };

@@ -14,6 +14,7 @@ extern const struct verb verb_assign;
 extern const struct verb verb_release;
 extern const struct verb verb_heal;
 extern const struct verb verb_assert;
+extern const struct verb verb_export;
 extern const struct verb verb_tune;
 extern const struct verb verb_drain;
 extern const struct verb verb_undrain;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Answers of reading methods that need a look at the host first.  Nothing is stored for them; when the daemon
- * ends, whoever waits is told so.  Used by gpu.plan and gpu.assert. */
+ * ends, whoever waits is told so.  Used by gpu.plan, gpu.assert and
+ * gpu.export. */
 #include "manager-state.h"
 
 struct question *question_new(struct manager *m, struct reply *reply, json_t *answer)
@@ -80,7 +81,7 @@ void question_less(struct question *q)
 {
 	if (--q->left > 0)
 		return;
-	view_reply(q->m, q->reply, TAKE_PTR(q->answer));
+	view_reply(q->m, q->reply, q->finish ? q->finish(q) : json_incref(q->answer));
 	question_free(q);
 }
 

@@ -399,7 +399,8 @@ struct layout *gpu_expected(struct manager *m, const struct gpu *gpu);
 struct question {
 	struct manager *m;
 	struct reply *reply;
-	json_t *answer; /* grows with what comes; given when nothing is left */
+	json_t *answer; /* grows with what comes; given when nothing is left … */
+	json_t *(*finish)(struct question *q); /* … or what this makes of it: returns new; NULL = no memory */
 	size_t left;
 	struct asked *asked;   /* what the host was asked and has not answered */
 	struct question *next; /* in manager->questions */

@@ -267,6 +267,7 @@ MANAGER_METHOD(gpu_get, name_params);
 MANAGER_METHOD(gpu_plan, gpu_plan_params);
 MANAGER_METHOD(gpu_apply, gpu_apply_params);
 MANAGER_METHOD(gpu_assert, gpu_some_params);
+MANAGER_METHOD(gpu_export, gpu_some_params);
 MANAGER_METHOD(gpu_drain, gpu_drain_params);
 MANAGER_METHOD(gpu_undrain, name_params);
 

@@ -8,6 +8,7 @@ METHOD_HANDLER(gpu_plan);
 METHOD_HANDLER(gpu_apply);
 METHOD_HANDLER(gpu_assert);
 METHOD_HANDLER(gpu_drain);
+METHOD_HANDLER(gpu_export);
 METHOD_HANDLER(gpu_undrain);
 
 #define GPU_SUMMARY "a GPU's name (\"gpu0\") or PCI address"
@@ -78,6 +79,10 @@ const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	  .params_size = sizeof(struct gpu_drain_params), .handler = handle_gpu_drain,
 	  .summary = "lets nobody new have a VF of a GPU, and waits until its holders have left",
 	  .result = "drained" },
+	{ "gpu.export", ROLE_VIEWER, .fields = some_fields, .params_size = sizeof(struct gpu_some_params),
+	  .handler = handle_gpu_export,
+	  .summary = "the layouts of GPUs as a policy document that makes them again",
+	  .result = "policy_document" },
 	{ "gpu.get", ROLE_VIEWER, METHOD_NAME(get_fields), .handler = handle_gpu_get,
 	  .summary = "one GPU with its VFs", .result = "gpu" },
 	{ "gpu.list", ROLE_VIEWER, .fields = list_fields,

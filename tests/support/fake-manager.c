@@ -169,6 +169,7 @@ FAKE_METHOD(daemon_status, none_params);
 FAKE_METHOD(gpu_get, name_params);
 FAKE_METHOD(gpu_plan, gpu_plan_params);
 FAKE_METHOD(gpu_assert, gpu_some_params);
+FAKE_METHOD(gpu_export, gpu_some_params);
 FAKE_METHOD(gpu_drain, gpu_drain_params);
 FAKE_METHOD(gpu_undrain, name_params);
 FAKE_METHOD(vf_list, vf_list_params);
