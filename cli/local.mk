@@ -53,6 +53,7 @@ CLI_TEST_DAEMON = tests/unit/fake-daemon.c tests/unit/fake-daemon.h
 CLI_TESTS = \
 	tests/unit/test-cli \
 	tests/unit/test-cli-arguments \
+	tests/unit/test-cli-maintenance \
 	tests/unit/test-cli-submit \
 	tests/unit/test-cli-table
 if HAVE_CMOCKA
@@ -63,6 +64,10 @@ endif
 tests_unit_test_cli_arguments_SOURCES = tests/unit/test-cli-arguments.c $(CLI_TEST_DAEMON)
 tests_unit_test_cli_arguments_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
 tests_unit_test_cli_arguments_LDADD = $(CLI_TEST_LDADD)
+
+tests_unit_test_cli_maintenance_SOURCES = tests/unit/test-cli-maintenance.c $(CLI_TEST_DAEMON)
+tests_unit_test_cli_maintenance_CPPFLAGS = $(CLI_TEST_CPPFLAGS)
+tests_unit_test_cli_maintenance_LDADD = $(CLI_TEST_LDADD)
 
 tests_unit_test_cli_SOURCES = tests/unit/test-cli.c $(CLI_TEST_DAEMON)
 tests_unit_test_cli_CPPFLAGS = $(CLI_TEST_CPPFLAGS)

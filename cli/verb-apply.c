@@ -188,7 +188,8 @@ static int apply_each(struct cli *cli, const json_t *names, const json_t *layout
 		if (r == EXIT_UNREACHABLE)
 			return r;
 		if (r) {
-			worst = failed++ ? worse(worst, r) : r;
+			worst = worse(worst, r);
+			failed++;
 			if (n > 1)
 				cli_warn(cli, "gpuvf: apply: %s was not cut", gpu);
 			continue;

@@ -119,8 +119,8 @@ static const struct operation *operation_about(struct manager *m, const char *su
 	HASH_ITER(hh, m->operations, op, tmp) {
 		if (op->state > OPERATION_RUNNING)
 			continue;
-		if (streq_ptr(op->subject, subject))
-			return op;
+		if (streq_ptr(op->subject, subject) || streq_ptr(json_get_string(op->input, "gpu"), subject))
+			return op; /* the latter: vf.tune changes the layout of its VF's GPU */
 		json_array_foreach(json_object_get(op->input, "vfs"), i, name)
 			if (streq_ptr(json_string_value(name), subject))
 				return op;

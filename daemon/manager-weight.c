@@ -27,7 +27,7 @@ static unsigned weight_of(struct manager *m, const struct vf *vf)
 		if (!runs(job) || !streq(job->vf_name, vf->name))
 			continue;
 		queue = policy_find_queue(m->policy, job->queue);
-		return queue ? queue->weight : 1;
+		return (queue ? queue : policy_default_queue(m->policy))->weight;
 	}
 	return 0;
 }

@@ -42,6 +42,7 @@ testbed_files = \
 	tests/testbed/run \
 	tests/testbed/setup \
 	tests/testbed/scenarios/doctor.sh \
+	tests/testbed/scenarios/drain.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
 	tests/testbed/scenarios/rules-debugfs.sh \

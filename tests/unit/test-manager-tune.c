@@ -299,6 +299,35 @@ static void nothing_wanted_is_the_same(void **state)
 	assert_true(json_is_null(json_object_get(json_array_get(json_object_get(result, "gpus"), 0), "layout")));
 }
 
+/* ---- gpu.export ---- */
+
+static void what_a_wish_leaves_open_is_exported(void **state)
+{
+	struct bench *b = *state;
+	struct gpu_some_params p = { .gpu = (char *)"gpu0" };
+	struct answer *a = answer_new();
+	json_t *profiles;
+
+	/* Nobody wants a time slice of vf1, so another one is no drift; it is the state all the same. */
+	b->actors.gpu->vfs[0].values[VF_ATTR_EXEC_QUANTUM].value = 7;
+	manager_gpu_export(b->m, &root_caller, &p, &a->reply);
+	bench_wait(b, a);
+	profiles = json_object_get(a->result, "profiles");
+	assert_int_equal(json_array_size(profiles), 2);
+	assert_string_equal(json_get_string(json_array_get(profiles, 0), "exec_quantum"), "7ms");
+	assert_string_equal(json_get_string(json_array_get(profiles, 0), "vram"), "2GiB");
+	assert_null(json_get_string(json_array_get(profiles, 1), "exec_quantum"));
+	answer_free(a);
+
+	b->actors.host_fault[HOST_READ] = -EIO;
+	a = answer_new();
+	manager_gpu_export(b->m, &root_caller, &p, &a->reply);
+	bench_wait(b, a);
+	assert_int_equal(json_array_size(json_object_get(a->result, "gpus")), 0);
+	assert_non_null(strstr(json_get_string(a->result, "description"), "gpu0 at " FAKE_PF " is left out"));
+	answer_free(a);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -312,6 +341,7 @@ int main(void)
 		TEST(nothing_is_tuned_that_is_not_stored),
 		TEST(wanted_against_what_is_there),
 		TEST(nothing_wanted_is_the_same),
+		TEST(what_a_wish_leaves_open_is_exported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
