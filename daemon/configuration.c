@@ -27,6 +27,7 @@ static const struct {
 struct config {
 	json_t *deadlines, *limits, *retention;
 	char *libvirt_uri;
+	bool allow_debugfs;
 	uint64_t guest_ready, agent_silence;
 	uint64_t host[CONFIG_HOST_DEADLINES]; /* 0 = as built in */
 	uint64_t output_per_attempt, audit;
@@ -44,6 +45,9 @@ static const struct json_field top_fields[] = {
 	{ "deadlines", JSON_FIELD_OBJECT, AT(deadlines), .summary = "how long things may take" },
 	{ "limits", JSON_FIELD_OBJECT, AT(limits), .summary = "what callers may make the daemon hold" },
 	{ "retention", JSON_FIELD_OBJECT, AT(retention), .summary = "what is kept, and how much of it" },
+	{ "allow_debugfs", JSON_FIELD_BOOL, AT(allow_debugfs),
+	  .summary = "whether xe may be steered through debugfs where sysfs sets no quotas; default "
+		     "false" },
 	{ "libvirt_uri", JSON_FIELD_STRING, AT(libvirt_uri), .nonempty = true,
 	  .summary = "the hypervisor; default qemu:///system" },
 	{ NULL },
@@ -134,12 +138,12 @@ static json_t *normalised(const struct config *c)
 	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++)
 		if (c->host[i])
 			json_put_uint(host, host_deadlines[i].name, c->host[i]);
-	return json_pack("{s:{s:I,s:I,s:o},s:{s:I,s:I},s:o,s:s?}", "deadlines", "guest_ready_usec",
+	return json_pack("{s:{s:I,s:I,s:o},s:{s:I,s:I},s:o,s:b,s:s?}", "deadlines", "guest_ready_usec",
 			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
 			 "host", host, "retention", "output_per_attempt",
 			 (json_int_t)c->output_per_attempt, "audit_usec",
 			 (json_int_t)c->audit, "limits",
-			 limits, "libvirt_uri", c->libvirt_uri);
+			 limits, "allow_debugfs", c->allow_debugfs, "libvirt_uri", c->libvirt_uri);
 }
 
 int config_load(const char *path, json_t **ret, char **ret_message)

@@ -8,7 +8,7 @@
 /* Reads the file (missing = defaults).  *ret is new and has every key:
  * {"deadlines": {"guest_ready_usec", "agent_silence_usec", "host": {"read"?, …}}, "retention": {"output_per_attempt"},
  *  "limits": {"connections", "connections_per_uid", "bytes", "bytes_per_uid", "requests_per_connection",
- *  "output_per_connection"}, "libvirt_uri"}.
+ *  "output_per_connection"}, "allow_debugfs", "libvirt_uri"}.
  * On refusal -EINVAL and *ret_message (new) "FILE:LINE:COL: /pointer: what (what would be right)". */
 int config_load(const char *path, json_t **ret, char **ret_message);
 

@@ -99,7 +99,8 @@ static int make_actors(struct daemon *d)
 	int r;
 
 	if (!o->simulate && !o->machine) {
-		r = host_helper_new(d->event, NULL, o->sysfs_root, &d->host);
+		r = host_helper_new(d->event, NULL, o->sysfs_root,
+				    json_get_bool(d->config, "allow_debugfs", false), &d->host);
 		if (r == 0)
 			r = hypervisor_libvirt_new(d->event, uri, &d->hypervisor);
 		return r < 0 ? complain(r, NULL) : 0;
@@ -310,7 +311,7 @@ int main(int argc, char **argv)
 	case ACTION_EXIT:
 		return 0;
 	case ACTION_HELPER:
-		return host_helper_main(HELPER_FD, options.sysfs_root) < 0 ? 1 : 0;
+		return host_helper_main(HELPER_FD, options.sysfs_root, options.allow_debugfs) < 0 ? 1 : 0;
 	case ACTION_CHECK_CONFIG:
 		return check_config(&options) < 0 ? 8 : 0;
 	case ACTION_CHECK_POLICY:

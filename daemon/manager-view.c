@@ -132,6 +132,7 @@ static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
 	put_known(json, "vram_free_bytes", &f->resources[VF_ATTR_VRAM].free);
 	json_put(json, "can", can_view(f));
 	json_put_string(json, "control_note", f->control_note);
+	json_put_bool(json, "custom_provisioning", f->custom_provisioning);
 	json_put_uint(json, "tiles", f->tiles);
 	json_put_string(json, "cannot_be_cut", f->reason);
 	json_put(json, "defaults", device_defaults_view(f->device_id));

@@ -36,7 +36,8 @@ static const char help_text[] =
 
 enum { OPT_CONFIG = 256, OPT_SOCKET, OPT_STATE, OPT_POLICY, OPT_SYSFS, OPT_URI, OPT_SIMULATE, OPT_MACHINE,
        OPT_FOREGROUND, OPT_LEVEL, OPT_CHECK_CONFIG, OPT_CHECK_POLICY, OPT_RESTORE, OPT_HELPER, OPT_DOCTOR,
-       OPT_OUTPUT, OPT_BUNDLE, OPT_FORCE, OPT_SPARE, OPT_VERSION, OPT_HELP };
+       OPT_OUTPUT, OPT_BUNDLE, OPT_FORCE, OPT_SPARE, OPT_ALLOW_DEBUGFS,
+       OPT_VERSION, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
@@ -58,6 +59,7 @@ static const struct option long_options[] = {
 	{ "force", no_argument, NULL, OPT_FORCE },
 	{ "spare", required_argument, NULL, OPT_SPARE }, /* the daemon's, for its own child */
 	{ "helper", no_argument, NULL, OPT_HELPER },
+	{ "allow-debugfs", no_argument, NULL, OPT_ALLOW_DEBUGFS },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -122,6 +124,9 @@ static int take(int option, struct daemon_options *o)
 		return 0;
 	case OPT_HELPER:
 		o->action = ACTION_HELPER;
+		return 0;
+	case OPT_ALLOW_DEBUGFS:
+		o->allow_debugfs = true;
 		return 0;
 	case OPT_VERSION:
 		puts("gpuvfd " PACKAGE_VERSION);

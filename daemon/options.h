@@ -25,6 +25,7 @@ struct daemon_options {
 	const char *backup; /* of ACTION_RESTORE */
 	const char *policy_dir;
 	const char *sysfs_root; /* NULL: /sys */
+	bool allow_debugfs;	/* of a helper; the daemon's own is in its configuration */
 	const char *libvirt_uri;
 	const char *simulate; /* the simulation document */
 	const char *machine;  /* the socket of a made-up machine that runs already */

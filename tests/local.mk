@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+include tests/bench/local.mk
 include tests/fuzz/local.mk
 include tests/testbed/local.mk
 
@@ -19,13 +20,15 @@ INTEGRATION_TESTS = \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
 	tests/integration/test-store.py \
-	tests/integration/test-tune.py
+	tests/integration/test-tune.py \
+	tests/integration/test-ways.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 
 # What runs the tests and tells the story, and what a clone needs for it.
 dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh
-EXTRA_DIST += docs/ARCHITECTURE.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md docs/RECOVERY.md
+EXTRA_DIST += docs/ARCHITECTURE.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md docs/RECOVERY.md \
+	docs/VF-CONTROL.md
 EXTRA_DIST += build-aux/packages build-aux/build.sh build-aux/results.sh tests/support/story.sh
 
 # By hand: in a list, the script's name would stand for the target "check", which builds all.

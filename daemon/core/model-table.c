@@ -23,7 +23,7 @@ const struct gpu_model gpu_models[] = {
 	{ 0x56c0, 0x56c0, "Flex 170", 16 * GIB, 16777216000, 31, BACKPORT },
 	{ 0x56c1, 0x56c1, "Flex 140", 6 * GIB, 6039797760, 31, BACKPORT },
 	{ 0x56c2, 0x56c2, "Flex 170V", 16 * GIB, 16777216000, 31, BACKPORT },
-	{ 0x0bd4, 0x0bd6, "Max 1550", 128 * GIB, 128849018880, 62, BACKPORT_ONLY },
+	{ 0x0bd4, 0x0bd6, "Max 1550", 128 * GIB, 128849018880, 62, BACKPORT_ONLY, .tiles = 2 },
 	{ 0x0bd7, 0x0bd8, "Max 1350", 0, 0, 0, BACKPORT_ONLY },
 	{ 0x0b69, 0x0b69, "Max 1450", 0, 0, 0, BACKPORT_ONLY },
 	{ 0x0bd9, 0x0bdb, "Max 1100", 48 * GIB, 47244640256, 63, BACKPORT_ONLY },

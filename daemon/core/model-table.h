@@ -15,6 +15,7 @@ struct gpu_model {
 	unsigned max_vfs;	/* seen or listed; the kernel's sriov_totalvfs decides */
 	const char *drivers;	/* what cuts it, for messages; NULL = nothing that we know */
 	bool integrated;
+	unsigned tiles; /* 0 = one */
 };
 
 /* NULL when the id is not listed. */

@@ -14,6 +14,8 @@
 #define PF_VRAM_RESERVE (128 * MIB)
 /* VFs may come or go between two reads; after that many tries the links decide. */
 #define COUNT_TRIES 3
+/* no card has more than four */
+#define TILES_MAX 8
 
 int gpu_vf_address(struct sysfs *s, const struct pci_address *gpu, unsigned vf,
 		   struct pci_address *ret)
@@ -30,32 +32,34 @@ int gpu_vf_address(struct sysfs *s, const struct pci_address *gpu, unsigned vf,
 	return pci_address_parse(name, ret);
 }
 
-static char *driver_of(struct sysfs *s, const struct pci_address *address)
+/* function is "" for the PF, "virtfn3/" for its VF 4: the shorter way to where the VF's own address
+ * leads. */
+static char *driver_of(struct sysfs *s, const char *gpu, const char *function)
 {
 	char *driver = NULL;
 
-	return sysfs_link_name(s, &driver, SYSFS_PCI "/driver", PCI_ADDRESS_STR(address)) < 0 ?
-		       NULL :
-		       driver;
+	return sysfs_link_name(s, &driver, SYSFS_PCI "/%sdriver", gpu, function) < 0 ? NULL
+										     : driver;
 }
 
-static int iommu_group_of(struct sysfs *s, const struct pci_address *address)
+static int iommu_group_of(struct sysfs *s, const char *gpu, const char *function)
 {
 	_cleanup_free_ char *group = NULL;
 	char *end;
 	long n;
 
-	if (sysfs_link_name(s, &group, SYSFS_PCI "/iommu_group", PCI_ADDRESS_STR(address)) < 0)
+	if (sysfs_link_name(s, &group, SYSFS_PCI "/%siommu_group", gpu, function) < 0)
 		return -1;
 	n = strtol(group, &end, 10);
 
 	return *group && !*end && n >= 0 && n <= INT32_MAX ? (int)n : -1;
 }
 
-/* Adds one VF.  Returns -ENOENT when it is not there. */
-static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+/* Adds one VF, with its values when c is not NULL.  Returns -ENOENT when it is not there. */
+static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_surface *c)
 {
 	struct vf_facts vf = { .index = (unsigned)f->n_vfs + 1 };
+	char gpu[PCI_ADDRESS_STRLEN], function[24];
 	struct vf_facts *grown;
 	int r;
 
@@ -67,20 +71,22 @@ static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_control_
 		return -ENOMEM;
 
 	f->vfs = grown;
-	vf.driver = driver_of(s, &vf.address);
-	vf.iommu_group = iommu_group_of(s, &vf.address);
-	if (control)
-		control->read_vf(s, PCI_ADDRESS_STR(&f->address), &vf);
+	pci_address_format(&f->address, gpu);
+	snprintf(function, sizeof(function), "virtfn%u/", vf.index - 1);
+	vf.driver = driver_of(s, gpu, function);
+	vf.iommu_group = iommu_group_of(s, gpu, function);
+	if (c && c->ops)
+		c->ops->read_vf(s, c, &vf);
 	f->vfs[f->n_vfs++] = vf;
 	return 0;
 }
 
-static int add_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+static int add_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_surface *c)
 {
 	int r;
 
 	do {
-		r = add_vf(s, f, control);
+		r = add_vf(s, f, c);
 	} while (r == 0);
 	f->num_vfs = (unsigned)f->n_vfs;
 
@@ -119,14 +125,6 @@ static bool has_display(struct sysfs *s, const char *gpu)
 
 static int set_model(struct gpu_facts *f, const struct gpu_model *model, const char *pci_ids_name)
 {
-	if (model && model->vram_bytes > 0) {
-		uint64_t shared = model->vram_bytes - PF_VRAM_RESERVE;
-
-		if (model->vf_vram_bytes > 0)
-			shared = MIN_OF(shared, model->vf_vram_bytes);
-		f->vram_bytes = (struct known){ true, model->vram_bytes };
-		f->resources[VF_ATTR_VRAM].free = (struct known){ true, shared };
-	}
 	if (model)
 		f->model = strdup(model->name);
 	else if (pci_ids_name)
@@ -137,11 +135,25 @@ static int set_model(struct gpu_facts *f, const struct gpu_model *model, const c
 	return f->model ? 0 : -ENOMEM;
 }
 
+/* A folder per tile is what xe shows; i915 shows GTs, which its own way counts. */
+static unsigned count_tiles(struct sysfs *s, const char *gpu, const struct gpu_model *model)
+{
+	unsigned n = 0;
+
+	while (n < TILES_MAX && sysfs_exists(s, SYSFS_PCI "/tile%u", gpu, n))
+		n++;
+	if (n > 0)
+		return n;
+
+	return model && model->tiles > 0 ? model->tiles : 1;
+}
+
 /* Everything that waits for no lock. */
-static int read_constants(struct sysfs *s, const struct pci_found *found,
-			  const struct vf_control_ops **ret_control, struct gpu_facts **ret)
+static int read_constants(struct sysfs *s, const struct pci_found *found, struct vf_surface *c,
+			  struct gpu_facts **ret)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = calloc(1, sizeof(*f));
+	const struct gpu_model *model = gpu_model_find(found->device_id);
 	char gpu[PCI_ADDRESS_STRLEN];
 	_cleanup_free_ char *numa = NULL;
 	uint64_t value;
@@ -150,16 +162,17 @@ static int read_constants(struct sysfs *s, const struct pci_found *found,
 		return -ENOMEM;
 
 	pci_address_format(&found->address, gpu);
+	sysfs_hold(s, gpu);
 	f->address = found->address;
-	f->tiles = 1;
 	f->device_id = found->device_id;
 	f->class_code = found->class_code;
-	if (set_model(f, gpu_model_find(found->device_id), found->name) < 0)
+	if (set_model(f, model, found->name) < 0)
 		return -ENOMEM;
-	f->driver = driver_of(s, &f->address);
+	f->driver = driver_of(s, gpu, "");
 	f->numa_node = sysfs_read(s, &numa, SYSFS_PCI "/numa_node", gpu) == 0 ? atoi(numa) : -1;
-	f->iommu = iommu_group_of(s, &f->address) >= 0;
+	f->iommu = iommu_group_of(s, gpu, "") >= 0;
 	f->display = has_display(s, gpu);
+	f->tiles = count_tiles(s, gpu, model);
 	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_totalvfs", gpu) == 0) {
 		f->sriov_capable = true;
 		f->total_vfs = (unsigned)MIN_OF(value, (uint64_t)UINT16_MAX);
@@ -167,13 +180,39 @@ static int read_constants(struct sysfs *s, const struct pci_found *found,
 	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_drivers_autoprobe", gpu) == 0)
 		f->autoprobe = value != 0;
 
-	*ret_control = vf_control_find(s, gpu);
-	f->vf_control = *ret_control ? (*ret_control)->kind : VF_CONTROL_NONE;
-	if (*ret_control && (*ret_control)->read_pf(s, gpu, f) < 0)
+	if (vf_control_find(s, gpu, c) < 0)
+		return -ENOMEM;
+	f->vf_control = c->ops ? c->ops->kind : VF_CONTROL_NONE;
+	f->control_note = TAKE_PTR(c->note);
+	if (c->ops && c->ops->read_pf(s, c, f) < 0)
 		return -ENOMEM;
 
 	*ret = TAKE_PTR(f);
 	return 0;
+}
+
+/* What the way does not tell of the card's memory, its model does: the whole, and what is left of
+ * the part for VFs when those that are there have theirs. */
+static void fill_vram(struct gpu_facts *f)
+{
+	const struct gpu_model *model = gpu_model_find(f->device_id);
+	struct known *free = &f->resources[VF_ATTR_VRAM].free;
+	size_t i;
+
+	if (!model || model->vram_bytes == 0)
+		return;
+	if (!f->vram_bytes.known)
+		f->vram_bytes = (struct known){true, model->vram_bytes};
+	if (free->known)
+		return;
+
+	*free = (struct known){true, model->vram_bytes - PF_VRAM_RESERVE};
+	if (model->vf_vram_bytes > 0)
+		free->value = MIN_OF(free->value, model->vf_vram_bytes);
+	free->value -= MIN_OF(f->resources[VF_ATTR_VRAM].standing, free->value);
+	for (i = 0; i < f->n_vfs; i++)
+		if (f->vfs[i].values[VF_ATTR_VRAM].known)
+			free->value -= MIN_OF(f->vfs[i].values[VF_ATTR_VRAM].value, free->value);
 }
 
 /* Why it cannot be cut, the first obstacle with its cure. NULL in *ret = it can. */
@@ -224,14 +263,16 @@ int gpu_scan(struct sysfs *s, struct gpu_facts ***ret, size_t *ret_n)
 		r = -ENOMEM;
 
 	for (i = 0; i < n && r == 0; i++) {
-		const struct vf_control_ops *control;
+		_cleanup_(vf_surface_done) struct vf_surface c = {0};
 
-		r = read_constants(s, &found[i], &control, &facts[k]);
-		if (r == 0)
-			r = add_vfs(s, facts[k++], NULL);
-		if (r == 0)
-			r = find_reason(facts[k - 1], -1, &facts[k - 1]->reason);
+		r = read_constants(s, &found[i], &c, &facts[k]);
+		if (r < 0)
+			break;
+		fill_vram(facts[k]);
+		r = find_reason(facts[k], -1, &facts[k]->reason);
+		k++;
 	}
+	sysfs_hold(s, NULL);
 	pci_found_free(found, n);
 	if (r < 0) {
 		for (i = 0; facts && i < k; i++)
@@ -252,7 +293,7 @@ static void drop_vfs(struct gpu_facts *f)
 }
 
 /* Number and links are read one after the other; when they disagree somebody is changing them. */
-static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_control_ops *control)
+static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_surface *c)
 {
 	uint64_t num = 0;
 	int tries, r;
@@ -263,7 +304,7 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_contro
 			return r;
 
 		drop_vfs(f);
-		r = add_vfs(s, f, control);
+		r = add_vfs(s, f, c);
 		if (r < 0)
 			return r;
 		if (f->n_vfs == num)
@@ -272,21 +313,12 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_contro
 	return 0;
 }
 
-/* sysfs does not tell what is left, but what each VF has. */
-static void subtract_given_vram(struct gpu_facts *f)
-{
-	struct known *left = &f->resources[VF_ATTR_VRAM].free;
-	size_t i;
-
-	for (i = 0; i < f->n_vfs && left->known; i++)
-		if (f->vfs[i].values[VF_ATTR_VRAM].known)
-			left->value -= MIN_OF(f->vfs[i].values[VF_ATTR_VRAM].value, left->value);
-}
-
-int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
+/* asks: also what waits for the device's lock and for its driver. */
+static int read_one(struct sysfs *s, const struct pci_address *address, bool asks,
+		    struct gpu_facts **ret)
 {
 	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
-	const struct vf_control_ops *control;
+	_cleanup_(vf_surface_done) struct vf_surface c = {0};
 	struct pci_found found;
 	int sriov_in_config = -1;
 	int r;
@@ -294,23 +326,41 @@ int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_fact
 	r = pci_scan_gpu(s, address, &found);
 	if (r < 0)
 		return r;
-	r = read_constants(s, &found, &control, &f);
+	r = read_constants(s, &found, &c, &f);
 	free(found.name);
 	if (r < 0)
 		return r;
 
-	if (f->sriov_capable) {
-		r = read_vfs(s, f, control);
-		if (r < 0)
-			return r;
-		subtract_given_vram(f);
-	}
+	if (f->sriov_capable)
+		r = asks ? read_vfs(s, f, &c) : add_vfs(s, f, NULL);
+	if (r < 0)
+		return r;
+	if (asks && c.ops)
+		c.ops->read_stock(s, &c, f);
+	fill_vram(f);
 	/* Without the right to read it, or without the space, the card simply shows no serial. */
-	(void)pci_read_capabilities(s, address, &sriov_in_config, &f->serial);
+	if (asks)
+		(void)pci_read_capabilities(s, address, &sriov_in_config, &f->serial);
 	r = find_reason(f, sriov_in_config, &f->reason);
 	if (r < 0)
 		return r;
 
 	*ret = TAKE_PTR(f);
 	return 0;
+}
+
+int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
+{
+	int r = read_one(s, address, true, ret);
+
+	sysfs_hold(s, NULL);
+	return r;
+}
+
+int gpu_links(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret)
+{
+	int r = read_one(s, address, false, ret);
+
+	sysfs_hold(s, NULL);
+	return r;
 }

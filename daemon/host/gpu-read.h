@@ -9,8 +9,11 @@
  * device's lock: may hang. */
 int gpu_read(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret);
 
-/* What links and constants tell about every GPU: nothing in it waits for a device's lock.  The
- * number of VFs is counted from virtfnN; quotas and scheduling values stay unknown. */
+/* What constants tell about one GPU, and links of its VFs: nothing in it waits for a device's lock.
+ * The number of VFs is counted from virtfnN; quotas and scheduling values stay unknown. */
+int gpu_links(struct sysfs *s, const struct pci_address *address, struct gpu_facts **ret);
+
+/* The constants of every GPU, without its VFs. */
 int gpu_scan(struct sysfs *s, struct gpu_facts ***ret, size_t *ret_n);
 
 /* Address of VF number vf (from 1); -ENOENT when it is not enabled. */

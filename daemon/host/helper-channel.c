@@ -258,7 +258,7 @@ static int start_process(struct helper_channel *c)
 		return -EPIPE;
 
 	r = helper_spawn(c->setup->program, c->scans ? HELPER_SCAN_NAME : c->name,
-			 c->setup->sysfs_root, &c->fd, &c->pid, &c->pidfd);
+			 c->setup->sysfs_root, c->setup->allow_debugfs, &c->fd, &c->pid, &c->pidfd);
 	if (r < 0)
 		return r;
 	line_buffer_init(&c->in, REPLY_MAX);

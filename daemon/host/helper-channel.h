@@ -14,6 +14,7 @@ struct helper_channel_setup {
 	struct sd_event *event;
 	const char *program;	/* NULL = ourselves */
 	const char *sysfs_root; /* NULL = the real one */
+	bool allow_debugfs;
 	/* stuck: the attribute, or NULL for "not any more". */
 	void (*on_stuck)(void *userdata, struct helper_channel *channel, const char *attribute);
 	void *userdata;

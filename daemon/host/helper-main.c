@@ -8,6 +8,7 @@
 #include "host/gpu-read.h"
 #include "host/holders.h"
 #include "host/host-ops.h"
+#include "host/kernel-words.h"
 #include "host/pci-scan.h"
 #include "host/sriov.h"
 #include "host/vf-control.h"
@@ -27,6 +28,7 @@ static int op_scan(struct sysfs *s, const struct host_request *request, struct h
 	return gpu_scan(s, &reply->facts, &reply->n_facts);
 }
 
+/* Reads one GPU, with or without asking its driver. */
 static int op_read(struct sysfs *s, const struct host_request *request, struct host_reply *reply)
 {
 	struct gpu_facts **facts = calloc(1, sizeof(*facts));
@@ -34,7 +36,10 @@ static int op_read(struct sysfs *s, const struct host_request *request, struct h
 
 	if (!facts)
 		return -ENOMEM;
-	r = gpu_read(s, &request->gpu, &facts[0]);
+	if (request->op == HOST_LINKS)
+		r = gpu_links(s, &request->gpu, &facts[0]);
+	else
+		r = gpu_read(s, &request->gpu, &facts[0]);
 	if (r < 0) {
 		free(facts);
 		return r;
@@ -61,52 +66,46 @@ static int op_wait_closed(struct sysfs *s, const struct host_request *request,
 	return sriov_refuse_held(s, &request->gpu, request->vf, reply);
 }
 
-static const struct vf_control_ops *surface(struct sysfs *s, const struct host_request *request)
+static int set_attr(const struct vf_surface *c, struct sysfs *s, const struct host_request *request,
+		    uint64_t *ret)
 {
-	return vf_control_find(s, PCI_ADDRESS_STR(&request->gpu));
-}
+	const struct vf_control_ops *ops = c->ops;
 
-static int set_attr(const struct vf_control_ops *control, struct sysfs *s,
-		    const struct host_request *request, struct host_reply *reply)
-{
-	const char *gpu = PCI_ADDRESS_STR(&request->gpu);
-	uint64_t *value = &reply->value.value;
-	int r = -EOPNOTSUPP;
-
-	sysfs_announce(s, vf_attribute_to_string(request->attribute));
-	if (control && request->op == HOST_SET_PF_ATTR && control->set_pf)
-		r = control->set_pf(s, gpu, request->attribute, request->value, value);
-	else if (control && request->op == HOST_SET_BULK_ATTR && control->set_bulk)
-		r = control->set_bulk(s, gpu, request->attribute, request->value, value);
-	else if (control && request->op == HOST_SET_VF_ATTR && control->set_vf)
-		r = control->set_vf(s, gpu, request, value);
-	if (r == -EOPNOTSUPP)
-		reply->message = xasprintf("the driver does not offer %s here, or only for reading",
-					   vf_attribute_to_string(request->attribute));
-	if (r == -ESTALE)
-		reply->message = strdup("the driver's and the kernel's numbering of VFs differ");
-	if (r < 0)
-		return r;
-
-	reply->value.known = true;
-	return 0;
+	if (ops && request->op == HOST_SET_PF_ATTR && ops->set_pf)
+		return ops->set_pf(s, c, request->attribute, request->value, ret);
+	if (ops && request->op == HOST_SET_BULK_ATTR && ops->set_bulk)
+		return ops->set_bulk(s, c, request->attribute, request->value, ret);
+	if (ops && request->op == HOST_SET_VF_ATTR && ops->set_vf)
+		return ops->set_vf(s, c, request, ret);
+	return -EOPNOTSUPP;
 }
 
 static int op_set_attr(struct sysfs *s, const struct host_request *request,
 		       struct host_reply *reply)
 {
-	return set_attr(surface(s, request), s, request, reply);
-}
+	_cleanup_(vf_surface_done) struct vf_surface c = {0};
+	const char *words;
+	int r;
 
-static int op_restore_auto(struct sysfs *s, const struct host_request *request,
-			   struct host_reply *reply)
-{
-	const struct vf_control_ops *control = surface(s, request);
+	r = vf_control_find(s, PCI_ADDRESS_STR(&request->gpu), &c);
+	if (r < 0)
+		return r;
 
-	sysfs_announce(s, "restore_auto_provisioning");
-	return control && control->restore_auto ?
-		       control->restore_auto(s, PCI_ADDRESS_STR(&request->gpu)) :
-		       -EOPNOTSUPP;
+	sysfs_announce(s, vf_attribute_to_string(request->attribute));
+	r = set_attr(&c, s, request, &reply->value.value);
+	if (r == 0) {
+		reply->value.known = true;
+		return 0;
+	}
+	words = kernel_words(request->attribute < VF_RESOURCE_MAX ? KERNEL_ASKED_QUOTA
+								  : KERNEL_ASKED_SCHED,
+			     c.ops ? c.ops->kind : VF_CONTROL_NONE, r);
+	if (r == -EOPNOTSUPP)
+		reply->message = xasprintf("the driver does not offer %s here, or only for reading",
+					   vf_attribute_to_string(request->attribute));
+	else if (words)
+		reply->message = strdup(words);
+	return r;
 }
 
 static int op_bind_vfio(struct sysfs *s, const struct host_request *request,
@@ -167,6 +166,7 @@ static int op_probe_vf(struct sysfs *s, const struct host_request *request,
 
 static const helper_op_fn helper_ops[HOST_OP_MAX] = {
 	[HOST_SCAN] = op_scan,
+	[HOST_LINKS] = op_read,
 	[HOST_READ] = op_read,
 	[HOST_HOLDERS] = op_holders,
 	[HOST_SET_AUTOPROBE] = sriov_set_autoprobe,
@@ -174,7 +174,7 @@ static const helper_op_fn helper_ops[HOST_OP_MAX] = {
 	[HOST_SET_VF_ATTR] = op_set_attr,
 	[HOST_SET_BULK_ATTR] = op_set_attr,
 	[HOST_SET_PF_ATTR] = op_set_attr,
-	[HOST_RESTORE_AUTO] = op_restore_auto,
+	[HOST_RESTORE_AUTO] = sriov_restore_auto,
 	[HOST_BIND_VFIO] = op_bind_vfio,
 	[HOST_UNBIND] = op_unbind,
 	[HOST_WAIT_CLOSED] = op_wait_closed,
@@ -255,7 +255,7 @@ static int serve(int fd, struct sysfs *s, struct line_buffer *buffer)
 	}
 }
 
-int host_helper_main(int fd, const char *sysfs_root)
+int host_helper_main(int fd, const char *sysfs_root, bool allow_debugfs)
 {
 	struct line_buffer buffer;
 	struct sysfs s;
@@ -269,6 +269,7 @@ int host_helper_main(int fd, const char *sysfs_root)
 		return r;
 	}
 
+	s.allow_debugfs = allow_debugfs;
 	sysfs_announce(&s, SYSFS_IDLE_COMM);
 	line_buffer_init(&buffer, REQUEST_MAX);
 	r = serve(fd, &s, &buffer);

@@ -88,10 +88,10 @@ const char *helper_own_program(char *buf, size_t size)
 	return access(buf, X_OK) == 0 ? buf : "/proc/self/exe";
 }
 
-int helper_spawn(const char *program, const char *name, const char *sysfs_root, int *ret_fd,
-		 pid_t *ret_pid, int *ret_pidfd)
+int helper_spawn(const char *program, const char *name, const char *sysfs_root, bool allow_debugfs,
+		 int *ret_fd, pid_t *ret_pid, int *ret_pidfd)
 {
-	char *argv[6] = { (char *)"gpuvfd", (char *)"--helper" };
+	char *argv[7] = {(char *)"gpuvfd", (char *)"--helper"};
 	char path[PATH_MAX];
 	size_t n = 2;
 	_cleanup_(actions_done) posix_spawn_file_actions_t actions;
@@ -101,6 +101,8 @@ int helper_spawn(const char *program, const char *name, const char *sysfs_root, 
 	pid_t pid;
 	int r;
 
+	if (allow_debugfs)
+		argv[n++] = (char *)"--allow-debugfs";
 	if (sysfs_root) {
 		argv[n++] = (char *)"--sysfs-root";
 		argv[n++] = (char *)sysfs_root;
@@ -198,9 +200,9 @@ static int parent_of(const char *pid, char *buf, size_t size)
 static bool is_helper(const char *pid, const char *sysfs_root, struct pci_address *ret)
 {
 	_cleanup_free_ char *cmdline = NULL;
-	const char *argv[5] = { 0 };
+	const char *argv[6] = {0};
 	char path[PROC_PATH_MAX];
-	size_t size, at = 0, n = 0;
+	size_t size, at = 0, n = 0, root;
 
 	snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
 	if (read_file_at(AT_FDCWD, path, CMDLINE_MAX, &cmdline, &size) < 0)
@@ -210,11 +212,14 @@ static bool is_helper(const char *pid, const char *sysfs_root, struct pci_addres
 		at += strlen(cmdline + at) + 1;
 	}
 
-	if (n != (sysfs_root ? 5 : 3) || !streq(argv[1], "--helper") ||
-	    pci_address_parse(argv[n - 1], ret) < 0)
+	if (n < 3 || !streq(argv[1], "--helper") || pci_address_parse(argv[n - 1], ret) < 0)
+		return false;
+	root = streq(argv[2], "--allow-debugfs") ? 3 : 2;
+	if (n != root + (sysfs_root ? 3 : 1))
 		return false;
 
-	return !sysfs_root || (streq(argv[2], "--sysfs-root") && streq(argv[3], sysfs_root));
+	return !sysfs_root ||
+	       (streq(argv[root], "--sysfs-root") && streq(argv[root + 1], sysfs_root));
 }
 
 /* True when the process is a helper of ours whose parent is no daemon any more. */

@@ -10,12 +10,12 @@
 /* What the helper that scans carries in place of an address. */
 #define HELPER_SCAN_NAME "scan"
 
-/* Starts `program --helper [--sysfs-root SYSFS_ROOT] NAME` with one end of a socket pair on
- * descriptor 3 and nothing else open but standard error. program NULL = /proc/self/exe,
- * sysfs_root NULL = none given.  Returns 0 with our (non-blocking) end, the pid and a pidfd, or
- * a negative errno. */
-int helper_spawn(const char *program, const char *name, const char *sysfs_root, int *ret_fd,
-		 pid_t *ret_pid, int *ret_pidfd);
+/* Starts `program --helper [--allow-debugfs] [--sysfs-root SYSFS_ROOT] NAME` with one end of a
+ * socket pair on descriptor 3 and nothing else open but standard error. program NULL =
+ * /proc/self/exe, sysfs_root NULL = none given.  Returns 0 with our (non-blocking) end, the pid and
+ * a pidfd, or a negative errno. */
+int helper_spawn(const char *program, const char *name, const char *sysfs_root, bool allow_debugfs,
+		 int *ret_fd, pid_t *ret_pid, int *ret_pidfd);
 
 /* The file we were started from.  After an upgrade has replaced it only the kernel's link still leads
  * to it; otherwise its own path does, which is what a program that runs us (valgrind) answers with. */

@@ -30,6 +30,7 @@ struct scan {
 	struct gpu_facts **facts;
 	size_t n;
 	size_t waiting;
+	int error;               /* of our own; then the whole scan failed */
 	struct scan_item *items; /* one per facts[] */
 	struct scan *next;
 };
@@ -188,6 +189,51 @@ static void set_silent(struct gpu_facts *f, const struct host_reply *reply)
 	}
 }
 
+static void answered(struct scan *scan)
+{
+	if (--scan->waiting == 0)
+		finish_scan(scan, scan->error, NULL);
+}
+
+static void on_scan_links(void *userdata, const struct host_reply *reply)
+{
+	struct scan_item *item = userdata;
+	struct scan *scan = item->scan;
+	struct gpu_facts **facts = &scan->facts[item->index];
+	struct gpu_facts *seen = NULL;
+
+	if (reply->r == 0 && reply->n_facts == 1)
+		seen = gpu_facts_copy(reply->facts[0]);
+	if (seen) {
+		free(seen->reason);
+		seen->reason = TAKE_PTR((*facts)->reason);
+	} else if (reply->r != -ENODEV) {
+		scan->error = reply->r < 0 ? reply->r
+					   : -ENOMEM; /* rather no list than VFs that seem gone */
+	}
+	gpu_facts_free(*facts);
+	*facts = seen;
+	answered(scan);
+}
+
+/* The card does not answer: what can be known of it without asking it. */
+static void read_links(struct scan_item *item, const struct host_reply *why)
+{
+	struct scan *scan = item->scan;
+	struct host_request request = {
+		.op = HOST_LINKS,
+		.gpu = scan->facts[item->index]->address,
+	};
+	int r;
+
+	set_silent(scan->facts[item->index], why);
+	r = helper_channel_request(scan->h->scanner, &request, on_scan_links, item);
+	if (r < 0) {
+		scan->error = r;
+		answered(scan);
+	}
+}
+
 static void on_scan_read(void *userdata, const struct host_reply *reply)
 {
 	struct scan_item *item = userdata;
@@ -197,18 +243,17 @@ static void on_scan_read(void *userdata, const struct host_reply *reply)
 
 	if (reply->r == 0 && reply->n_facts == 1)
 		whole = gpu_facts_copy(reply->facts[0]);
-	if (whole || reply->r == -ENODEV) {
-		gpu_facts_free(*facts);
-		*facts = whole;
-	} else {
-		set_silent(*facts, reply);
+	if (!whole && reply->r != -ENODEV) {
+		read_links(item, reply);
+		return;
 	}
 
-	if (--scan->waiting == 0)
-		finish_scan(scan, 0, NULL);
+	gpu_facts_free(*facts);
+	*facts = whole;
+	answered(scan);
 }
 
-/* Asks each GPU's own helper.  An error here concerns that GPU only. */
+/* Asks each GPU's own helper. */
 static void read_each(struct scan *scan)
 {
 	size_t i;
@@ -221,14 +266,19 @@ static void read_each(struct scan *scan)
 			.deadline_usec = SCAN_READ_USEC,
 		};
 		struct helper_channel *channel;
+		int r;
 
 		scan->items[i] = (struct scan_item){ scan, i };
-		if (channel_of(scan->h, &request.gpu, &channel) == 0 &&
-		    helper_channel_request(channel, &request, on_scan_read, &scan->items[i]) == 0)
+		r = channel_of(scan->h, &request.gpu, &channel);
+		if (r == 0)
+			r = helper_channel_request(channel, &request, on_scan_read,
+						   &scan->items[i]);
+		if (r < 0)
+			scan->error = r;
+		else
 			scan->waiting++;
 	}
-	if (--scan->waiting == 0)
-		finish_scan(scan, 0, NULL);
+	answered(scan);
 }
 
 static void on_scan_list(void *userdata, const struct host_reply *reply)
@@ -537,7 +587,7 @@ static void helper_freep(struct host_helper **h)
 }
 
 int host_helper_new(struct sd_event *event, const char *helper, const char *sysfs_root,
-		    struct host **ret)
+		    bool allow_debugfs, struct host **ret)
 {
 	_cleanup_(helper_freep) struct host_helper *h = calloc(1, sizeof(*h));
 	int r;
@@ -556,6 +606,7 @@ int host_helper_new(struct sd_event *event, const char *helper, const char *sysf
 		.event = h->event,
 		.program = h->program,
 		.sysfs_root = h->sysfs_root,
+		.allow_debugfs = allow_debugfs,
 		.on_stuck = on_stuck,
 		.userdata = h,
 	};

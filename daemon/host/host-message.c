@@ -9,6 +9,7 @@
 
 const char *const host_op_names[HOST_OP_MAX] = {
 	[HOST_SCAN] = "scan",
+	[HOST_LINKS] = "links",
 	[HOST_READ] = "read",
 	[HOST_HOLDERS] = "holders",
 	[HOST_SET_AUTOPROBE] = "set-autoprobe",
@@ -43,6 +44,7 @@ static struct {
 	uint64_t deadline_usec;
 } ops[HOST_OP_MAX] = {
 	[HOST_SCAN] = { TAKES_NO_GPU, 4 * USEC_PER_SEC },
+	[HOST_LINKS] = { 0, 4 * USEC_PER_SEC },
 	[HOST_READ] = { 0, 5 * USEC_PER_SEC },
 	[HOST_HOLDERS] = { 0, 5 * USEC_PER_SEC },
 	[HOST_SET_AUTOPROBE] = { TAKES_VALUE, 5 * USEC_PER_SEC },

@@ -12,6 +12,7 @@
 
 enum host_op {
 	HOST_SCAN,	    /* all Intel GPUs → facts[] */
+	HOST_LINKS,	    /* one GPU, without asking it → facts[0]: for one that is silent */
 	HOST_READ,	    /* one GPU → facts[0]; -ENODEV when it is gone */
 	HOST_HOLDERS,	    /* who has VFs of the GPU open → holders[] */
 	HOST_SET_AUTOPROBE, /* value 0 or 1 */
@@ -107,15 +108,15 @@ json_t *host_reply_to_json(const struct host_reply *reply);
 int host_reply_from_json(const json_t *json, struct host_reply *ret);
 
 /* The real one: helper processes.  sysfs_root NULL = "/sys"; helper is the path of our own binary
- * (NULL = /proc/self/exe).  event is an sd_event, borrowed. */
+ * (NULL = /proc/self/exe); allow_debugfs is the configuration's.  event is an sd_event, borrowed. */
 struct sd_event;
 int host_helper_new(struct sd_event *event, const char *helper, const char *sysfs_root,
-		    struct host **ret);
+		    bool allow_debugfs, struct host **ret);
 
-/* The helper's own main: `gpuvfd --helper [--sysfs-root DIR] ADDRESS|scan` (the last word only tells which
- * GPU it is for); speaks the wire form on descriptor 3, one line each way.  Returns 0 when the daemon went
- * away, or a negative errno. */
-int host_helper_main(int fd, const char *sysfs_root);
+/* The helper's own main: `gpuvfd --helper [--allow-debugfs] [--sysfs-root DIR] ADDRESS|scan` (the
+ * last word only tells which GPU it is for); speaks the wire form on descriptor 3, one line each
+ * way.  Returns 0 when the daemon went away, or a negative errno. */
+int host_helper_main(int fd, const char *sysfs_root, bool allow_debugfs);
 
 static inline struct host *host_free(struct host *host)
 {

@@ -70,6 +70,11 @@ void pci_found_free(struct pci_found *found, size_t n)
 	free(found);
 }
 
+static bool is_gpu(unsigned vendor, unsigned class_code)
+{
+	return vendor == VENDOR_INTEL && class_code >> 16 == CLASS_DISPLAY;
+}
+
 /* Fills in what sysfs knows of a function that libpci showed.  Returns 1, or 0 when it is no
  * GPU's PF. */
 static int take_function(struct sysfs *s, struct pci_access *acc, struct pci_dev *dev,
@@ -86,10 +91,12 @@ static int take_function(struct sysfs *s, struct pci_access *acc, struct pci_dev
 	uint64_t class_code;
 	char *label = NULL, *copy = NULL;
 
-	pci_fill_info(dev, PCI_FILL_IDENT | PCI_FILL_CLASS);
-	if (dev->vendor_id != VENDOR_INTEL || dev->device_class >> 8 != CLASS_DISPLAY)
-		return 0;
+	/* First, as most functions of a host full of VFs end here; and one look costs less than
+	 * three files. */
 	if (sysfs_exists(s, SYSFS_PCI "/physfn", name))
+		return 0;
+	pci_fill_info(dev, PCI_FILL_IDENT | PCI_FILL_CLASS);
+	if (!is_gpu(dev->vendor_id, (unsigned)dev->device_class << 8))
 		return 0;
 	if (sysfs_read_uint(s, &class_code, SYSFS_PCI "/class", name) < 0)
 		class_code = (uint64_t)dev->device_class << 8;
@@ -113,7 +120,6 @@ static int take_function(struct sysfs *s, struct pci_access *acc, struct pci_dev
 
 struct scan {
 	struct pci_access *acc;
-	const struct pci_address *only; /* NULL = all */
 	struct pci_found *found;
 	size_t n;
 };
@@ -128,11 +134,6 @@ static int scan_functions(struct sysfs *s, struct scan *scan)
 	for (dev = scan->acc->devices; dev; dev = dev->next) {
 		struct pci_found *grown;
 
-		if (scan->only &&
-		    (scan->only->domain != (uint32_t)dev->domain || scan->only->bus != dev->bus ||
-		     scan->only->device != dev->dev || scan->only->function != dev->func))
-			continue;
-
 		grown = reallocarray(scan->found, scan->n + 1, sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
@@ -146,13 +147,12 @@ static int scan_functions(struct sysfs *s, struct scan *scan)
 }
 
 /* Static: what a longjmp() may have changed must not live in registers. */
-static int run_scan(struct sysfs *s, const struct pci_address *only, struct pci_found **ret,
-		    size_t *ret_n)
+static int run_scan(struct sysfs *s, struct pci_found **ret, size_t *ret_n)
 {
 	static struct scan scan;
 	int r;
 
-	scan = (struct scan){ .only = only };
+	scan = (struct scan){0};
 	scan.acc = open_access(s);
 	if (!scan.acc)
 		return -ENOMEM;
@@ -182,9 +182,9 @@ int pci_scan_gpus(struct sysfs *s, struct pci_found **ret, size_t *ret_n)
 	int r;
 
 	sysfs_announce(s, "devices");
-	r = run_scan(s, NULL, ret, ret_n);
+	r = run_scan(s, ret, ret_n);
 	if (r == -EAGAIN) /* something was plugged or unplugged meanwhile */
-		r = run_scan(s, NULL, ret, ret_n);
+		r = run_scan(s, ret, ret_n);
 	if (r < 0)
 		return r;
 
@@ -193,22 +193,51 @@ int pci_scan_gpus(struct sysfs *s, struct pci_found **ret, size_t *ret_n)
 	return 0;
 }
 
+/* The name of a card that our own table does not have.  Returns new, NULL = pci.ids has none
+ * either. */
+static char *name_from_ids(struct sysfs *s, unsigned device_id)
+{
+	static struct pci_access *acc;
+	static char *copy;
+	char buf[NAME_MAX_LENGTH];
+	char *label;
+
+	copy = NULL;
+	acc = open_access(s);
+	if (!acc)
+		return NULL;
+	if (setjmp(on_pci_error) != 0)
+		return NULL;
+	pci_init(acc);
+	label = pci_lookup_name(acc, buf, sizeof(buf), PCI_LOOKUP_DEVICE | PCI_LOOKUP_NO_NUMBERS,
+				VENDOR_INTEL, (int)device_id);
+	copy = label ? strdup(label) : NULL;
+	pci_cleanup(acc);
+	return copy;
+}
+
+/* Looks at this function only: what an event about one card costs does not grow with the machine.
+ */
 int pci_scan_gpu(struct sysfs *s, const struct pci_address *address, struct pci_found *ret)
 {
-	struct pci_found *found = NULL;
-	size_t n = 0;
-	int r;
+	const char *name = PCI_ADDRESS_STR(address);
+	uint64_t vendor, device, class_code;
 
-	r = run_scan(s, address, &found, &n);
-	if (r < 0)
-		return r;
-	if (n == 0) {
-		free(found);
+	if (sysfs_read_uint(s, &vendor, SYSFS_PCI "/vendor", name) < 0 ||
+	    sysfs_read_uint(s, &device, SYSFS_PCI "/device", name) < 0 ||
+	    sysfs_read_uint(s, &class_code, SYSFS_PCI "/class", name) < 0)
 		return -ENODEV;
-	}
+	if (!is_gpu((unsigned)vendor, (unsigned)class_code) ||
+	    sysfs_exists(s, SYSFS_PCI "/physfn", name))
+		return -ENODEV;
 
-	*ret = found[0];
-	free(found);
+	*ret = (struct pci_found){
+		.address = *address,
+		.device_id = (unsigned)device & 0xffff,
+		.class_code = (unsigned)class_code & 0xffffff,
+		.name = gpu_model_find((unsigned)device) ? NULL
+							 : name_from_ids(s, (unsigned)device),
+	};
 	return 0;
 }
 

@@ -5,36 +5,21 @@
 
 #include "host/gpu-read.h"
 #include "host/holders.h"
+#include "host/kernel-words.h"
 #include "host/pci-scan.h"
+#include "host/vf-control.h"
 
-/* What an errno of sriov_numvfs means: PCI core first, then xe. */
-static const struct {
-	int error;
-	const char *words;
-} numvfs_errors[] = {
-	{ EBUSY, "VFs are already on, or something holds the driver's guard (an open debugfs file, "
-		 "a GPU debugger)" },
-	{ ECANCELED, "the card never got ready or is wedged: see the kernel log" },
-	{ EIO, "the PCI core could not enable the VFs: see the kernel log" },
-	{ ENODEV, "the driver did not come up in PF mode: see the kernel log" },
-	{ ENOENT, "the driver that is bound cannot do SR-IOV" },
-	{ ENOKEY, "some VF got only part of its resources" },
-	{ ENOMEM, "no room for the VFs' BARs: enable \"Above 4G decoding\" in the firmware, or boot "
-		  "with pci=realloc" },
-	{ ENOSPC, "the card has nothing left to share among that many VFs" },
-	{ ERANGE, "more VFs than the driver allows" },
-	{ EUCLEAN, "resources of an earlier set-up are left on some VF: restore_auto_provisioning in "
-		   "debugfs clears them" },
-};
-
-static char *numvfs_words(int r)
+/* Why the kernel refused, by the way in which the card is steered. */
+static char *numvfs_words(struct sysfs *s, const char *gpu, int error)
 {
-	size_t i;
+	_cleanup_(vf_surface_done) struct vf_surface c = {0};
+	const char *words;
 
-	for (i = 0; i < ARRAY_SIZE(numvfs_errors); i++)
-		if (numvfs_errors[i].error == -r)
-			return strdup(numvfs_errors[i].words);
-	return NULL;
+	(void)vf_control_find(s, gpu, &c);
+	sysfs_announce(s, "sriov_numvfs"); /* what failed, not where we looked */
+	words = kernel_words(KERNEL_ASKED_NUMVFS, c.ops ? c.ops->kind : VF_CONTROL_NONE, error);
+
+	return words ? strdup(words) : NULL;
 }
 
 int sriov_set_autoprobe(struct sysfs *s, const struct host_request *request,
@@ -125,7 +110,7 @@ int sriov_set_numvfs(struct sysfs *s, const struct host_request *request, struct
 			return r;
 		r = sysfs_write_uint(s, request->value, SYSFS_PCI "/sriov_numvfs", gpu);
 		if (r < 0) {
-			reply->message = numvfs_words(r);
+			reply->message = numvfs_words(s, gpu, r);
 			return r;
 		}
 		r = sysfs_read_uint(s, &now, SYSFS_PCI "/sriov_numvfs", gpu);
@@ -157,4 +142,33 @@ int sriov_reset_vf(struct sysfs *s, const struct host_request *request, struct h
 		return r;
 
 	return pci_check_answers(s, &vf);
+}
+
+int sriov_restore_auto(struct sysfs *s, const struct host_request *request,
+		       struct host_reply *reply)
+{
+	_cleanup_(vf_surface_done) struct vf_surface c = {0};
+	const char *gpu = PCI_ADDRESS_STR(&request->gpu);
+	const char *words;
+	uint64_t now, total;
+	int r;
+
+	r = sysfs_read_uint(s, &now, SYSFS_PCI "/sriov_numvfs", gpu);
+	if (r == 0)
+		r = sysfs_read_uint(s, &total, SYSFS_PCI "/sriov_totalvfs", gpu);
+	if (r == 0)
+		r = vf_control_find(s, gpu, &c);
+	if (r < 0)
+		return r;
+
+	sysfs_announce(s, "restore_auto_provisioning");
+	if (now > 0)
+		r = -EBUSY;
+	else
+		r = c.ops && c.ops->restore_auto ? c.ops->restore_auto(s, &c, (unsigned)total)
+						 : -EOPNOTSUPP;
+	words = kernel_words(KERNEL_ASKED_RESTORE, c.ops ? c.ops->kind : VF_CONTROL_NONE, r);
+	if (words)
+		reply->message = strdup(words);
+	return r;
 }

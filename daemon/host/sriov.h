@@ -19,3 +19,7 @@ int sriov_refuse_held(struct sysfs *s, const struct pci_address *gpu, unsigned v
 
 /* Function-level reset; afterwards the function must answer. */
 int sriov_reset_vf(struct sysfs *s, const struct host_request *request, struct host_reply *reply);
+
+/* Back to automatic provisioning; -EBUSY while VFs are on. */
+int sriov_restore_auto(struct sysfs *s, const struct host_request *request,
+		       struct host_reply *reply);

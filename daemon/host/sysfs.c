@@ -15,8 +15,8 @@
 
 /* Attributes whose names do not fit into comm, and those that may take long. */
 static const char *const long_names[] = {
-	"sriov_drivers_autoprobe",
-	"preempt_timeout_us",
+	"auto_provisioning",  "contexts_max_quota",        "doorbells_max_quota",
+	"preempt_timeout_us", "restore_auto_provisioning", "sriov_drivers_autoprobe",
 };
 
 int sysfs_open(const char *root, struct sysfs *ret)
@@ -36,6 +36,7 @@ int sysfs_open(const char *root, struct sysfs *ret)
 
 	*ret = (struct sysfs){
 		.root_fd = fd,
+		.held_fd = -1,
 		.root = TAKE_PTR(root_copy),
 		.dev_root = TAKE_PTR(dev_root),
 		.injected = injected,
@@ -45,10 +46,39 @@ int sysfs_open(const char *root, struct sysfs *ret)
 
 void sysfs_done(struct sysfs *s)
 {
+	sysfs_hold(s, NULL);
 	s->root_fd = safe_close(s->root_fd);
 	free(s->root);
 	free(s->dev_root);
-	*s = (struct sysfs){ .root_fd = -1 };
+	*s = (struct sysfs){.root_fd = -1, .held_fd = -1};
+}
+
+void sysfs_hold(struct sysfs *s, const char *device)
+{
+	char path[PATH_MAX];
+
+	s->held_fd = safe_close(s->held_fd);
+	s->held[0] = '\0';
+	if (!device)
+		return;
+
+	snprintf(path, sizeof(path), SYSFS_PCI, device);
+	s->held_fd = openat(s->root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->held_fd >= 0)
+		snprintf(s->held, sizeof(s->held), "%s", device);
+}
+
+/* Where the path begins, and what of it is left from there. */
+static int begin_at(struct sysfs *s, const char **path)
+{
+	size_t folder = strlen(SYSFS_PCI_FOLDER), length = strlen(s->held);
+
+	if (s->held_fd < 0 || strncmp(*path, SYSFS_PCI_FOLDER, folder) != 0 ||
+	    strncmp(*path + folder, s->held, length) != 0 || (*path)[folder + length] != '/')
+		return s->root_fd;
+
+	*path += folder + length + 1;
+	return s->held_fd;
 }
 
 void sysfs_announce(struct sysfs *s, const char *name)
@@ -67,27 +97,32 @@ const char *sysfs_attribute_from_comm(const char *comm)
 	return comm;
 }
 
-/* Builds the path and announces its last part. */
-static int make_path(struct sysfs *s, char *buf, const char *format, va_list ap)
+/* Builds the path and notes its last part; announces it where a driver is about to be asked.  Links
+ * and modes are the kernel's own and wait for no driver. */
+static int make_path(struct sysfs *s, bool asks, char *buf, const char *format, va_list ap)
 {
-	const char *slash;
+	const char *name;
 	int n;
 
 	n = vsnprintf(buf, PATH_MAX, format, ap);
 	if (n < 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;
 
-	slash = strrchr(buf, '/');
-	sysfs_announce(s, slash ? slash + 1 : buf);
+	name = strrchr(buf, '/');
+	name = name ? name + 1 : buf;
+	if (asks)
+		sysfs_announce(s, name);
+	else
+		snprintf(s->at, sizeof(s->at), "%s", name);
 	return 0;
 }
 
-#define MAKE_PATH(s, buf, format)                                                                  \
+#define MAKE_PATH(s, asks, buf, format)                                                            \
 	({                                                                                         \
 		va_list _ap;                                                                       \
 		int _r;                                                                            \
 		va_start(_ap, format);                                                             \
-		_r = make_path((s), (buf), (format), _ap);                                         \
+		_r = make_path((s), (asks), (buf), (format), _ap);                                 \
 		va_end(_ap);                                                                       \
 		_r;                                                                                \
 	})
@@ -98,7 +133,7 @@ int sysfs_read(struct sysfs *s, char **ret, const char *format, ...)
 	char *text;
 	int r;
 
-	r = MAKE_PATH(s, path, format);
+	r = MAKE_PATH(s, true, path, format);
 	if (r < 0)
 		return r;
 	r = read_file_at(s->root_fd, path, SYSFS_VALUE_MAX, &text, NULL);
@@ -126,20 +161,48 @@ static int parse_uint(const char *text, uint64_t *ret)
 	return 0;
 }
 
-int sysfs_read_uint(struct sysfs *s, uint64_t *ret, const char *format, ...)
+/* A value of one line with one read(): a driver gives it whole. */
+static int read_line(struct sysfs *s, const char *path, char *buf, size_t size)
 {
-	_cleanup_free_ char *text = NULL;
+	int from = begin_at(s, &path);
+	_cleanup_close_ int fd = openat(from, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf, size);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == size)
+		return -EBADMSG;
+
+	buf[n] = '\0';
+	trim_end(buf);
+	return 0;
+}
+
+int sysfs_read_line(struct sysfs *s, char *buf, size_t size, const char *format, ...)
+{
 	char path[PATH_MAX];
 	int r;
 
-	r = MAKE_PATH(s, path, format);
-	if (r < 0)
-		return r;
-	r = read_file_at(s->root_fd, path, SYSFS_VALUE_MAX, &text, NULL);
-	if (r < 0)
-		return r;
+	r = MAKE_PATH(s, true, path, format);
 
-	return parse_uint(trim_end(text), ret);
+	return r < 0 ? r : read_line(s, path, buf, size);
+}
+
+int sysfs_read_uint(struct sysfs *s, uint64_t *ret, const char *format, ...)
+{
+	char path[PATH_MAX], text[64];
+	int r;
+
+	r = MAKE_PATH(s, true, path, format);
+	if (r == 0)
+		r = read_line(s, path, text, sizeof(text));
+
+	return r < 0 ? r : parse_uint(text, ret);
 }
 
 int sysfs_write(struct sysfs *s, const char *text, const char *format, ...)
@@ -147,7 +210,7 @@ int sysfs_write(struct sysfs *s, const char *text, const char *format, ...)
 	char path[PATH_MAX];
 	int r;
 
-	r = MAKE_PATH(s, path, format);
+	r = MAKE_PATH(s, true, path, format);
 	if (r < 0)
 		return r;
 
@@ -160,7 +223,7 @@ int sysfs_write_uint(struct sysfs *s, uint64_t value, const char *format, ...)
 	char text[24];
 	int r;
 
-	r = MAKE_PATH(s, path, format);
+	r = MAKE_PATH(s, true, path, format);
 	if (r < 0)
 		return r;
 
@@ -171,15 +234,16 @@ int sysfs_write_uint(struct sysfs *s, uint64_t value, const char *format, ...)
 int sysfs_link_name(struct sysfs *s, char **ret, const char *format, ...)
 {
 	char path[PATH_MAX], target[PATH_MAX];
-	const char *slash;
+	const char *slash, *rest = path;
 	char *name;
 	ssize_t n;
-	int r;
+	int from, r;
 
-	r = MAKE_PATH(s, path, format);
+	r = MAKE_PATH(s, false, path, format);
 	if (r < 0)
 		return r;
-	n = readlinkat(s->root_fd, path, target, sizeof(target) - 1);
+	from = begin_at(s, &rest);
+	n = readlinkat(from, rest, target, sizeof(target) - 1);
 	if (n < 0)
 		return -errno;
 
@@ -197,7 +261,7 @@ bool sysfs_exists(struct sysfs *s, const char *format, ...)
 	char path[PATH_MAX];
 	struct stat st;
 
-	return MAKE_PATH(s, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0;
+	return MAKE_PATH(s, false, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0;
 }
 
 bool sysfs_is_writable(struct sysfs *s, const char *format, ...)
@@ -205,8 +269,24 @@ bool sysfs_is_writable(struct sysfs *s, const char *format, ...)
 	char path[PATH_MAX];
 	struct stat st;
 
-	return MAKE_PATH(s, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0 &&
+	return MAKE_PATH(s, false, path, format) == 0 && fstatat(s->root_fd, path, &st, 0) == 0 &&
 	       (st.st_mode & 0222) != 0;
+}
+
+int sysfs_try_write(struct sysfs *s, const char *format, ...)
+{
+	char path[PATH_MAX];
+	int fd, r;
+
+	r = MAKE_PATH(s, true, path, format);
+	if (r < 0)
+		return r;
+	fd = openat(s->root_fd, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+
+	safe_close(fd);
+	return 0;
 }
 
 DIR *sysfs_opendir(struct sysfs *s, const char *format, ...)
@@ -215,7 +295,7 @@ DIR *sysfs_opendir(struct sysfs *s, const char *format, ...)
 	DIR *dir;
 	int fd, r;
 
-	r = MAKE_PATH(s, path, format);
+	r = MAKE_PATH(s, true, path, format);
 	if (r < 0) {
 		errno = -r;
 		return NULL;

@@ -18,6 +18,9 @@ struct sysfs {
 	char *root;	/* "/sys" */
 	char *dev_root; /* "/dev"; ROOT/dev below an injected root */
 	bool injected;
+	char held[PCI_ADDRESS_STRLEN]; /* see sysfs_hold() */
+	int held_fd;
+	bool allow_debugfs;      /* set by whoever opened it: xe may be steered through debugfs */
 	char at[SYSFS_NAME_MAX]; /* base name of the attribute last touched */
 };
 
@@ -28,6 +31,9 @@ void sysfs_done(struct sysfs *s);
 /* Every path is relative to the root and built as by printf(). */
 int sysfs_read(struct sysfs *s, char **ret, const char *format, ...) _printf_(3, 4);
 int sysfs_read_uint(struct sysfs *s, uint64_t *ret, const char *format, ...) _printf_(3, 4);
+/* What fits into buf with one read, without white space at its end; -EBADMSG when there is more. */
+int sysfs_read_line(struct sysfs *s, char *buf, size_t size, const char *format, ...)
+	_printf_(4, 5);
 int sysfs_write(struct sysfs *s, const char *text, const char *format, ...) _printf_(3, 4);
 int sysfs_write_uint(struct sysfs *s, uint64_t value, const char *format, ...) _printf_(3, 4);
 
@@ -41,6 +47,10 @@ bool sysfs_exists(struct sysfs *s, const char *format, ...) _printf_(2, 3);
  * value for reading only says so by the mode. */
 bool sysfs_is_writable(struct sysfs *s, const char *format, ...) _printf_(2, 3);
 
+/* Opens it for writing and closes it again: what mode bits do not say.  Returns 0 or a negative
+ * errno. */
+int sysfs_try_write(struct sysfs *s, const char *format, ...) _printf_(2, 3);
+
 /* Returns new, or NULL with errno set. */
 DIR *sysfs_opendir(struct sysfs *s, const char *format, ...) _printf_(2, 3);
 
@@ -52,6 +62,12 @@ static inline void sysfs_closedirp(DIR **d)
 
 /* "bus/pci/devices/0000:03:00.0" */
 #define SYSFS_PCI "bus/pci/devices/%s"
+#define SYSFS_PCI_FOLDER "bus/pci/devices/"
+
+/* Keeps the folder of a PCI device open: paths below it then begin there, which saves the kernel
+ * half the way for each.  For many reads in a row; a device that comes back is another folder, so
+ * it is let go after. NULL lets go. */
+void sysfs_hold(struct sysfs *s, const char *device);
 
 /* Names the attribute that is about to be touched, for whoever finds this process hanging. */
 void sysfs_announce(struct sysfs *s, const char *name);

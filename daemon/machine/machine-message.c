@@ -12,6 +12,7 @@ const char *machine_host_attribute(const struct host_request *request)
 {
 	static const char *const names[HOST_OP_MAX] = {
 		[HOST_SCAN] = "devices",
+		[HOST_LINKS] = "devices",
 		[HOST_READ] = "sriov_numvfs",
 		[HOST_HOLDERS] = "vfio",
 		[HOST_SET_AUTOPROBE] = "sriov_drivers_autoprobe",

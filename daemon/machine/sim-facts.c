@@ -41,10 +41,10 @@ static uint64_t standing(const struct sim_gpu *g, enum vf_attribute resource)
 	return sum;
 }
 
-/* Space and memory add up over the tiles; of all else a VF takes the same from each, so the least counts. */
+/* All of it adds up over the tiles: a VF is on one of them, or takes from each. */
 static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, struct resource_facts *out)
 {
-	bool sum = resource == VF_ATTR_VRAM || resource == VF_ATTR_GGTT;
+	bool spread = resource == VF_ATTR_VRAM || resource == VF_ATTR_GGTT;
 	uint64_t least = UINT64_MAX, most = 0, all = 0, spare = 0;
 
 	for (unsigned tile = 0; tile < g->spec.tiles; tile++) {
@@ -53,13 +53,13 @@ static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, stru
 		least = MIN_OF(least, one);
 		most = MAX_OF(most, one);
 		all += one;
-		spare = (sum ? spare : 0) + sim_stock_get(g, 0, tile, resource);
+		spare += sim_stock_get(g, 0, tile, resource);
 	}
-	out->free = (struct known){true, sum ? all : least};
-	out->max_quota = (struct known){true, sum ? MAX_OF(least * g->spec.tiles, most) : least};
+	out->free = (struct known){true, all};
+	out->max_quota = (struct known){true, MAX_OF(least * g->spec.tiles, most)};
 	out->spare = (struct known){true, spare};
 	out->standing = standing(g, resource);
-	out->grain = sim_stock_grain(g, resource) * (sum ? g->spec.tiles : 1);
+	out->grain = sim_stock_grain(g, resource) * (spread ? g->spec.tiles : 1);
 }
 
 /* Without VFs every quota that stands is somebody's: the driver takes its own shares back. */

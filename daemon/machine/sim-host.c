@@ -8,6 +8,7 @@
 
 static const enum sim_point points[HOST_OP_MAX] = {
 	[HOST_SCAN] = SIM_SCAN,
+	[HOST_LINKS] = SIM_SCAN,
 	[HOST_READ] = SIM_READ,
 	[HOST_HOLDERS] = SIM_HOLDERS,
 	[HOST_SET_AUTOPROBE] = SIM_AUTOPROBE,
@@ -270,6 +271,7 @@ static int run_probe(struct sim_task *t, struct host_reply *reply)
 /* -EINPROGRESS: the answer comes later. */
 static int (*const runners[HOST_OP_MAX])(struct sim_task *t, struct host_reply *reply) = {
 	[HOST_SCAN] = run_scan,
+	[HOST_LINKS] = run_read,
 	[HOST_READ] = run_read,
 	[HOST_HOLDERS] = run_holders,
 	[HOST_SET_AUTOPROBE] = run_autoprobe,

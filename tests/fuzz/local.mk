@@ -17,6 +17,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz-base64
 tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz-base64.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_base64_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-debugfs-text
+tests_fuzz_fuzz_debugfs_text_SOURCES = tests/fuzz/fuzz-debugfs-text.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_debugfs_text_LDADD = libhost.a libcore.a $(FUZZ_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz-escape
 tests_fuzz_fuzz_escape_SOURCES = tests/fuzz/fuzz-escape.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_escape_LDADD = $(FUZZ_LIBS)

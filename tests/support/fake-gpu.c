@@ -70,9 +70,15 @@ static void remove_tree(const char *path)
 
 void fake_gpu_init(struct fake_gpu *g)
 {
-	snprintf(g->root, sizeof(g->root), "/tmp/gpuvf-fake-XXXXXX");
+	fake_gpu_init_in(g, "/tmp");
+}
+
+void fake_gpu_init_in(struct fake_gpu *g, const char *folder)
+{
+	snprintf(g->root, sizeof(g->root), "%s/gpuvf-fake-XXXXXX", folder);
 	assert_non_null(mkdtemp(g->root));
 	fake_gpu_write(g, "", "bus/pci/drivers_probe");
+	fake_gpu_write(g, "", "bus/pci/drivers/i915/unbind");
 	fake_gpu_write(g, "", "bus/pci/drivers/xe/unbind");
 	fake_gpu_write(g, "", "bus/pci/drivers/vfio-pci/unbind");
 	fake_gpu_write(g, "", "dev/vfio/vfio");
@@ -138,17 +144,179 @@ void fake_gpu_add_sriov_admin(struct fake_gpu *g, const char *pf, unsigned total
 	unsigned i;
 
 	add_profile(g, pf, "pf", false);
+	fake_gpu_write(g, "", PCI "/sriov_admin/.bulk_profile/exec_quantum_ms", pf);
+	fake_gpu_write(g, "", PCI "/sriov_admin/.bulk_profile/preempt_timeout_us", pf);
+	fake_gpu_write(g, "", PCI "/sriov_admin/.bulk_profile/sched_priority", pf);
+	fake_gpu_write(g, "", PCI "/sriov_admin/.bulk_profile/vram_quota", pf);
 	for (i = 1; i <= total_vfs; i++) {
 		snprintf(folder, sizeof(folder), "vf%u", i);
 		add_profile(g, pf, folder, true);
 	}
 }
 
-/* "0000:03:00.0" + 1 = "0000:03:00.1"; enough for seven VFs. */
+static void add_i915_gt(struct fake_gpu *g, const char *home, const char *who, const char *gt,
+			bool media, uint64_t vram)
+{
+	bool is_vf = !streq(who, "pf");
+	char at[128];
+
+	snprintf(at, sizeof(at), "%s/%s/%s", home, who, gt);
+	fake_gpu_write(g, "0\n", "%s/exec_quantum_ms", at);
+	fake_gpu_write(g, "0\n", "%s/preempt_timeout_us", at);
+	if (is_vf) {
+		fake_gpu_write(g, "0\n", "%s/ggtt_quota", at);
+		fake_gpu_write(g, "0\n", "%s/contexts_quota", at);
+		fake_gpu_write(g, "0\n", "%s/doorbells_quota", at);
+		if (media)
+			fake_gpu_chmod(g, 0444, "%s/ggtt_quota", at);
+		else if (vram > 0)
+			fake_gpu_write(g, "0\n", "%s/lmem_quota", at);
+		return;
+	}
+	fake_gpu_write(g, "0\n", "%s/policies/sched_if_idle", at);
+	fake_gpu_write(g, "4227858432\n", "%s/available/ggtt_free", at);
+	fake_gpu_write(g, "4026531840\n", "%s/available/ggtt_max_quota", at);
+	fake_gpu_write(g, "65279\n", "%s/available/contexts_free", at);
+	fake_gpu_write(g, "65152\n", "%s/available/contexts_max_quota", at);
+	fake_gpu_write(g, "256\n", "%s/available/doorbells_free", at);
+	fake_gpu_write(g, "240\n", "%s/available/doorbells_max_quota", at);
+	fake_gpu_write(g, "67108864\n", "%s/ggtt_spare", at);
+	fake_gpu_write(g, "256\n", "%s/contexts_spare", at);
+	fake_gpu_write(g, "0\n", "%s/doorbells_spare", at);
+	if (vram > 0 && !media) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%llu\n", (unsigned long long)vram);
+		fake_gpu_write(g, text, "%s/available/lmem_free", at);
+		fake_gpu_write(g, text, "%s/available/lmem_max_quota", at);
+		fake_gpu_write(g, "134217728\n", "%s/lmem_spare", at);
+	}
+}
+
+void fake_gpu_add_i915(struct fake_gpu *g, const char *pf, unsigned card, const char *gts,
+		       unsigned total_vfs, uint64_t vram)
+{
+	_cleanup_free_ char *list = strdup(gts);
+	char home[96], who[16], *save = NULL, *gt;
+	unsigned vf;
+
+	snprintf(home, sizeof(home), PCI "/drm/card%u/prelim_iov", pf, card);
+	fake_gpu_write(g, "SR-IOV PF\n", "%s/mode", home);
+	fake_gpu_write(g, "1\n", "%s/pf/auto_provisioning", home);
+	for (gt = strtok_r(list, " ", &save); gt; gt = strtok_r(NULL, " ", &save)) {
+		bool media = gt[strlen(gt) - 1] == 'm';
+
+		if (media)
+			gt[strlen(gt) - 1] = '\0';
+		for (vf = 0; vf <= total_vfs; vf++) {
+			snprintf(who, sizeof(who), "vf%u", vf);
+			add_i915_gt(g, home, vf == 0 ? "pf" : who, gt, media, vram);
+		}
+	}
+	fake_gpu_set_driver(g, pf, "i915");
+}
+
+static void add_debugfs_tile(struct fake_gpu *g, const char *at, bool is_vf, bool new_layout,
+			     uint64_t vram)
+{
+	const char *memory = new_layout ? "vram" : "lmem";
+
+	fake_gpu_write(g, "0\n", "%s/ggtt_%s", at, is_vf ? "quota" : "spare");
+	if (vram > 0)
+		fake_gpu_write(g, is_vf ? "0\n" : "134217728\n", "%s/%s_%s", at, memory,
+			       is_vf ? "quota" : "spare");
+	if (!is_vf)
+		fake_gpu_write(
+			g,
+			"range:\t0x200000-0xfedfffff\t(3.97 GiB)\ntotal:\t4261412864\t(3.97 GiB)\n"
+			"spare:\t67108864\t(64.0 MiB)\navail:\t4194304000\t(3.91 GiB)\n",
+			"%s/ggtt_available", at);
+}
+
+static void add_debugfs_gt(struct fake_gpu *g, const char *at, bool is_vf, bool new_layout)
+{
+	fake_gpu_write(g, is_vf ? "0\n" : "256\n", "%s/contexts_%s", at, is_vf ? "quota" : "spare");
+	fake_gpu_write(g, "0\n", "%s/doorbells_%s", at, is_vf ? "quota" : "spare");
+	fake_gpu_write(g, "0\n", "%s/exec_quantum_ms", at);
+	fake_gpu_write(g, "0\n", "%s/preempt_timeout_us", at);
+	if (new_layout)
+		fake_gpu_write(g, "0\n", "%s/sched_priority", at);
+	if (!is_vf)
+		fake_gpu_write(g, "0\n", "%s/sched_if_idle", at);
+}
+
+static void add_debugfs_function(struct fake_gpu *g, const char *base, const char *who,
+				 unsigned tile, bool new_layout, uint64_t vram)
+{
+	bool is_vf = !streq(who, "pf");
+	char at[192];
+	unsigned gt;
+
+	if (new_layout) {
+		snprintf(at, sizeof(at), "%s/sriov/%s/tile%u", base, who, tile);
+		add_debugfs_tile(g, at, is_vf, true, vram);
+	}
+	for (gt = 2 * tile; gt <= 2 * tile + 1; gt++) {
+		if (new_layout)
+			snprintf(at, sizeof(at), "%s/sriov/%s/tile%u/gt%u", base, who, tile, gt);
+		else
+			snprintf(at, sizeof(at), "%s/gt%u/%s", base, gt, who);
+		add_debugfs_gt(g, at, is_vf, new_layout);
+		if (!new_layout && gt % 2 == 0)
+			add_debugfs_tile(g, at, is_vf, false, vram);
+	}
+}
+
+void fake_gpu_add_debugfs(struct fake_gpu *g, const char *name, bool new_layout, unsigned tiles,
+			  unsigned total_vfs, uint64_t vram)
+{
+	_cleanup_free_ char *mm = NULL;
+	char base[96], who[16];
+	unsigned tile, vf;
+
+	snprintf(base, sizeof(base), "kernel/debug/dri/%s", name);
+	if (new_layout)
+		fake_gpu_write(g, "", "%s/sriov/restore_auto_provisioning", base);
+	mm = xasprintf(
+		"  use_type: 1\n  use_tt: 0\n  size: %llu\n  usage: 0\ndefault_page_size: 4KiB\n"
+		"visible_avail: 200MiB\nvisible_size: 256MiB\n"
+		"chunk_size: 4KiB, total: %lluMiB, free: %lluMiB, clear_free: 0MiB\n"
+		"order- 9 free:      100 MiB, blocks: 50\nman size:%llu\n",
+		(unsigned long long)vram, (unsigned long long)vram >> 20,
+		(unsigned long long)vram >> 20, (unsigned long long)vram);
+	assert_non_null(mm);
+	for (tile = 0; tile < tiles; tile++) {
+		for (vf = 0; vf <= total_vfs; vf++) {
+			snprintf(who, sizeof(who), "vf%u", vf);
+			add_debugfs_function(g, base, vf == 0 ? "pf" : who, tile, new_layout, vram);
+		}
+		if (vram > 0 && new_layout)
+			fake_gpu_write(g, mm, "%s/tile%u/vram_mm", base, tile);
+		else if (vram > 0)
+			fake_gpu_write(g, mm, "%s/vram%u_mm", base, tile);
+	}
+}
+
+void fake_gpu_lockdown(struct fake_gpu *g, const char *level)
+{
+	static const char *const levels[] = {"none", "integrity", "confidentiality"};
+	char text[64] = "";
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(levels); i++) {
+		bool on = streq(levels[i], level);
+
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s%s",
+			 i > 0 ? " " : "", on ? "[" : "", levels[i], on ? "]" : "");
+	}
+	fake_gpu_write(g, text, "kernel/security/lockdown");
+}
+
+/* "0000:03:00.0" + 1 = "0000:03:00.1", + 9 = "0000:03:01.1". */
 static void vf_name(const char *pf, unsigned vf, char *buf, size_t size)
 {
-	assert_true(vf <= 7);
-	snprintf(buf, size, "%.*s%u", (int)strlen(pf) - 1, pf, vf);
+	assert_true(vf < 256);
+	snprintf(buf, size, "%.*s%02x.%u", (int)strlen(pf) - 4, pf, vf / 8, vf % 8);
 }
 
 void fake_gpu_enable_vfs(struct fake_gpu *g, const char *pf, unsigned n, unsigned first_group)

@@ -11,14 +11,26 @@ struct fake_gpu {
 
 /* Every verb ends the test when it fails: a broken stage is no finding. */
 void fake_gpu_init(struct fake_gpu *g);
+void fake_gpu_init_in(struct fake_gpu *g, const char *folder); /* in place of /tmp */
 void fake_gpu_done(struct fake_gpu *g); /* removes everything */
 
 /* A Flex 170 with its driver xe bound, numvfs 0, autoprobe on, an IOMMU group of its own. */
 void fake_gpu_add_pf(struct fake_gpu *g, const char *pf, unsigned total_vfs);
 /* sriov_admin/ with a profile for PF and every possible VF; all values 0. */
 void fake_gpu_add_sriov_admin(struct fake_gpu *g, const char *pf, unsigned total_vfs);
-/* What the kernel does for `echo n > sriov_numvfs`: functions .1, .2 …, links both ways, groups
- * from first_group on.  No driver is bound. */
+/* Below drm/card<card>/: prelim_iov/ of i915 in mode "SR-IOV PF", automatic; gts = "gt", or "gt0
+ * gt1" with an "m" behind the number of a media GT.  VRAM only when vram > 0 (bytes free on each
+ * tile). */
+void fake_gpu_add_i915(struct fake_gpu *g, const char *pf, unsigned card, const char *gts,
+		       unsigned total_vfs, uint64_t vram);
+/* xe's debugfs in kernel/debug/dri/<name>, with the media GT gt1 (and gt3) beside each tile's main
+ * one. */
+void fake_gpu_add_debugfs(struct fake_gpu *g, const char *name, bool new_layout, unsigned tiles,
+			  unsigned total_vfs, uint64_t vram);
+/* "none", "integrity" or "confidentiality". */
+void fake_gpu_lockdown(struct fake_gpu *g, const char *level);
+/* What the kernel does for `echo n > sriov_numvfs`: functions .1, .2 … 01.0 …, links both ways,
+ * groups from first_group on.  No driver is bound. */
 void fake_gpu_enable_vfs(struct fake_gpu *g, const char *pf, unsigned n, unsigned first_group);
 void fake_gpu_disable_vfs(struct fake_gpu *g, const char *pf);
 void fake_gpu_remove_pf(struct fake_gpu *g, const char *pf);

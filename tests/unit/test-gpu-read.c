@@ -107,6 +107,7 @@ static void test_vfs(void **state)
 static void test_scan(void **state)
 {
 	struct stage *stage = *state;
+	_cleanup_(gpu_facts_freep) struct gpu_facts *links = NULL;
 	struct gpu_facts **facts = NULL;
 	size_t n = 0, i;
 
@@ -121,11 +122,17 @@ static void test_scan(void **state)
 	assert_int_equal(gpu_scan(&stage->s, &facts, &n), 0);
 	assert_int_equal(n, 2);
 	assert_string_equal(PCI_ADDRESS_STR(&facts[0]->address), PF);
-	assert_int_equal(facts[0]->num_vfs, 3);
+	assert_int_equal(facts[0]->num_vfs, 0); /* it looks at cards, not at VFs */
 	assert_string_equal(PCI_ADDRESS_STR(&facts[1]->address), "10000:01:00.0");
 	for (i = 0; i < n; i++)
 		gpu_facts_free(facts[i]);
 	free(facts);
+
+	/* one that does not answer still shows its VFs, by their links */
+	assert_int_equal(gpu_links(&stage->s, &stage->pf, &links), 0);
+	assert_int_equal(links->num_vfs, 3);
+	assert_int_equal(links->vfs[2].iommu_group, 12);
+	assert_false(links->vfs[2].values[VF_ATTR_VRAM].known);
 }
 
 static void assert_reason(struct stage *stage, const char *part)

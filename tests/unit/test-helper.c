@@ -32,6 +32,7 @@ struct stage {
 	struct fake_gpu fake;
 	sd_event *event;
 	struct host *host;
+	bool allow_debugfs;
 	unsigned n_events[HOST_EVENT_MAX];
 	char last_attribute[64];
 };
@@ -42,6 +43,8 @@ struct result {
 	char attribute[64];
 	char reason[256]; /* of the first GPU */
 	size_t n_facts;
+	enum vf_control way; /* of the first GPU */
+	size_t n_vfs;        /* of the first GPU */
 	size_t n_holders;
 	int holder_pid;
 	struct known value;
@@ -69,9 +72,11 @@ static void on_reply(void *userdata, const struct host_reply *reply)
 	if (reply->n_holders > 0)
 		result->holder_pid = reply->holders[0].pid;
 	snprintf(result->attribute, sizeof(result->attribute), "%s", strempty(reply->attribute));
-	if (reply->n_facts > 0)
-		snprintf(result->reason, sizeof(result->reason), "%s",
-			 strempty(reply->facts[0]->reason));
+	if (reply->n_facts == 0)
+		return;
+	result->n_vfs = reply->facts[0]->n_vfs;
+	result->way = reply->facts[0]->vf_control;
+	snprintf(result->reason, sizeof(result->reason), "%s", strempty(reply->facts[0]->reason));
 }
 
 static struct pci_address address(const char *text)
@@ -84,7 +89,8 @@ static struct pci_address address(const char *text)
 
 static void open_host(struct stage *s, const char *program)
 {
-	assert_int_equal(host_helper_new(s->event, program, s->fake.root, &s->host), 0);
+	assert_int_equal(
+		host_helper_new(s->event, program, s->fake.root, s->allow_debugfs, &s->host), 0);
 	s->host->on_event = on_event;
 	s->host->userdata = s;
 	assert_true(s->host->ops->start(s->host) >= 0);
@@ -197,6 +203,11 @@ static void test_hang(void **state)
 	struct result result, second;
 
 	open_host(s, NULL);
+	fake_gpu_enable_vfs(&s->fake, GPU_A, 2, 10);
+	result = ask(
+		s,
+		request); /* it runs now: the deadline below is for the hang, not for its start */
+	assert_int_equal(result.r, 0);
 	fake_gpu_hang(&s->fake, NUMVFS_A);
 	request.deadline_usec = SHORT_USEC;
 	send_request(s, request, &result);
@@ -216,9 +227,10 @@ static void test_hang(void **state)
 	assert_int_equal(result.r, 0);
 	assert_int_equal(result.n_facts, 2);
 	assert_non_null(strstr(result.reason, "does not answer at sriov_numvfs"));
+	assert_int_equal(result.n_vfs, 2); /* and its VFs are not forgotten */
 
 	assert_int_equal(s->n_events[HOST_EVENT_UNSTUCK], 0);
-	fake_gpu_release(&s->fake, "0\n", NUMVFS_A);
+	fake_gpu_release(&s->fake, "2\n", NUMVFS_A);
 	wait_event(s, HOST_EVENT_UNSTUCK, 1);
 	result = ask(s, to(GPU_A, HOST_READ));
 	assert_int_equal(result.r, 0);
@@ -321,10 +333,56 @@ static void test_start_limit(void **state)
 	assert_true(strlen(log) + 1 <= windows * 5 * strlen("start\n"));
 }
 
-/* A daemon that is killed while its helper hangs; the next daemon must not touch that GPU. */
-static void test_leftover(void **state)
+/* The configuration reaches the helper's command line, and only then debugfs is used. */
+static void test_allow_debugfs(void **state)
 {
 	struct stage *s = *state;
+	struct result result;
+
+	fake_gpu_add_debugfs(&s->fake, GPU_B, true, 1, 3, 1 << 30);
+	open_host(s, NULL);
+	result = ask(s, to(GPU_B, HOST_READ));
+	assert_int_equal(result.way, VF_CONTROL_GENERIC);
+	host_free(s->host);
+	s->allow_debugfs = true;
+	open_host(s, NULL);
+	result = ask(s, to(GPU_B, HOST_READ));
+	assert_int_equal(result.way, VF_CONTROL_XE_DEBUGFS);
+	result = ask(s, to(GPU_A, HOST_READ));
+	assert_int_equal(result.way, VF_CONTROL_XE);
+}
+
+/* A hang in any of a way's files is told by the file's whole name. */
+static void test_hang_in_a_way(void **state)
+{
+	static const char *const files[] = {"pf/gt/available/contexts_max_quota",
+					    "pf/auto_provisioning", "vf2/gt/preempt_timeout_us"};
+	struct stage *s = *state;
+	struct host_request request = to(GPU_B, HOST_READ);
+	struct result result;
+	unsigned i;
+
+	fake_gpu_add_i915(&s->fake, GPU_B, 0, "gt", 3, 0);
+	fake_gpu_enable_vfs(&s->fake, GPU_B, 2, 20);
+	open_host(s, NULL);
+	result = ask(s, request);
+	assert_int_equal(result.way, VF_CONTROL_I915);
+	request.deadline_usec = SHORT_USEC;
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		fake_gpu_hang(&s->fake, "bus/pci/devices/" GPU_B "/drm/card0/prelim_iov/%s",
+			      files[i]);
+		result = ask(s, request);
+		assert_int_equal(result.r, -ETIMEDOUT);
+		assert_string_equal(result.attribute, strrchr(files[i], '/') + 1);
+		fake_gpu_release(&s->fake, "1\n",
+				 "bus/pci/devices/" GPU_B "/drm/card0/prelim_iov/%s", files[i]);
+		wait_event(s, HOST_EVENT_UNSTUCK, i + 1);
+	}
+}
+
+/* A daemon that is killed while its helper hangs; the next daemon must not touch that GPU. */
+static void check_leftover(struct stage *s)
+{
 	struct result result;
 	int status, pid;
 	uint64_t begin;
@@ -333,7 +391,7 @@ static void test_leftover(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct stage child = { .fake = s->fake };
+		struct stage child = {.fake = s->fake, .allow_debugfs = s->allow_debugfs};
 
 		/* a failing test must not leave it behind */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || sd_event_new(&child.event) < 0)
@@ -373,6 +431,20 @@ static void test_leftover(void **state)
 	wait_event(s, HOST_EVENT_UNSTUCK, 1);
 	result = ask(s, to(GPU_A, HOST_READ));
 	assert_int_equal(result.r, 0);
+}
+
+static void test_leftover(void **state)
+{
+	check_leftover(*state);
+}
+
+/* Its command line has one word more. */
+static void test_leftover_with_debugfs(void **state)
+{
+	struct stage *s = *state;
+
+	s->allow_debugfs = true;
+	check_leftover(s);
 }
 
 /* Never while a VF is open: the write does not happen. */
@@ -438,13 +510,17 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_hang, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_helper_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_allow_debugfs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hang_in_a_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leftover, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leftover_with_debugfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_request, setup, teardown),
 	};
 
-	if (argc > 2 && streq(argv[1], "--helper"))
-		return host_helper_main(3, argc > 4 ? argv[3] : NULL) < 0;
+	if (argc > 4 &&
+	    streq(argv[1], "--helper")) /* …, --sysfs-root, its value, and for which GPU */
+		return host_helper_main(3, argv[argc - 2], streq(argv[2], "--allow-debugfs")) < 0;
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ static json_t *parse(const char *text)
 /* One good text per op. */
 static const char *const requests[HOST_OP_MAX] = {
 	[HOST_SCAN] = "{\"op\":\"scan\"}",
+	[HOST_LINKS] = "{\"op\":\"links\",\"gpu\":\"0000:03:00.0\"}",
 	[HOST_READ] = "{\"op\":\"read\",\"gpu\":\"0000:03:00.0\"}",
 	[HOST_HOLDERS] = "{\"op\":\"holders\",\"gpu\":\"10000:e1:00.0\"}",
 	[HOST_SET_AUTOPROBE] = "{\"op\":\"set-autoprobe\",\"gpu\":\"0000:03:00.0\",\"value\":0}",

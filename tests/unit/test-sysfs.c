@@ -102,9 +102,12 @@ static void test_links_and_modes(void **state)
 /* Whoever looks at the process from outside learns where it is. */
 static void test_announce(void **state)
 {
-	static const char *const names[] = { "sriov_numvfs", "sriov_drivers_autoprobe",
-					     "preempt_timeout_us", "exec_quantum_ms",
-					     "driver_override" };
+	static const char *const names[] = {
+		"sriov_numvfs",	     "sriov_drivers_autoprobe",	  "preempt_timeout_us", "exec_quantum_ms",
+		"driver_override",   "restore_auto_provisioning", "auto_provisioning",	"contexts_quota",
+		"doorbells_quota",   "doorbells_spare",		  "contexts_max_quota", "doorbells_max_quota",
+		"ggtt_available",    "lmem_max_quota",
+	};
 	struct stage *stage = *state;
 	char comm[16];
 	size_t i;
