@@ -17,7 +17,9 @@ if HAVE_CMOCKA
 PARTITION_TESTS = \
 	tests/unit/test-device-defaults \
 	tests/unit/test-partition \
-	tests/unit/test-partition-property
+	tests/unit/test-partition-property \
+	tests/unit/test-partition-undo \
+	tests/unit/test-partition-ways
 check_PROGRAMS += $(PARTITION_TESTS)
 TESTS += $(PARTITION_TESTS)
 endif
@@ -28,7 +30,9 @@ tests_unit_test_device_defaults_SOURCES = tests/unit/test-device-defaults.c
 tests_unit_test_device_defaults_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
 tests_unit_test_device_defaults_LDADD = $(PARTITION_TEST_LDADD)
 
-tests_unit_test_partition_SOURCES = tests/unit/test-partition.c
+PLAN_STAGE = tests/support/plan-stage.c tests/support/plan-stage.h
+
+tests_unit_test_partition_SOURCES = tests/unit/test-partition.c $(PLAN_STAGE)
 tests_unit_test_partition_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
 tests_unit_test_partition_LDADD = $(PARTITION_TEST_LDADD)
 
@@ -36,3 +40,11 @@ tests_unit_test_partition_property_SOURCES = tests/unit/test-partition-property.
 	tests/support/model-card.c tests/support/model-card.h tests/support/random.h
 tests_unit_test_partition_property_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
 tests_unit_test_partition_property_LDADD = $(PARTITION_TEST_LDADD)
+
+tests_unit_test_partition_undo_SOURCES = tests/unit/test-partition-undo.c $(PLAN_STAGE)
+tests_unit_test_partition_undo_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
+tests_unit_test_partition_undo_LDADD = $(PARTITION_TEST_LDADD)
+
+tests_unit_test_partition_ways_SOURCES = tests/unit/test-partition-ways.c $(PLAN_STAGE)
+tests_unit_test_partition_ways_CPPFLAGS = $(PARTITION_TEST_CPPFLAGS)
+tests_unit_test_partition_ways_LDADD = $(PARTITION_TEST_LDADD)

@@ -19,6 +19,6 @@ tests_unit_test_scheduler_SOURCES = tests/unit/test-scheduler.c
 tests_unit_test_scheduler_CPPFLAGS = $(SCHEDULER_TEST_CPPFLAGS)
 tests_unit_test_scheduler_LDADD = $(SCHEDULER_TEST_LDADD)
 
-tests_unit_test_scheduler_property_SOURCES = tests/unit/test-scheduler-property.c
+tests_unit_test_scheduler_property_SOURCES = tests/unit/test-scheduler-property.c tests/support/random.h
 tests_unit_test_scheduler_property_CPPFLAGS = $(SCHEDULER_TEST_CPPFLAGS)
 tests_unit_test_scheduler_property_LDADD = $(SCHEDULER_TEST_LDADD)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lib/clock.h"
+#include "tests/support/random.h"
 
 #define ROUNDS 3000
 #define JOBS_MAX 24
@@ -18,20 +18,16 @@
 #define QUEUES_MAX 3
 #define USERS 3
 
-static uint64_t seed_state;
+static struct random rnd;
 
-/* xorshift64*: the same numbers on every machine. */
 static uint64_t random_number(uint64_t below)
 {
-	seed_state ^= seed_state >> 12;
-	seed_state ^= seed_state << 25;
-	seed_state ^= seed_state >> 27;
-	return (seed_state * UINT64_C(2685821657736338717) >> 16) % below;
+	return random_below(&rnd, below);
 }
 
 static bool one_in(unsigned n)
 {
-	return random_number(n) == 0;
+	return random_one_in(&rnd, n);
 }
 
 struct world {
@@ -294,16 +290,12 @@ static void check_nothing_left(struct world *w, const struct sched_result *r)
 
 static void test_properties(void **state)
 {
-	const char *given = getenv("GPUVF_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : now_realtime();
 	struct sched_result *r = NULL;
 	size_t placed = 0;
 	struct world w;
 	int i;
 
-	seed_state = seed | 1;
-	print_message("# seed %llu: GPUVF_TEST_SEED=%llu repeats this run\n",
-		      (unsigned long long)seed, (unsigned long long)seed);
+	rnd = random_begin();
 	for (i = 0; i < ROUNDS; i++) {
 		make_world(&w);
 		assert_int_equal(sched_decide(&w.s, &r), 0);
