@@ -82,10 +82,10 @@ def refusals():
         tune(world, vf="gpu0/vf9", exec_quantum_ms=20)
     with refused(NOT_FOUND, reason="no_gpu"):
         tune(world, gpu="gpu9", exec_quantum_ms=20)
-    with refused(UNSUPPORTED, field="priority"):
+    with refused(UNSUPPORTED, "gpuvf tune gpu0 --priority normal", field="priority", reason="bulk_only"):
         tune(world, vf="gpu0/vf1", priority="normal")
     equal(world.writes(), before)
-    plain = World({"gpus": [{"model": "Tiger Lake", "driver": "i915"}]})
+    plain = World({"gpus": [{"model": "Flex 170", "sriov_admin": False}]})
     plain.apply(2)
     with refused(UNSUPPORTED, "generic", field="exec_quantum_ms", reason="no_such_knob"):
         tune(plain, vf="gpu0/vf1", exec_quantum_ms=20)
@@ -97,6 +97,17 @@ def all_at_once():
     world = World()
     world.apply(3)
     equal(tune(world, gpu="gpu0", exec_quantum_ms=15)["values"], {"exec_quantum_ms": 15})
+    equal(quanta(world), [15, 15, 15])
+    before = world.writes()["bulk_attributes"]
+    equal(tune(world, gpu="gpu0", priority="normal")["values"], {"priority": "normal"})
+    equal(world.writes()["bulk_attributes"], before + 1, "one write for all")
+    equal([vf["priority"] for vf in world.gpu()["vfs"]], ["normal"] * 3)
+    equal((tune(world, gpu="gpu0", priority="normal")["changed"], world.gpu()["drift"]), (False, None))
+    # Written again when the VFs come back.
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    until(lambda: world.gpu()["drift"], "the drift is seen")
+    world.call("gpu.apply", gpu="gpu0", wait_seconds=PATIENCE)
+    equal([vf["priority"] for vf in world.gpu()["vfs"]], ["normal"] * 3)
     equal(quanta(world), [15, 15, 15])
 
 
@@ -173,13 +184,13 @@ def reset():
     world = World()
     world.apply(2)
     equal(world.call("vf.reset", vf="gpu0/vf1", wait_seconds=PATIENCE)["changed"], True)
-    equal((world.writes()["resets"], world.vf("gpu0/vf1")["state"]), (1, "free"))
+    equal((world.writes()["reset"], world.vf("gpu0/vf1")["state"]), (1, "free"))
     world.call("vf.assign", vm="trainer-1", vf="gpu0/vf1", wait_seconds=PATIENCE)
     with refused(CONFLICT, "trainer-1", "release", reason="held", field="vf"):
         world.call("vf.reset", vf="gpu0/vf1")
     with refused(NOT_FOUND, reason="no_vf"):
         world.call("vf.reset", vf="gpu0/vf9")
-    equal(world.writes()["resets"], 1)
+    equal(world.writes()["reset"], 1)
 
 
 @test
@@ -196,7 +207,9 @@ def command_line():
     world.cli("tune", "gpu0/vf1", check=2)
     fixed = world.cli("tune", "gpu0/vf1", "--vram", "4GiB", check=10)
     assert "fixed" in fixed.stderr and "apply" in fixed.stderr, fixed.stderr
-    world.cli("tune", "gpu0/vf1", "--priority", "normal", check=10)
+    one = world.cli("tune", "gpu0/vf1", "--priority", "normal", check=10)
+    assert "gpuvf tune gpu0 --priority normal" in one.stderr, one.stderr
+    equal(world.cli("tune", "gpu0", "--priority", "normal", check=0).stdout, "gpu0: priority normal\n")
     equal(world.cli("reset", "gpu0/vf1", check=0).stdout, "gpu0/vf1 was reset and answers\n")
 
 
