@@ -6,6 +6,7 @@
 #include "host/host-ops.h"
 #include "lib/io.h"
 #include "lib/json-position.h"
+#include "manager.h"
 
 #define CONFIG_SIZE_MAX (1 * MIB)
 
@@ -28,7 +29,9 @@ struct config {
 	json_t *deadlines, *limits, *retention;
 	char *libvirt_uri;
 	bool allow_debugfs;
-	uint64_t guest_ready, agent_silence;
+	bool heal_drift;
+	int inhibit_sleep;
+	uint64_t guest_ready, agent_silence, boot_layouts;
 	uint64_t host[CONFIG_HOST_DEADLINES]; /* 0 = as built in */
 	uint64_t output_per_attempt, audit;
 	uint64_t connections, connections_per_uid;
@@ -48,6 +51,10 @@ static const struct json_field top_fields[] = {
 	{ "allow_debugfs", JSON_FIELD_BOOL, AT(allow_debugfs),
 	  .summary = "whether xe may be steered through debugfs where sysfs sets no quotas; default "
 		     "false" },
+	{ "heal_drift", JSON_FIELD_BOOL, AT(heal_drift),
+	  .summary = "a layout that somebody else changed is put right without being asked; default false" },
+	{ "inhibit_sleep", JSON_FIELD_ENUM, AT(inhibit_sleep), .names = inhibit_sleep_names,
+	  .names_max = INHIBIT_SLEEP_MAX, .summary = "when the host may not suspend; default held" },
 	{ "libvirt_uri", JSON_FIELD_STRING, AT(libvirt_uri), .nonempty = true,
 	  .summary = "the hypervisor; default qemu:///system" },
 	{ NULL },
@@ -68,6 +75,8 @@ static const struct json_field deadline_fields[] = {
 	HOST_DEADLINE(3, "bind", "a VF to vfio-pci and back; default 15s"),
 	HOST_DEADLINE(4, "closed", "until nobody has a VF open after its detach; default 30s"),
 	HOST_DEADLINE(5, "reset", "a function-level reset; default 15s"),
+	{ "boot_layouts", JSON_FIELD_DURATION, AT(boot_layouts),
+	  .summary = "how long the start of libvirt may wait for layouts at boot; default 30s" },
 	{ NULL },
 };
 
@@ -138,17 +147,20 @@ static json_t *normalised(const struct config *c)
 	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++)
 		if (c->host[i])
 			json_put_uint(host, host_deadlines[i].name, c->host[i]);
-	return json_pack("{s:{s:I,s:I,s:o},s:{s:I,s:I},s:o,s:b,s:s?}", "deadlines", "guest_ready_usec",
-			 (json_int_t)c->guest_ready, "agent_silence_usec", (json_int_t)c->agent_silence,
-			 "host", host, "retention", "output_per_attempt",
-			 (json_int_t)c->output_per_attempt, "audit_usec",
-			 (json_int_t)c->audit, "limits",
-			 limits, "allow_debugfs", c->allow_debugfs, "libvirt_uri", c->libvirt_uri);
+	return json_pack("{s:{s:I,s:I,s:I,s:o},s:{s:I,s:I},s:o,s:b,s:s?,s:b,s:s}", "deadlines",
+			 "guest_ready_usec", (json_int_t)c->guest_ready, "agent_silence_usec",
+			 (json_int_t)c->agent_silence, "boot_layouts_usec", (json_int_t)c->boot_layouts,
+			 "host", host, "retention", "output_per_attempt", (json_int_t)c->output_per_attempt,
+			 "audit_usec", (json_int_t)c->audit, "limits", limits, "allow_debugfs",
+			 (int)c->allow_debugfs, "libvirt_uri", c->libvirt_uri, "heal_drift",
+			 (int)c->heal_drift, "inhibit_sleep",
+			 inhibit_sleep_to_string((enum inhibit_sleep)c->inhibit_sleep));
 }
 
 int config_load(const char *path, json_t **ret, char **ret_message)
 {
 	struct config c = { .guest_ready = 300 * USEC_PER_SEC, .agent_silence = 60 * USEC_PER_SEC,
+			    .boot_layouts = 30 * USEC_PER_SEC, .inhibit_sleep = INHIBIT_SLEEP_HELD,
 			    .output_per_attempt = 64 * MIB, .audit = 365 * 86400 * USEC_PER_SEC, .connections = 1024,
 			    .connections_per_uid = 256, .bytes = 128 * MIB, .bytes_per_uid = 32 * MIB,
 			    .requests_per_connection = 64, .output_per_connection = 16 * MIB };

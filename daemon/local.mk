@@ -23,13 +23,13 @@ libmanager_a_SOURCES = \
 	daemon/manager-export.c \
 	daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
-	daemon/manager-load.c \
+	daemon/manager-load.c daemon/manager-look.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-reset.c daemon/manager-tune.c daemon/manager-tune.h \
 	daemon/manager-tune-run.c daemon/manager-weight.c \
-	daemon/manager-run.c daemon/manager-upload.c daemon/manager-vf.c \
-	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c
+	daemon/manager-run.c daemon/manager-sleep.c daemon/manager-upload.c daemon/manager-vf.c \
+	daemon/manager-fits.c daemon/manager-view.c daemon/manager-vm.c daemon/manager-wanted.c
 
 sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
@@ -47,7 +47,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load \
-	tests/unit/test-manager-tune
+	tests/unit/test-manager-tune tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -73,4 +73,11 @@ tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_tune_SOURCES = tests/unit/test-manager-tune.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_tune_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_tune_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_wanted_SOURCES = tests/unit/test-manager-wanted.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_wanted_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_wanted_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_sleep_SOURCES = tests/unit/test-sleep.c tests/support/fake-logind.c \
+	tests/support/fake-logind.h $(MANAGER_TEST_SUPPORT)
+tests_unit_test_sleep_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_sleep_LDADD = $(MANAGER_TEST_LIBS)
 endif

@@ -11,6 +11,7 @@
 #include "check-policy.h"
 #include "configuration.h"
 #include "host/host-ops.h"
+#include "host/sleep-lock.h"
 #include "hypervisor/hypervisor-ops.h"
 #include "log/log.h"
 #include "machine/machine-ops.h"
@@ -25,6 +26,7 @@
 #define SOCKET_DEFAULT "/run/gpuvf/gpuvf.sock"
 #define SOCKET_GROUP "gpuvf"
 #define HELPER_FD 3
+#define START_MARGIN_USEC (10 * USEC_PER_SEC) /* what systemd allows beyond our own deadline */
 
 /* In the order of making; taken down in reverse. */
 struct daemon {
@@ -35,6 +37,7 @@ struct daemon {
 	struct machine *machine; /* of a simulation: owns host and hypervisor then */
 	struct host *host;
 	struct hypervisor *hypervisor;
+	struct sleep_lock *sleep; /* NULL in a simulation: this host may sleep */
 	struct manager *manager;
 	struct rpc_server *server;
 	char *own_socket; /* made by us, not by systemd */
@@ -44,6 +47,7 @@ static void daemon_done(struct daemon *d)
 {
 	rpc_server_free(d->server);
 	manager_free(d->manager);
+	sleep_lock_free(d->sleep);
 	if (d->machine) {
 		machine_free(d->machine);
 	} else {
@@ -103,6 +107,8 @@ static int make_actors(struct daemon *d)
 				    json_get_bool(d->config, "allow_debugfs", false), &d->host);
 		if (r == 0)
 			r = hypervisor_libvirt_new(d->event, uri, &d->hypervisor);
+		if (r == 0 && !o->sysfs_root)
+			r = sleep_lock_new(d->event, NULL, &d->sleep);
 		return r < 0 ? complain(r, NULL) : 0;
 	}
 	program = sibling("gpuvf-machine", BINDIR);
@@ -133,6 +139,7 @@ static int make_manager(struct daemon *d)
 		.host = d->host,
 		.hypervisor = d->hypervisor,
 		.store = d->store,
+		.sleep = d->sleep,
 		.state_dir = d->options->state_dir,
 		.policy_dir = d->options->policy_dir,
 		.policy_fallback = fallback,
@@ -199,19 +206,27 @@ static int make_server(struct daemon *d)
 	return r < 0 ? complain(r, NULL) : 0;
 }
 
-/* The first scan is in: answer callers, tell systemd, and only then ask for libvirt, whose socket
- * activation may wait for us. */
+static void on_serving(void *userdata)
+{
+	struct daemon *d = userdata;
+	uint64_t wait = json_get_uint(json_object_get(d->config, "deadlines"), "boot_layouts_usec", 0);
+	int r = make_server(d);
+
+	if (r < 0)
+		(void)sd_event_exit(d->event, r);
+	(void)sd_notifyf(0, "STATUS=Making the wanted layouts\nEXTEND_TIMEOUT_USEC=%llu",
+			 (unsigned long long)(wait + START_MARGIN_USEC));
+}
+
+/* The VFs that can be there are there: tell systemd, which lets libvirt start, and only then ask for
+ * libvirt, whose socket activation may wait for us. */
 static void on_ready(void *userdata)
 {
 	struct daemon *d = userdata;
-	int r = make_server(d);
+	int r;
 
-	if (r < 0) {
-		(void)sd_event_exit(d->event, r);
-		return;
-	}
 	log_notice("gpuvfd " PACKAGE_VERSION " is ready%s", d->machine ? " (simulation)" : "");
-	(void)sd_notify(0, "READY=1");
+	(void)sd_notify(0, "READY=1\nSTATUS=");
 	r = d->hypervisor->ops->start(d->hypervisor);
 	if (r < 0)
 		log_error(r, "The connection to the hypervisor cannot be started");
@@ -242,6 +257,7 @@ static int make_loop(struct daemon *d)
 static int run(const struct daemon_options *options)
 {
 	_cleanup_(daemon_done) struct daemon d = { .options = options };
+	const struct manager_start start = { on_serving, on_ready, &d };
 	char *message = NULL;
 	int r;
 
@@ -260,7 +276,7 @@ static int run(const struct daemon_options *options)
 	if (r == 0)
 		r = make_manager(&d);
 	if (r == 0)
-		r = manager_start(d.manager, on_ready, &d);
+		r = manager_start(d.manager, &start);
 	if (r < 0)
 		return complain(r, NULL);
 	r = sd_event_loop(d.event);

@@ -57,11 +57,15 @@ static void binding_less(struct manager *m, struct binding *b)
 {
 	if (--b->left > 0)
 		return;
+	b->gpu->binding--;
 	if (b->gpu->facts)
 		gpu_refresh(m, b->gpu);
 	if (b->op)
 		operation_done(m, b->op, json_pack("{s:b,s:o}", "changed", 1, "gpu", gpu_view(m, b->gpu)));
+	if (b->op)
+		wanted_ended(m, b->gpu, NULL);
 	free(b);
+	manager_pump(m);
 }
 
 static void bound(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
@@ -78,6 +82,7 @@ static void bind_vfs(struct manager *m, struct gpu *gpu, struct operation *op)
 	if (!b)
 		return;
 	*b = (struct binding){ .gpu = gpu, .op = op, .left = 1 }; /* our own */
+	gpu->binding++;
 	for (size_t i = 0; i < gpu->n_vfs; i++) {
 		b->left++;
 		if (!handover_bind(m, gpu->vfs[i], bound, b))
@@ -95,7 +100,7 @@ static void apply_succeeded(struct apply *a)
 	gpu_name_profiles(m, gpu, a->target);
 	apply_free(a);
 	gpu->undo_failed = false;
-	gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+	gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);
 	bind_vfs(m, gpu, op);
@@ -133,8 +138,10 @@ static void apply_failed(struct apply *a, const char *wedged)
 		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
 	apply_restore_ownership(m, gpu, op);
 	if (!wedged && !gpu->stuck && gpu->facts)
-		gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+		gpu_calm(m, gpu);
+	gpu_check_drift(m, gpu);
 	operation_failed(m, op, &error);
+	wanted_ended(m, gpu, &error);
 	rpc_error_done(&error);
 	manager_pump(m);
 }
@@ -532,6 +539,11 @@ void apply_unstuck(struct manager *m, struct gpu *gpu)
 	}
 }
 
+void apply_bind_vfs(struct manager *m, struct gpu *gpu)
+{
+	bind_vfs(m, gpu, NULL);
+}
+
 static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op,
 			struct layout *target)
 {
@@ -543,6 +555,7 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 
 		layout_free(target);
 		operation_failed(m, op, &error);
+		wanted_ended(m, gpu, &error);
 		return;
 	}
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
@@ -572,11 +585,15 @@ void apply_start(struct manager *m, struct operation *op)
 		rpc_error_set(&error, RPC_CONFLICT, "%s is being cut by another apply", gpu->name);
 	else if (!gpu || (!gpu->facts && !gpu->stuck))
 		rpc_error_set(&error, RPC_NOT_FOUND, "%s: the card is gone", strempty(op->subject));
+	else if (gpu->given_up)
+		rpc_error_set(&error, RPC_WEDGED, "%s: %s", gpu->name, strempty(gpu->reason));
 	else if (layout_load(json_object_get(op->input, "layout"), &target) < 0)
 		rpc_error_set(&error, RPC_INTERNAL_ERROR, "the stored layout cannot be read");
 	if (error.code) {
 		layout_free(target);
 		operation_failed(m, op, &error);
+		if (gpu)
+			wanted_ended(m, gpu, &error);
 		rpc_error_done(&error);
 		return;
 	}
@@ -588,50 +605,4 @@ void apply_resume(struct manager *m, struct operation *op)
 	op->inherited = false;
 	log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
 	apply_go(m, op);
-}
-
-/* The apply of an earlier daemon that nobody has taken up yet. */
-static struct operation *inherited_apply(struct manager *m, const struct gpu *gpu)
-{
-	struct operation *op, *tmp;
-
-	HASH_ITER(hh, m->operations, op, tmp)
-		if (op->inherited && op->state <= OPERATION_RUNNING && streq(op->method, "gpu.apply") &&
-		    streq_ptr(op->subject, gpu->name))
-			return op;
-	return NULL;
-}
-
-void apply_at_boot(struct manager *m, struct gpu *gpu)
-{
-	_cleanup_(layout_freep) struct layout *wanted = NULL;
-	struct operation *inherited;
-
-	if (gpu->boot_checked || gpu->apply || gpu->apply_accepted || (!gpu->facts && !gpu->stuck))
-		return;
-	inherited = inherited_apply(m, gpu);
-	if (inherited || gpu->stuck) {
-		/* With VFs it waits for libvirt's word on who holds them (recover_operations). */
-		if (inherited && (gpu->stuck || gpu->facts->num_vfs == 0))
-			apply_resume(m, inherited);
-		return;
-	}
-	gpu->boot_checked = true;
-	wanted = gpu_wanted(m, gpu);
-	/* Only an uncut card: what somebody else cut meanwhile is drift, and healed on request. */
-	if (!wanted || wanted->n_vfs == 0 || gpu->facts->num_vfs > 0) {
-		if (wanted)
-			gpu_name_profiles(m, gpu, wanted);
-		if (wanted)
-			bind_vfs(m, gpu, NULL);
-		return;
-	}
-	if (gpu->facts->display && !gpu->manual) {
-		log_gpu(gpu->name, LOG_WARNING, 0,
-			"drives the console: its rule's layout is left to gpuvf apply --yes-display");
-		return;
-	}
-	log_gpu(gpu->name, LOG_NOTICE, 0, "the wanted layout (%zu VFs) is applied",
-		wanted->n_vfs);
-	apply_wanted(m, gpu, wanted);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* GPUs as the kernel shows them now, under names that we gave once; the layout that is wanted of them; and
- * what the host's events mean.  Truth comes from the kernel: every event ends in reading again. */
+/* GPUs as the kernel shows them now, under names that we gave once, and what the host's events mean.  Truth comes
+ * from the kernel: every event ends in reading again, that card alone. */
 #include "manager-state.h"
 
 struct gpu *gpu_find_address(struct manager *m, const struct pci_address *address)
@@ -65,6 +65,7 @@ static struct gpu *gpu_new(struct manager *m, unsigned number, const struct pci_
 
 	if (!gpu)
 		return NULL;
+	gpu->m = m;
 	gpu->number = number;
 	gpu->name = xasprintf("gpu%u", number);
 	gpu->address = *address;
@@ -90,7 +91,7 @@ int gpu_load(void *manager, const char *id, const json_t *doc)
 	(void)free_and_strdup(&gpu->serial, json_get_string(doc, "serial"));
 	if (json_is_object(manual) && layout_load(manual, &gpu->manual) < 0) {
 		/* Nobody knows what was wanted, so nothing is cut by itself. */
-		gpu->boot_checked = unreadable = true;
+		gpu->unreadable = unreadable = true;
 		log_gpu(gpu->name, LOG_ERR, 0, "the stored manual layout cannot be read: gpuvf apply says anew what is wanted");
 	}
 	gpu->manual_uid = (uid_t)json_get_uint(doc, "manual_uid", 0);
@@ -113,7 +114,9 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	free(gpu->serial);
 	free(gpu->reason);
 	free(gpu->stuck);
+	free(gpu->given_up);
 	free(gpu->drift);
+	wanted_forget(gpu);
 	gpu_facts_free(gpu->facts);
 	layout_free(gpu->manual);
 	json_decref(gpu->audited);
@@ -142,74 +145,37 @@ void gpu_set_state(struct manager *m, struct gpu *gpu, enum gpu_state state, con
 		     json_pack("{s:s,s:s?}", "state", gpu_state_to_string(state), "reason", reason));
 }
 
-/* ---- what is wanted ---- */
+/* What the driver's ways out mean for whoever has to take them; the mildest is named first. */
+static const struct {
+	const char *way;
+	const char *hint;
+} ways_out[] = {
+	{ "rebind", "release its VFs, then unbind and bind its driver" },
+	{ "bus-reset", "release its VFs, unbind its driver, reset its bus, bind again" },
+	{ "vendor-specific", "its firmware needs the vendor's tool (see survivability_mode of the device)" },
+};
 
-struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu)
+static char *given_up_reason(const struct gpu *gpu)
 {
-	const struct policy_gpu_rule *rule;
-	struct layout *layout = NULL;
+	const char *hint = "see the kernel log";
+	size_t first = SIZE_MAX;
 
-	if (gpu->manual) {
-		_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
+	for (size_t i = 0; i < ARRAY_SIZE(ways_out); i++) {
+		const char *at = strstr(gpu->given_up, ways_out[i].way);
 
-		return layout_load(copy, &layout) < 0 ? NULL : layout;
+		if (at && (size_t)(at - gpu->given_up) < first) {
+			first = (size_t)(at - gpu->given_up);
+			hint = ways_out[i].hint;
+		}
 	}
-	rule = gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
-	if (!rule || !rule->layout || layout_from_policy(m->policy, rule->layout, &layout) < 0)
-		return NULL;
-	return layout;
+	return xasprintf("the driver says that the device is broken (WEDGED=%s): %s", gpu->given_up, hint);
 }
 
-const char *gpu_layout_source(struct manager *m, const struct gpu *gpu)
+void gpu_calm(struct manager *m, struct gpu *gpu)
 {
-	const struct policy_gpu_rule *rule;
+	_cleanup_free_ char *reason = gpu->given_up ? given_up_reason(gpu) : NULL;
 
-	if (gpu->manual)
-		return "manual";
-	rule = gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
-	return rule && rule->layout ? "policy" : NULL;
-}
-
-enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu)
-{
-	if (gpu_is_draining(gpu))
-		return GPU_DRAINING;
-	return gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED;
-}
-
-void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout)
-{
-	for (size_t i = 0; i < gpu->n_vfs && i < layout->n_vfs; i++) {
-		if (streq_ptr(gpu->vfs[i]->profile, layout->vfs[i].profile))
-			continue;
-		(void)free_and_strdup(&gpu->vfs[i]->profile, layout->vfs[i].profile);
-		vf_store(m, gpu->vfs[i]);
-	}
-}
-
-void gpu_check_drift(struct manager *m, struct gpu *gpu)
-{
-	_cleanup_(layout_freep) struct layout *wanted = gpu_expected(m, gpu);
-	_cleanup_free_ char *why = NULL;
-
-	if (gpu->apply || gpu->apply_accepted || gpu->drain.operations[DRAIN_FOR_APPLY] || !gpu->facts)
-		return;
-	if (wanted && partition_matches(gpu->facts, wanted, &why))
-		wanted = layout_free(wanted);
-	if (!wanted) {
-		if (gpu->drift)
-			manager_emit(m, "drift.healed", gpu->name, NULL);
-		free(gpu->drift);
-		gpu->drift = NULL;
-		return;
-	}
-	if (streq_ptr(gpu->drift, why))
-		return;
-	if (!gpu->drift)
-		gpu->drift_since = now_realtime();
-	(void)free_and_strdup(&gpu->drift, why ? why : "the kernel shows another layout");
-	log_gpu(gpu->name, LOG_NOTICE, 0, "drift: %s", gpu->drift);
-	manager_emit(m, "drift.found", gpu->name, json_pack("{s:s}", "what", gpu->drift));
+	gpu_set_state(m, gpu, gpu_calm_state(m, gpu), reason);
 }
 
 /* ---- facts in ---- */
@@ -284,6 +250,17 @@ static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
 	}
 }
 
+/* What is known of an earlier binding means nothing now, and the wanted layout is due. */
+static void driver_bound(struct gpu *gpu)
+{
+	gpu->due = true;
+	if (!gpu->given_up)
+		return;
+	log_gpu(gpu->name, LOG_NOTICE, 0, "its driver was bound again: no longer given up");
+	free(gpu->given_up);
+	gpu->given_up = NULL;
+}
+
 void gpu_update(struct manager *m, struct gpu_facts *facts)
 {
 	struct gpu *gpu = gpu_find_address(m, &facts->address);
@@ -302,6 +279,8 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 		return;
 	}
 
+	if (facts->driver && (!gpu->facts || !gpu->facts->driver))
+		driver_bound(gpu); /* also when its event was lost */
 	gpu_facts_free(gpu->facts);
 	gpu->facts = facts;
 	if (fresh || (facts->serial && !gpu->serial)) {
@@ -323,7 +302,7 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 	if (gpu->state == GPU_ABSENT || gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
 	    (gpu->state == GPU_WEDGED && !gpu->apply && !gpu->undo_failed))
 		if (!gpu->stuck)
-			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+			gpu_calm(m, gpu);
 	audit_gpu(m, gpu, "daemon:host");
 }
 
@@ -341,6 +320,7 @@ void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu)
 void gpu_absent(struct manager *m, struct gpu *gpu)
 {
 	remove_vfs(m, gpu, 0);
+	gpu_drift_absent(m, gpu);
 	gpu->facts = gpu_facts_free(gpu->facts);
 	gpu_set_state(m, gpu, GPU_ABSENT, "the card is gone");
 }
@@ -359,6 +339,20 @@ static void set_stuck(struct manager *m, const struct pci_address *address, cons
 	(void)free_and_strdup(&gpu->stuck, attribute ? attribute : "sysfs");
 	reason = xasprintf("an access to %s does not return", gpu->stuck);
 	gpu_set_state(m, gpu, GPU_WEDGED, reason);
+}
+
+/* The driver's own word that the device is broken: nothing that is asked of it works until it is bound again. */
+static void set_given_up(struct manager *m, struct gpu *gpu, const char *ways)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	if (!gpu || !gpu->facts || !ways || streq_ptr(gpu->given_up, ways) ||
+	    free_and_strdup(&gpu->given_up, ways) < 0)
+		return;
+	reason = given_up_reason(gpu);
+	log_gpu(gpu->name, LOG_ERR, 0, "%s", strempty(reason));
+	if (!gpu->stuck && !gpu->apply)
+		gpu_calm(m, gpu);
 }
 
 static void clear_stuck(struct manager *m, const struct pci_address *address)
@@ -380,13 +374,21 @@ static void clear_stuck(struct manager *m, const struct pci_address *address)
 
 static void on_read(void *userdata, const struct host_reply *reply)
 {
-	struct manager *m = userdata;
+	struct gpu *gpu = userdata;
+	struct manager *m = gpu->m;
 
+	gpu->reading = false;
 	for (size_t i = 0; i < reply->n_facts; i++) {
 		struct gpu_facts *copy = gpu_facts_copy(reply->facts[i]);
 
 		if (copy)
 			gpu_update(m, copy);
+	}
+	if (reply->r == -ENODEV && gpu->facts && !gpu->apply)
+		gpu_absent(m, gpu);
+	if (gpu->read_again) {
+		gpu->read_again = false;
+		gpu_refresh(m, gpu);
 	}
 	manager_pump(m);
 }
@@ -395,7 +397,10 @@ void gpu_refresh(struct manager *m, struct gpu *gpu)
 {
 	struct host_request request = { .op = HOST_READ, .gpu = gpu->address };
 
-	(void)m->host->ops->request(m->host, &request, on_read, m);
+	/* One on its way may be older than what is asked for now; two more would tell the same. */
+	gpu->read_again = gpu->reading;
+	if (!gpu->reading)
+		gpu->reading = m->host->ops->request(m->host, &request, on_read, gpu) == 0;
 }
 
 /* A scan is read beside the requests of a GPU, so it may be older than their answers: it only finds cards. */
@@ -431,26 +436,28 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 		if (!found && reply->r == 0 && gpu->state != GPU_ABSENT)
 			gpu_absent(m, gpu);
 	}
-	if (!m->ready) {
-		m->ready = true;
-		m->on_ready(m->ready_userdata);
-	}
+	if (!m->serving)
+		manager_serve(m);
+	if (m->woken)
+		m->sleeping = m->woken = false;
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		/* The scan does not wait for what lies behind locks: what VFs have, and whether a write of an
 		 * earlier daemon still hangs. */
 		if (gpu->facts && gpu->facts->num_vfs + gpu->facts->total_vfs > 0 && !gpu->stuck && !gpu->apply)
 			gpu_refresh(m, gpu);
-		apply_at_boot(m, gpu);
 	}
+	if (m->scan_again)
+		manager_scan(m);
+	manager_pump(m);
 }
 
 void manager_scan(struct manager *m)
 {
 	struct host_request request = { .op = HOST_SCAN };
 
-	if (m->scan_pending)
-		return;
-	m->scan_pending = m->host->ops->request(m->host, &request, on_scan, m) == 0;
+	m->scan_again = m->scan_pending;
+	if (!m->scan_pending)
+		m->scan_pending = m->host->ops->request(m->host, &request, on_scan, m) == 0;
 }
 
 void manager_on_host_event(void *manager, const struct host_event *event)
@@ -459,11 +466,19 @@ void manager_on_host_event(void *manager, const struct host_event *event)
 	struct gpu *gpu = gpu_find_address(m, &event->gpu);
 
 	switch (event->type) {
+	case HOST_EVENT_BOUND:
 	case HOST_EVENT_CHANGED:
+		if (gpu && event->type == HOST_EVENT_BOUND)
+			driver_bound(gpu);
 		if (!gpu)
 			manager_scan(m);
-		else if (!gpu->stuck && !gpu->apply)
+		else if (gpu->apply)
+			gpu->read_again = true; /* when it has ended */
+		else if (!gpu->stuck)
 			gpu_refresh(m, gpu);
+		break;
+	case HOST_EVENT_WEDGED:
+		set_given_up(m, gpu, event->attribute);
 		break;
 	case HOST_EVENT_REMOVED:
 		if (gpu)
@@ -472,6 +487,8 @@ void manager_on_host_event(void *manager, const struct host_event *event)
 	case HOST_EVENT_RESCAN:
 		manager_scan(m);
 		break;
+	case HOST_EVENT_SETTLED:
+		break; /* wanted_settled() asks */
 	case HOST_EVENT_STUCK:
 		set_stuck(m, &event->gpu, event->attribute);
 		break;

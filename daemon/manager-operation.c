@@ -22,6 +22,11 @@ struct operation *operation_find(struct manager *m, const char *name)
 	return op;
 }
 
+bool operation_is_apply(const struct operation *op)
+{
+	return streq(op->method, OPERATION_APPLY) || streq(op->method, OPERATION_HEAL);
+}
+
 json_t *operation_to_json(const struct operation *op)
 {
 	json_t *json = json_pack("{s:s,s:s,s:s?,s:I,s:s,s:O?,s:b}", "operation", op->name, "method",
@@ -367,7 +372,7 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 						 "state", operation_state_to_string(op->state)));
 		return;
 	}
-	if (!streq(op->method, "gpu.apply") && !streq(op->method, "gpu.drain")) {
+	if (!operation_is_apply(op) && !streq(op->method, "gpu.drain")) {
 		reply_refuse(reply, RPC_UNSUPPORTED, "%s is a %s, which cannot be stopped half-way (undo it when it is done)",
 			     op->name, op->method);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* gpu.plan and gpu.apply: which layout a call means, what refuses it before anything is changed, who owns the
- * layout from then on, and what an accepted apply waits for.  What it does then is manager-apply.c. */
+ * layout from then on, and what an accepted apply waits for.  gpu.apply comes through manager-look.c; what an accepted
+ * one does is manager-apply.c. */
 #include "manager-state.h"
 
 /* The GPU and layout that a call names; refuses by itself. */
@@ -16,8 +17,8 @@ static struct gpu *resolve(struct manager *m, const char *name, const json_t *la
 		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see `gpuvf list gpus`)", name);
 		return NULL;
 	}
-	if (gpu->stuck || !gpu->facts) {
-		reply_refuse(reply, gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s", gpu->name,
+	if (gpu->stuck || gpu->given_up || !gpu->facts) {
+		reply_refuse(reply, gpu->facts || gpu->stuck ? RPC_WEDGED : RPC_NOT_FOUND, "%s: %s", gpu->name,
 			     gpu->reason ? gpu->reason : "the card is gone");
 		return NULL;
 	}
@@ -312,6 +313,7 @@ void apply_go(struct manager *m, struct operation *op)
 struct accepted {
 	struct operation *op;
 	struct gpu *gpu;
+	bool own;	    /* nobody called: the daemon makes what is wanted */
 	bool owner_changed; /* and what follows is what was */
 	struct layout *manual_before;
 	uid_t uid_before;
@@ -343,17 +345,31 @@ static void apply_not_committed(struct manager *m, void *userdata)
 		accepted->gpu->manual_at = accepted->at_before;
 	}
 	drain_over(m, accepted->gpu, DRAIN_FOR_APPLY);
+	if (accepted->own)
+		wanted_not_stored(m, accepted->gpu);
 	if (accepted->op)
 		operation_drop(m, accepted->op);
 	free(accepted);
 }
 
-/* Who owns the layout from now on: a layout that was given is manual, --policy drops it. */
+static bool same_layout(const struct layout *a, const struct layout *b)
+{
+	_cleanup_json_ json_t *x = a ? layout_to_json(a) : NULL, *y = b ? layout_to_json(b) : NULL;
+
+	return x && y && json_equal(x, y);
+}
+
+/* Who owns the layout from now on: a layout that was given is manual, --policy drops it.  The same again by the
+ * same user changes nothing, and nothing is stored. */
 static void take_ownership(struct manager *m, struct gpu *gpu, const struct caller *caller,
 			   const struct gpu_apply_params *p, struct layout *layout,
 			   struct accepted *accepted)
 {
 	accepted->gpu = gpu;
+	gpu->unreadable = false;
+	if (p->layout ? gpu->manual_uid == caller->uid && same_layout(gpu->manual, layout)
+		      : !p->policy || !gpu->manual)
+		return;
 	accepted->owner_changed = true;
 	accepted->manual_before = gpu->manual;
 	accepted->uid_before = gpu->manual_uid;
@@ -365,15 +381,8 @@ static void take_ownership(struct manager *m, struct gpu *gpu, const struct call
 		(void)layout_load(copy, &gpu->manual);
 		gpu->manual_uid = caller->uid;
 		gpu->manual_at = now_realtime();
-	} else if (p->policy) {
-		gpu->manual = NULL;
 	} else {
-		accepted->manual_before = NULL; /* unchanged: nothing to put back */
-		if (gpu->manual) {
-			_cleanup_json_ json_t *copy = layout_to_json(gpu->manual);
-
-			(void)layout_load(copy, &accepted->manual_before);
-		}
+		gpu->manual = NULL;
 	}
 	gpu_store(m, gpu);
 }
@@ -409,20 +418,20 @@ static json_t *apply_input_of(const struct gpu *gpu, const struct layout *layout
 	return input;
 }
 
-void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout)
+void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout, const char *method)
 {
 	struct accepted *accepted = calloc(1, sizeof(*accepted));
 
 	if (!accepted)
 		return;
 	accepted->gpu = gpu;
-	gpu->apply_accepted = true;
-	accepted->op = operation_new(m, "gpu.apply", gpu->name, getuid(), apply_input(gpu, layout, accepted));
+	accepted->own = gpu->apply_accepted = gpu->own.running = true;
+	accepted->op = operation_new(m, method, gpu->name, m->own_uid, apply_input(gpu, layout, accepted));
 	outbox_add(m, apply_committed, apply_not_committed, accepted);
 }
 
-void manager_gpu_apply(struct manager *m, const struct caller *caller,
-		       const struct gpu_apply_params *p, struct reply *reply)
+void apply_decide(struct manager *m, const struct caller *caller, const struct gpu_apply_params *p,
+		  struct reply *reply)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
 	_cleanup_(partition_plan_freep) struct partition_plan *plan = NULL;
@@ -461,7 +470,7 @@ void manager_gpu_apply(struct manager *m, const struct caller *caller,
 	}
 	gpu->apply_accepted = true;
 	drain = p->drain && plan->removes_vfs;
-	accepted->op = operation_new(m, "gpu.apply", gpu->name, caller->uid,
+	accepted->op = operation_new(m, OPERATION_APPLY, gpu->name, caller->uid,
 				     apply_input_of(gpu, layout, accepted, p->plan, drain));
 	if (drain)
 		drain_take(m, gpu, DRAIN_FOR_APPLY, accepted->op);

@@ -136,7 +136,7 @@ static void recover_operations(struct manager *m)
 	HASH_ITER(hh, m->operations, op, tmp) {
 		if (op->state > OPERATION_RUNNING || !op->inherited)
 			continue;
-		if (streq(op->method, "gpu.apply")) {
+		if (operation_is_apply(op)) {
 			apply_resume(m, op);
 			continue;
 		}

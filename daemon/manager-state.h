@@ -80,6 +80,7 @@ struct gpu_drain {
 };
 
 struct gpu {
+	struct manager *m; /* what comes back from the host comes with the GPU only */
 	char *name; /* "gpu0" */
 	unsigned number;
 	struct pci_address address;
@@ -93,12 +94,24 @@ struct gpu {
 	struct apply *apply; /* re-cut in progress */
 	struct tune *tunes;  /* writes of vf.tune in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
+	char *given_up;	     /* the driver says that the device is broken: its ways out; NULL = it does not */
+	bool reading, read_again; /* a read is on its way; an event came since it was asked for */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
 	bool undo_failed;    /* wedged by us: only a layout that is right mends it */
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
-	bool boot_checked; /* the wanted layout was looked at once since start */
+	bool due; /* a driver was bound since the wanted layout was last looked at */
+	bool unreadable; /* what was wanted by hand is lost: nothing is made before somebody says it anew */
+	unsigned binding; /* fresh VFs on their way to vfio-pci, by call */
+	struct { /* attempts that nobody asked for (manager-wanted.c) */
+		bool running;
+		unsigned failures;   /* in a row */
+		char *failure;	     /* of the last */
+		uint64_t retry_at;   /* boot clock: not before; 0 = at once */
+		uint64_t settled_at; /* drift is not healed before */
+		sd_event_source *timer;
+	} own;
 	json_t *audited;   /* as the audit trail has it; NULL: not seen since start */
 	struct vf **vfs;
 	size_t n_vfs;
@@ -193,9 +206,13 @@ struct manager {
 	int jobs_fd; /* STATE_DIR/jobs */
 	struct uploads *uploads;
 	char *instance; /* random, made once per store: names attempts in guests */
-	void (*on_ready)(void *userdata);
-	void *ready_userdata;
-	bool ready;
+	struct manager_start start;
+	bool serving; /* the host was scanned once */
+	bool ready;   /* … and every layout that could be made was made, or the time for it was over */
+	sd_event_source *ready_deadline;
+	struct sleep_lock *sleep; /* NULL = this host's sleep is not ours */
+	bool sleeping; /* the host is about to suspend, or was not looked at since */
+	bool woken;    /* … and the look is under way */
 	uint64_t started_at;
 	sd_event_source *store_source;
 
@@ -211,7 +228,8 @@ struct manager {
 	bool hypervisor_connected; /* and listed: what we know of domains is true */
 	char *hypervisor_reason;
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
-	bool scan_pending;
+	struct look *looks; /* calls that wait for a card to be read */
+	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	bool recovering;
 	bool recovery_void; /* libvirt went away meanwhile: what was learned counts for nothing */
@@ -242,8 +260,12 @@ struct manager {
 	sd_event_source *prune_source;
 };
 
+#define OPERATION_APPLY "gpu.apply"
+#define OPERATION_HEAL "gpu.heal" /* nobody's call: the daemon's own */
+
 /* ---- manager.c ---- */
 int request_load(void *manager, const char *id, const json_t *doc);
+void manager_serve(struct manager *m); /* the host was scanned: callers may come */
 void manager_remember_request(struct manager *m, const char *key, json_t *row); /* takes row */
 void manager_pump(struct manager *m); /* asks for a look at what can be done now */
 
@@ -334,25 +356,42 @@ void gpu_update(struct manager *m, struct gpu_facts *facts);
 void gpu_absent(struct manager *m, struct gpu *gpu);
 void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the next are others */
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
-void gpu_check_drift(struct manager *m, struct gpu *gpu);
+/* Sets the state that it has when nothing is under way. */
+void gpu_calm(struct manager *m, struct gpu *gpu);
+void manager_scan(struct manager *m);
+void manager_on_host_event(void *manager, const struct host_event *event);
+
+/* ---- manager-wanted.c ---- */
+/* The wanted layout: manual, else the policy's; NULL = nobody wants anything.  Returns new. */
+struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu);
+/* "manual", "policy", or NULL. */
+const char *gpu_layout_source(struct manager *m, const struct gpu *gpu);
 /* Its state when nothing is under way: draining when it is drained, ready when somebody manages it, else
  * unmanaged. */
 enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu);
 /* Notes which profile each VF was made of. */
 void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout);
-/* The wanted layout: manual, else the policy's; NULL = nobody wants anything.  Returns new. */
-struct layout *gpu_wanted(struct manager *m, const struct gpu *gpu);
-/* "manual", "policy", or NULL. */
-const char *gpu_layout_source(struct manager *m, const struct gpu *gpu);
-void manager_scan(struct manager *m);
-void manager_on_host_event(void *manager, const struct host_event *event);
+void gpu_check_drift(struct manager *m, struct gpu *gpu);
+void gpu_drift_absent(struct manager *m, struct gpu *gpu); /* its card is going; facts are still there */
+json_t *drift_view(struct manager *m, const struct gpu *gpu); /* returns new */
+void wanted_pump(struct manager *m); /* makes layouts that are due, heals what may be healed */
+bool wanted_settled(struct manager *m); /* nothing of that is left to do or under way */
+void wanted_ended(struct manager *m, struct gpu *gpu, const struct rpc_error *error); /* NULL: it went well */
+void wanted_not_stored(struct manager *m, struct gpu *gpu); /* … because the store failed: it is due again */
+void wanted_forget(struct gpu *gpu); /* failures and appointments */
+
+/* ---- manager-sleep.c ---- */
+void sleep_follow(struct manager *m);
+void sleep_pump(struct manager *m); /* takes logind's lock, or lets it go */
+json_t *sleep_view(struct manager *m); /* returns new */
 
 /* ---- manager-apply.c ---- */
 /* Starts the re-cut of an operation whose row is committed. */
 void apply_start(struct manager *m, struct operation *op);
 /* Takes up the one of an earlier daemon. */
 void apply_resume(struct manager *m, struct operation *op);
-void apply_at_boot(struct manager *m, struct gpu *gpu);
+/* Puts fresh VFs on vfio-pci; gpu->binding until that is done. */
+void apply_bind_vfs(struct manager *m, struct gpu *gpu);
 void apply_unstuck(struct manager *m, struct gpu *gpu); /* what hung has returned: its apply goes on */
 void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* The layout that was wanted before the operation is wanted again. */
@@ -413,10 +452,16 @@ void question_ask(struct question *q, const struct gpu *gpu, enum host_op op, qu
 void question_less(struct question *q);
 void questions_end(struct manager *m);
 
+/* ---- manager-look.c ---- */
+void looks_end(struct manager *m); /* the daemon ends */
+
 /* ---- manager-plan.c ---- */
+/* gpu.apply, once the card was read. */
+void apply_decide(struct manager *m, const struct caller *caller, const struct gpu_apply_params *p,
+		  struct reply *reply);
 /* The daemon's own apply of the wanted layout: an operation like any other, so that it is known and taken up
- * again when the daemon dies in it.  Borrows layout. */
-void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout);
+ * again when the daemon dies in it; wanted_ended() follows.  Borrows layout. */
+void apply_wanted(struct manager *m, struct gpu *gpu, const struct layout *layout, const char *method);
 
 /* ---- manager-vf.c ---- */
 struct vf *vf_find(struct manager *m, const char *name_or_address);
@@ -471,6 +516,7 @@ void manager_on_hv_event(void *manager, const struct hv_event *event);
 struct operation *operation_new(struct manager *m, const char *method, const char *subject,
 				uid_t uid, json_t *input);
 struct operation *operation_find(struct manager *m, const char *name);
+bool operation_is_apply(const struct operation *op); /* cuts a GPU, whoever asked */
 void operation_store(struct manager *m, struct operation *op);
 int operation_load(void *manager, const char *id, const json_t *doc);
 void operation_begin(struct manager *m, struct operation *op);

@@ -133,6 +133,8 @@ static void facts_view(struct manager *m, const struct gpu *gpu, json_t *json)
 	json_put(json, "can", can_view(f));
 	json_put_string(json, "control_note", f->control_note);
 	json_put_bool(json, "custom_provisioning", f->custom_provisioning);
+	json_put_string(json, "power", f->power);
+	json_put_string(json, "survivability", f->survivability);
 	json_put_uint(json, "tiles", f->tiles);
 	json_put_string(json, "cannot_be_cut", f->reason);
 	json_put(json, "defaults", device_defaults_view(f->device_id));
@@ -148,14 +150,7 @@ static void layout_view(struct manager *m, const struct gpu *gpu, json_t *json)
 	json_put_string(json, "layout_source", gpu_layout_source(m, gpu));
 	json_put_bool(json, "pinned", gpu->manual && rule && rule->layout);
 	json_put_string(json, "rule", rule ? rule->label : NULL);
-	if (gpu->drift) {
-		json_t *drift = json_pack("{s:s}", "what", gpu->drift);
-
-		json_put_time(drift, "since", gpu->drift_since);
-		json_put(json, "drift", drift);
-	} else {
-		json_put(json, "drift", json_null());
-	}
+	json_put(json, "drift", drift_view(m, gpu));
 }
 
 json_t *gpu_view(struct manager *m, const struct gpu *gpu)

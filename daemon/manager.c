@@ -160,13 +160,52 @@ void manager_remember_request(struct manager *m, const char *key, json_t *row)
 
 /* ---- the pump ---- */
 
+/* Without a configuration, as gpuvfd.json(5) has it. */
+#define READY_WAIT_USEC (30 * USEC_PER_SEC)
+
+static void say_ready(struct manager *m)
+{
+	m->ready = true;
+	m->ready_deadline = sd_event_source_disable_unref(m->ready_deadline);
+	m->start.ready(m->start.userdata);
+}
+
+static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		if (gpu->due || gpu->own.running)
+			log_gpu(gpu->name, LOG_WARNING, 0, "its layout is not there yet: ready without it");
+	say_ready(m);
+	return 0;
+}
+
+void manager_serve(struct manager *m)
+{
+	uint64_t wait = json_get_uint(json_object_get(m->config, "deadlines"), "boot_layouts_usec",
+				      READY_WAIT_USEC);
+
+	m->serving = true;
+	m->start.serving(m->start.userdata);
+	if (sd_event_add_time_relative(m->event, &m->ready_deadline, CLOCK_MONOTONIC, wait, 0,
+				       on_ready_deadline, m) < 0)
+		say_ready(m);
+}
+
 static int on_pump(sd_event_source *source, void *userdata)
 {
 	struct manager *m = userdata;
 
 	drains_advance(m);
+	wanted_pump(m);
+	sleep_pump(m);
+	if (!m->ready && wanted_settled(m))
+		say_ready(m);
 	/* What is queued → what can be placed → act; what that changes pumps again. */
-	(void)job_place(m);
+	if (!m->sleeping)
+		(void)job_place(m);
 	weights_update(m);
 	/* Here, where nobody walks over them. */
 	operations_forget_old(m);
@@ -176,7 +215,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 
 void manager_pump(struct manager *m)
 {
-	if (m->pump_source && m->ready)
+	if (m->pump_source && m->serving)
 		(void)sd_event_source_set_enabled(m->pump_source, SD_EVENT_ONESHOT);
 }
 
@@ -226,6 +265,7 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	m->host = options->host;
 	m->hypervisor = options->hypervisor;
 	m->store = options->store;
+	m->sleep = options->sleep;
 	m->config = options->config;
 	m->simulated = options->simulated;
 	m->own_uid = options->own_uid;
@@ -266,16 +306,16 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	m->host->userdata = m;
 	m->hypervisor->on_event = manager_on_hv_event;
 	m->hypervisor->userdata = m;
+	sleep_follow(m);
 	*ret = TAKE_PTR(m);
 	return 0;
 }
 
-int manager_start(struct manager *m, void (*on_ready)(void *userdata), void *userdata)
+int manager_start(struct manager *m, const struct manager_start *start)
 {
 	int r;
 
-	m->on_ready = on_ready;
-	m->ready_userdata = userdata;
+	m->start = *start;
 	r = m->host->ops->start(m->host);
 	if (r < 0)
 		return r;
@@ -296,6 +336,7 @@ struct manager *manager_free(struct manager *m)
 		outbox_flush(m);
 	m->ending = true;
 	questions_end(m);
+	looks_end(m);
 	outbox_end(m);
 	policy_reload_end(m);
 	doctor_end(m);
@@ -317,6 +358,7 @@ struct manager *manager_free(struct manager *m)
 	events_free(m);
 	audit_free(m);
 	uploads_free(m);
+	sd_event_source_disable_unref(m->ready_deadline);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->pump_source);
 	sd_event_source_unref(m->prune_source);
@@ -393,6 +435,7 @@ void manager_daemon_status(struct manager *m, const struct caller *caller,
 			 m->hypervisor_reason, "troubles", troubles(m));
 	json_put_time(json, "started_at", m->started_at);
 	json_put_bool(json, "policy_refused", m->policy_errors != NULL);
+	json_put(json, "sleep_lock", sleep_view(m));
 	json_put(json, "counts",
 		 json_pack("{s:I,s:I,s:I,s:I,s:I}", "gpus", (json_int_t)HASH_COUNT(m->gpus), "vfs",
 			   (json_int_t)vfs, "free_vfs", (json_int_t)free_vfs, "queued", (json_int_t)queued,

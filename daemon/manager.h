@@ -11,15 +11,26 @@ struct host;
 struct hypervisor;
 struct manager;
 struct sd_event;
+struct sleep_lock;
 struct store;
 
 /* ---- Set-up ------------------------------------------------------------------------------------ */
+
+/* When the host may not suspend (gpuvfd.json, inhibit_sleep). */
+enum inhibit_sleep {
+	INHIBIT_SLEEP_HELD,    /* while VFs are in use */
+	INHIBIT_SLEEP_ENABLED, /* while there are VFs */
+	INHIBIT_SLEEP_NEVER,   /* nobody is asked */
+	INHIBIT_SLEEP_MAX,
+};
+DECLARE_ENUM_TABLE(inhibit_sleep, enum inhibit_sleep);
 
 struct manager_options {
 	struct sd_event *event;	       /* borrowed */
 	struct host *host;	       /* borrowed: outlives the manager */
 	struct hypervisor *hypervisor; /* borrowed */
 	struct store *store;	       /* borrowed */
+	struct sleep_lock *sleep;      /* borrowed; NULL = this host's sleep is not ours */
 	const char *state_dir;
 	const char *policy_dir;
 	const char *policy_fallback;
@@ -37,8 +48,15 @@ struct manager_options {
 /* Loads state and policy.  A bad policy at start is logged and the daemon runs with none of its rules (nothing is
  * cut, nobody but root may act) rather than not at all.  Returns 0 or a negative errno. */
 int manager_new(const struct manager_options *options, struct manager **ret);
-/* First scan of the host, then READY through `on_ready`; libvirt is asked only after that. */
-int manager_start(struct manager *m, void (*on_ready)(void *userdata), void *userdata);
+/* Each is called once, in this order, on the loop. */
+struct manager_start {
+	void (*serving)(void *userdata); /* the host was scanned: callers can be answered */
+	/* … and the wanted layouts were made of the GPUs that had no VFs, or the time for that is over.  Only now
+	 * may libvirt be asked: its start may wait for us. */
+	void (*ready)(void *userdata);
+	void *userdata;
+};
+int manager_start(struct manager *m, const struct manager_start *start);
 struct manager *manager_free(struct manager *m);
 DEFINE_CLEANUP(struct manager *, manager_free);
 

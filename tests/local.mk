@@ -15,6 +15,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-doctor.py \
 	tests/integration/test-drain.py \
 	tests/integration/test-guests.py \
+	tests/integration/test-hotplug.py \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
@@ -27,8 +28,8 @@ EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration
 
 # What runs the tests and tells the story, and what a clone needs for it.
 dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh
-EXTRA_DIST += docs/ARCHITECTURE.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md docs/RECOVERY.md \
-	docs/VF-CONTROL.md
+EXTRA_DIST += docs/ARCHITECTURE.md docs/BOOT.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md \
+	docs/RECOVERY.md docs/VF-CONTROL.md
 EXTRA_DIST += build-aux/packages build-aux/build.sh build-aux/results.sh tests/support/story.sh
 
 # By hand: in a list, the script's name would stand for the target "check", which builds all.

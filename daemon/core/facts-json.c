@@ -137,6 +137,8 @@ json_t *gpu_facts_to_json(const struct gpu_facts *f)
 	    json_put_bool(o, "custom_provisioning", f->custom_provisioning) < 0 ||
 	    json_put(o, "resources", resources_to_json(f)) < 0 ||
 	    json_put_bool(o, "iommu", f->iommu) < 0 ||
+	    json_put_string(o, "power", f->power) < 0 ||
+	    json_put_string(o, "survivability", f->survivability) < 0 ||
 	    json_put_string(o, "reason", f->reason) < 0 ||
 	    json_put(o, "vfs", vfs_to_json(f)) < 0)
 		return NULL;
@@ -229,6 +231,8 @@ struct gpu_wire {
 	bool custom_provisioning;
 	json_t *resources;
 	bool iommu;
+	char *power;
+	char *survivability;
 	char *reason;
 	json_t *vfs;
 };
@@ -257,6 +261,8 @@ static const struct json_field gpu_fields[] = {
 	GPU_FIELD(custom_provisioning, JSON_FIELD_BOOL, .required = true),
 	GPU_FIELD(resources, JSON_FIELD_OBJECT, .required = true),
 	GPU_FIELD(iommu, JSON_FIELD_BOOL),
+	GPU_FIELD(power, JSON_FIELD_STRING),
+	GPU_FIELD(survivability, JSON_FIELD_STRING),
 	GPU_FIELD(reason, JSON_FIELD_STRING),
 	GPU_FIELD(vfs, JSON_FIELD_ARRAY, .required = true, .max_length = VFS_MAX),
 	{ NULL },
@@ -395,6 +401,8 @@ int gpu_facts_from_json(const json_t *json, struct gpu_facts **ret)
 	f->control_note = TAKE_PTR(w.control_note);
 	f->custom_provisioning = w.custom_provisioning;
 	f->iommu = w.iommu;
+	f->power = TAKE_PTR(w.power);
+	f->survivability = TAKE_PTR(w.survivability);
 	f->reason = TAKE_PTR(w.reason);
 	r = abilities_from_json(w.can, f);
 	if (r == 0)

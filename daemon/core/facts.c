@@ -57,6 +57,8 @@ struct gpu_facts *gpu_facts_free(struct gpu_facts *f)
 	for (i = 0; i < VF_ATTRIBUTE_MAX; i++)
 		free(f->can[i].why);
 	free(f->control_note);
+	free(f->power);
+	free(f->survivability);
 	free(f->reason);
 	free(f->driver);
 	free(f->serial);
@@ -71,6 +73,7 @@ static int own_texts(struct gpu_facts *copy, const struct gpu_facts *f)
 	size_t i;
 
 	copy->model = copy->serial = copy->driver = copy->reason = copy->control_note = NULL;
+	copy->power = copy->survivability = NULL;
 	for (i = 0; i < VF_ATTRIBUTE_MAX; i++)
 		copy->can[i].why = NULL;
 	for (i = 0; i < VF_ATTRIBUTE_MAX; i++)
@@ -80,6 +83,8 @@ static int own_texts(struct gpu_facts *copy, const struct gpu_facts *f)
 	    free_and_strdup(&copy->serial, f->serial) < 0 ||
 	    free_and_strdup(&copy->driver, f->driver) < 0 ||
 	    free_and_strdup(&copy->control_note, f->control_note) < 0 ||
+	    free_and_strdup(&copy->power, f->power) < 0 ||
+	    free_and_strdup(&copy->survivability, f->survivability) < 0 ||
 	    free_and_strdup(&copy->reason, f->reason) < 0)
 		return -ENOMEM;
 	return 0;

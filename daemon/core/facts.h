@@ -97,6 +97,8 @@ struct gpu_facts {
 	bool custom_provisioning;
 	struct resource_facts resources[VF_RESOURCE_MAX];
 	bool iommu;		    /* the PF has an IOMMU group */
+	char *power;		    /* the kernel's word: "active", "suspended" …; NULL = it has none */
+	char *survivability;	    /* what the driver says in survivability_mode; NULL = not in it */
 	char *reason;		    /* why it cannot be cut, in words; NULL = it can */
 	struct vf_facts *vfs;	    /* n_vfs = num_vfs entries, index 1… */
 	size_t n_vfs;

@@ -4,6 +4,7 @@
 #include "host/gpu-read.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "core/model-table.h"
 #include "host/pci-scan.h"
@@ -16,6 +17,8 @@
 #define COUNT_TRIES 3
 /* no card has more than four */
 #define TILES_MAX 8
+/* What the kernel says of a card that it has put to sleep. */
+#define POWER_SUSPENDED "suspended"
 
 int gpu_vf_address(struct sysfs *s, const struct pci_address *gpu, unsigned vf,
 		   struct pci_address *ret)
@@ -148,6 +151,16 @@ static unsigned count_tiles(struct sysfs *s, const char *gpu, const struct gpu_m
 	return model && model->tiles > 0 ? model->tiles : 1;
 }
 
+/* The driver's report has lines; ours is one. */
+static void read_survivability(struct sysfs *s, struct gpu_facts *f, const char *gpu)
+{
+	if (sysfs_read(s, &f->survivability, SYSFS_PCI "/survivability_mode", gpu) < 0)
+		return;
+	for (char *c = f->survivability; *c; c++)
+		if ((unsigned char)*c < ' ')
+			*c = ' ';
+}
+
 /* Everything that waits for no lock. */
 static int read_constants(struct sysfs *s, const struct pci_found *found, struct vf_surface *c,
 			  struct gpu_facts **ret)
@@ -171,6 +184,9 @@ static int read_constants(struct sysfs *s, const struct pci_found *found, struct
 	f->driver = driver_of(s, gpu, "");
 	f->numa_node = sysfs_read(s, &numa, SYSFS_PCI "/numa_node", gpu) == 0 ? atoi(numa) : -1;
 	f->iommu = iommu_group_of(s, gpu, "") >= 0;
+	/* Neither wakes a card that sleeps, and both may be missing. */
+	(void)sysfs_read(s, &f->power, SYSFS_PCI "/power/runtime_status", gpu);
+	read_survivability(s, f, gpu);
 	f->display = has_display(s, gpu);
 	f->tiles = count_tiles(s, gpu, model);
 	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_totalvfs", gpu) == 0) {
@@ -227,7 +243,11 @@ static int find_reason(const struct gpu_facts *f, int sriov_in_config, char **re
 		return 0;
 	}
 
-	if (!f->sriov_capable && sriov_in_config == 1)
+	if (f->survivability)
+		text = xasprintf("the card is in survivability mode (%s): its firmware has to be "
+				 "flashed again with the vendor's tool before it works",
+				 f->survivability);
+	else if (!f->sriov_capable && sriov_in_config == 1)
 		text = strdup("the card has SR-IOV but the kernel does not offer it: a kernel with "
 			      "CONFIG_PCI_IOV, and SR-IOV enabled in the firmware, are needed");
 	else if (!f->sriov_capable)
@@ -313,6 +333,43 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_surfac
 	return 0;
 }
 
+/* What lies in config space.  Reading it wakes a card that sleeps, and it does not change while the
+ * device is there: a helper, which has one GPU, reads it once and keeps it for as long as sysfs shows
+ * the same device. */
+struct remembered {
+	struct pci_address address;
+	ino_t device; /* 0 = nothing is remembered; sysfs never gives a number twice */
+	int sriov;
+	char *serial;
+};
+
+static ino_t device_identity(struct sysfs *s, const struct pci_address *address)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), SYSFS_PCI, PCI_ADDRESS_STR(address));
+	return fstatat(s->root_fd, path, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+static void read_config(struct sysfs *s, struct gpu_facts *f, int *ret_sriov)
+{
+	static struct remembered last;
+	ino_t device = device_identity(s, &f->address);
+	bool asleep = f->power && streq(f->power, POWER_SUSPENDED);
+
+	if (!asleep || device == 0 || device != last.device ||
+	    !pci_address_equal(&last.address, &f->address)) {
+		free(last.serial);
+		last = (struct remembered){ f->address, device, -1, NULL };
+		/* Without the right to read it, or without the space, the card simply shows no serial. */
+		if (pci_read_capabilities(s, &f->address, &last.sriov, &last.serial) < 0)
+			last.device = 0;
+	}
+	*ret_sriov = last.sriov;
+	(void)free_and_strdup(&f->serial, last.serial);
+}
+
 /* asks: also what waits for the device's lock and for its driver. */
 static int read_one(struct sysfs *s, const struct pci_address *address, bool asks,
 		    struct gpu_facts **ret)
@@ -338,9 +395,8 @@ static int read_one(struct sysfs *s, const struct pci_address *address, bool ask
 	if (asks && c.ops)
 		c.ops->read_stock(s, &c, f);
 	fill_vram(f);
-	/* Without the right to read it, or without the space, the card simply shows no serial. */
 	if (asks)
-		(void)pci_read_capabilities(s, address, &sriov_in_config, &f->serial);
+		read_config(s, f, &sriov_in_config);
 	r = find_reason(f, sriov_in_config, &f->reason);
 	if (r < 0)
 		return r;

@@ -171,6 +171,8 @@ static void finish_scan(struct scan *scan, int error, const struct host_reply *w
 	if (error == 0) {
 		reply.facts = scan->facts;
 		reply.n_facts = n;
+		if (scan->h->monitor)
+			udev_monitor_watch_recall(scan->h->monitor);
 	}
 
 	scan->fn(scan->userdata, &reply);
@@ -550,6 +552,13 @@ static int helper_request(struct host *host, const struct host_request *request,
 	return helper_channel_request(channel, request, fn, userdata);
 }
 
+static bool helper_settling(struct host *host)
+{
+	struct host_helper *h = (struct host_helper *)host;
+
+	return h->monitor && udev_monitor_watch_settling(h->monitor);
+}
+
 static void helper_free(struct host *host)
 {
 	struct host_helper *h = (struct host_helper *)host;
@@ -577,6 +586,7 @@ static const struct host_ops helper_host_ops = {
 	.name = "helper",
 	.start = helper_start,
 	.request = helper_request,
+	.settling = helper_settling,
 	.free = helper_free,
 };
 

@@ -61,8 +61,11 @@ typedef void (*host_reply_fn)(void *userdata, const struct host_reply *reply);
 
 enum host_event_type {
 	HOST_EVENT_CHANGED, /* something about this GPU or one of its VFs changed: read it again */
+	HOST_EVENT_BOUND,   /* a driver was bound to the PF: changed, and whatever it knew is forgotten */
+	HOST_EVENT_WEDGED,  /* the driver gave the device up; attribute: its ways out, "rebind,bus-reset" */
 	HOST_EVENT_REMOVED, /* the PF is gone */
 	HOST_EVENT_RESCAN,  /* events were lost, or a new GPU: scan everything */
+	HOST_EVENT_SETTLED, /* what was being set up when we started has been: see settling() */
 	HOST_EVENT_STUCK,   /* a request passed its deadline; attribute says where */
 	HOST_EVENT_UNSTUCK,
 	HOST_EVENT_MAX,
@@ -71,7 +74,7 @@ enum host_event_type {
 struct host_event {
 	enum host_event_type type;
 	struct pci_address gpu;
-	const char *attribute;
+	const char *attribute; /* of STUCK and WEDGED; borrowed by the callback */
 };
 
 typedef void (*host_event_fn)(void *userdata, const struct host_event *event);
@@ -91,6 +94,9 @@ struct host_ops {
 	 * errno, and then fn never runs. */
 	int (*request)(struct host *host, const struct host_request *request, host_reply_fn fn,
 		       void *userdata);
+	/* Whether drivers may still be about to come for devices that are there, as while the host boots.  NULL
+	 * = never. */
+	bool (*settling)(struct host *host);
 	void (*free)(struct host *host);
 };
 

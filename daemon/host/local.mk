@@ -12,6 +12,7 @@ libhost_a_SOURCES = \
 	daemon/host/host-message.c daemon/host/host-ops.h \
 	daemon/host/kernel-words.c daemon/host/kernel-words.h \
 	daemon/host/pci-scan.c daemon/host/pci-scan.h \
+	daemon/host/sleep-lock.c daemon/host/sleep-lock.h \
 	daemon/host/sriov.c daemon/host/sriov.h \
 	daemon/host/sysfs.c daemon/host/sysfs.h \
 	daemon/host/udev-monitor.c daemon/host/udev-monitor.h \
@@ -55,6 +56,7 @@ check_PROGRAMS += tests/unit/test-udev-monitor
 TESTS += tests/unit/test-udev-monitor
 tests_unit_test_udev_monitor_CPPFLAGS = $(AM_CPPFLAGS) $(UMOCKDEV_CFLAGS)
 tests_unit_test_udev_monitor_SOURCES = tests/unit/test-udev-monitor.c
+tests_unit_test_udev_monitor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=udev_monitor_receive_device
 tests_unit_test_udev_monitor_LDADD = $(HOST_TEST_LIBS) $(UMOCKDEV_LIBS)
 endif
 endif

@@ -20,12 +20,19 @@
 #define GATHER_USEC (50 * USEC_PER_MSEC)
 /* A card with 63 VFs sends some hundred events at once. */
 #define RECEIVE_BUFFER_SIZE (4 << 20)
+/* The kernel's word, in one event, and what our rule (udev-rules/) keeps of it for as long as the DRM device
+ * is there, which goes when the driver is unbound. */
+#define UDEV_WEDGED "WEDGED"
+#define UDEV_WEDGED_KEPT "GPUVF_WEDGED"
+#define WEDGED_MAX 64
 
 struct known_function {
 	struct pci_address function;
 	struct pci_address pf; /* equal to function: the PF itself */
 	bool dirty;
 	bool removed; /* its last event was "remove" */
+	bool bound;   /* a driver was bound to it since the last look */
+	char wedged[WEDGED_MAX]; /* and this was said after that; "" = nothing */
 };
 
 struct udev_monitor_watch {
@@ -34,8 +41,10 @@ struct udev_monitor_watch {
 	void *userdata;
 	struct udev *udev;
 	struct udev_monitor *monitor;
+	struct udev_queue *queue; /* NULL once it was empty */
 	sd_event_source *io;
 	sd_event_source *gather;
+	sd_event_source *settle;
 	struct known_function *known;
 	size_t n_known;
 	struct pci_address *strangers; /* display functions that nobody knows yet */
@@ -85,9 +94,9 @@ int udev_monitor_watch_learn(struct udev_monitor_watch *w, const struct gpu_fact
 }
 
 static void emit(struct udev_monitor_watch *w, enum host_event_type type,
-		 const struct pci_address *gpu)
+		 const struct pci_address *gpu, const char *attribute)
 {
-	struct host_event event = { .type = type };
+	struct host_event event = { .type = type, .attribute = attribute };
 
 	if (gpu)
 		event.gpu = *gpu;
@@ -181,21 +190,24 @@ static int on_gather(sd_event_source *source, uint64_t usec, void *userdata)
 	for (i = 0; i < w->n_known;) {
 		struct known_function k = w->known[i];
 
-		w->known[i].dirty = false;
+		w->known[i].dirty = w->known[i].bound = false;
+		w->known[i].wedged[0] = '\0';
 		if (!k.dirty) {
 			i++;
 		} else if (k.removed) {
 			forget_card(w, &k.function);
-			emit(w, HOST_EVENT_REMOVED, &k.function);
+			emit(w, HOST_EVENT_REMOVED, &k.function, NULL);
 			i = 0; /* entries moved */
 		} else {
-			emit(w, HOST_EVENT_CHANGED, &k.function);
+			emit(w, k.bound ? HOST_EVENT_BOUND : HOST_EVENT_CHANGED, &k.function, NULL);
+			if (k.wedged[0] != '\0')
+				emit(w, HOST_EVENT_WEDGED, &k.function, k.wedged);
 			i++;
 		}
 	}
 	if (w->rescan) {
 		w->rescan = false;
-		emit(w, HOST_EVENT_RESCAN, NULL);
+		emit(w, HOST_EVENT_RESCAN, NULL, NULL);
 	}
 	return 0;
 }
@@ -259,10 +271,53 @@ static int note_stranger(struct udev_monitor_watch *w, const struct pci_address 
 	return 0;
 }
 
+/* A driver that gives its device up says so on the DRM device, with the ways out that it knows; "none" is
+ * told for statistics only, the device works. */
+static void take_wedged(struct known_function *k, struct udev_device *device)
+{
+	const char *ways = udev_device_get_property_value(device, UDEV_WEDGED);
+
+	if (!ways)
+		ways = udev_device_get_property_value(device, UDEV_WEDGED_KEPT);
+	if (!ways || streq(ways, "") || streq(ways, "none"))
+		return;
+	if (pci_address_equal(&k->function, &k->pf)) /* a VF that a driver of the host gave up is not ours */
+		snprintf(k->wedged, sizeof(k->wedged), "%s", ways);
+}
+
+/* What was said of cards before we listened. */
+void udev_monitor_watch_recall(struct udev_monitor_watch *w)
+{
+	struct udev_enumerate *e = udev_enumerate_new(w->udev);
+	struct udev_list_entry *entry = NULL;
+
+	if (e && udev_enumerate_add_match_subsystem(e, "drm") >= 0 &&
+	    udev_enumerate_add_match_property(e, UDEV_WEDGED_KEPT, "*") >= 0 &&
+	    udev_enumerate_scan_devices(e) >= 0)
+		entry = udev_enumerate_get_list_entry(e);
+	for (; entry; entry = udev_list_entry_get_next(entry)) {
+		struct udev_device *device =
+			udev_device_new_from_syspath(w->udev, udev_list_entry_get_name(entry));
+		struct pci_address function;
+		struct known_function *k = NULL;
+
+		if (device && function_of(device, &function) == 0)
+			k = find_known(w, &function);
+		if (k) {
+			take_wedged(k, device);
+			k->dirty = true;
+			arm(w);
+		}
+		udev_device_unref(device);
+	}
+	udev_enumerate_unref(e);
+}
+
 static void take_event(struct udev_monitor_watch *w, struct udev_device *device)
 {
 	bool is_pci = streq(strempty(udev_device_get_subsystem(device)), "pci");
-	bool removed = streq(strempty(udev_device_get_action(device)), "remove");
+	const char *action = strempty(udev_device_get_action(device));
+	bool removed = streq(action, "remove");
 	struct pci_address function;
 	struct known_function *k;
 
@@ -270,6 +325,12 @@ static void take_event(struct udev_monitor_watch *w, struct udev_device *device)
 		return;
 
 	k = find_known(w, &function);
+	if (k && !is_pci && !removed)
+		take_wedged(k, device);
+	if (k && is_pci && streq(action, "bind")) {
+		k->bound = true;
+		k->wedged[0] = '\0';
+	}
 	if (k && k->removed && is_pci && !removed && pci_address_equal(&k->pf, &k->function)) {
 		w->rescan = true; /* a card came back in the same place: it may be another one */
 		k->removed = false;
@@ -307,6 +368,38 @@ static int on_monitor(sd_event_source *source, int fd, uint32_t revents, void *u
 	return 0;
 }
 
+bool udev_monitor_watch_settling(struct udev_monitor_watch *w)
+{
+	return w->queue && !udev_queue_get_queue_is_empty(w->queue);
+}
+
+static int on_queue(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct udev_monitor_watch *w = userdata;
+
+	(void)udev_queue_flush(w->queue);
+	if (udev_monitor_watch_settling(w))
+		return 0;
+	w->settle = sd_event_source_disable_unref(w->settle);
+	w->queue = udev_queue_unref(w->queue);
+	emit(w, HOST_EVENT_SETTLED, NULL, NULL);
+	return 0;
+}
+
+static int watch_queue(struct udev_monitor_watch *w)
+{
+	int fd;
+
+	w->queue = udev_queue_new(w->udev);
+	if (!w->queue)
+		return -ENOMEM;
+	fd = udev_queue_get_fd(w->queue);
+	if (fd >= 0 && udev_monitor_watch_settling(w))
+		return MIN_OF(sd_event_add_io(w->event, &w->settle, fd, EPOLLIN, on_queue, w), 0);
+	w->queue = udev_queue_unref(w->queue); /* nobody to wait for */
+	return 0;
+}
+
 struct udev_monitor_watch *udev_monitor_watch_free(struct udev_monitor_watch *w)
 {
 	if (!w)
@@ -314,6 +407,8 @@ struct udev_monitor_watch *udev_monitor_watch_free(struct udev_monitor_watch *w)
 
 	sd_event_source_disable_unref(w->gather);
 	sd_event_source_disable_unref(w->io);
+	sd_event_source_disable_unref(w->settle);
+	udev_queue_unref(w->queue);
 	udev_monitor_unref(w->monitor);
 	udev_unref(w->udev);
 	sd_event_unref(w->event);
@@ -360,6 +455,8 @@ int udev_monitor_watch_new(struct sd_event *event, host_event_fn fn, void *userd
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(event, &w->io, udev_monitor_get_fd(w->monitor), EPOLLIN, on_monitor, w);
+	if (r >= 0)
+		r = watch_queue(w);
 	if (r < 0)
 		return r;
 

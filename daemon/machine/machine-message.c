@@ -3,8 +3,10 @@
 #include "machine/machine-message.h"
 
 static const char *const host_event_names[HOST_EVENT_MAX] = {
-	[HOST_EVENT_CHANGED] = "changed", [HOST_EVENT_REMOVED] = "removed",
-	[HOST_EVENT_RESCAN] = "rescan",   [HOST_EVENT_STUCK] = "stuck",
+	[HOST_EVENT_CHANGED] = "changed", [HOST_EVENT_BOUND] = "bound",
+	[HOST_EVENT_WEDGED] = "wedged",   [HOST_EVENT_REMOVED] = "removed",
+	[HOST_EVENT_RESCAN] = "rescan",   [HOST_EVENT_SETTLED] = "settled",
+	[HOST_EVENT_STUCK] = "stuck",
 	[HOST_EVENT_UNSTUCK] = "unstuck",
 };
 

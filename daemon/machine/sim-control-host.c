@@ -76,7 +76,7 @@ json_t *sim_control_bind_driver(struct sim_control *x)
 		return sim_control_refuse(strdup(x->gpu->driver ? "a driver is bound to it already" :
 								  "it is not plugged in"));
 	sim_gpu_set_bound(&x->m->kernel, x->gpu, true);
-	tell(x, HOST_EVENT_CHANGED);
+	tell(x, HOST_EVENT_BOUND);
 	return sim_control_done();
 }
 
@@ -98,10 +98,14 @@ json_t *sim_control_set_attribute(struct sim_control *x)
 /* §2.9: the driver gives the card up; VFs that are there stay, none can be enabled. */
 json_t *sim_control_wedge(struct sim_control *x)
 {
+	struct host_event event = {.type = HOST_EVENT_WEDGED, .attribute = "rebind,bus-reset"};
+
 	if (!x->gpu->driver)
 		return sim_control_refuse(strdup("no driver is bound to it"));
 	x->gpu->wedged = true;
-	tell(x, HOST_EVENT_CHANGED);
+	event.gpu = x->gpu->spec.address;
+	if (!x->c.silent)
+		sim_machine_tell(x->m, &event);
 	return sim_control_done();
 }
 

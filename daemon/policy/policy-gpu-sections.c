@@ -313,6 +313,7 @@ int policy_read_gpu_rule(struct policy_builder *b, const json_t *item, const cha
 	match = f.match;
 	layout = f.layout;
 	rule->heal = f.heal;
+	rule->heal_said = json_is_boolean(json_object_get(rest, "heal"));
 
 	rule->label = policy_label(b, pointer);
 	if (!rule->label)

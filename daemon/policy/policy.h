@@ -71,6 +71,7 @@ struct policy_gpu_rule {
 	int numa_node;
 	struct policy_layout *layout; /* owned */
 	bool heal; /* drift of its cards is mended without being asked */
+	bool heal_said; /* the rule has the member: else the configuration decides */
 };
 
 struct policy_vm_rule {

@@ -8,9 +8,19 @@ if HAVE_CMOCKA
 BENCHES += tests/bench/bench-scan
 tests_bench_bench_scan_SOURCES = tests/bench/bench-scan.c $(FAKE_GPU)
 tests_bench_bench_scan_LDADD = $(HOST_TEST_LIBS)
+BENCHES += tests/bench/bench-event
+tests_bench_bench_event_SOURCES = tests/bench/bench-event.c $(FAKE_GPU) $(MANAGER_TEST_SUPPORT)
+tests_bench_bench_event_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_bench_bench_event_LDADD = $(MANAGER_TEST_LIBS)
 endif
 
 bench: $(BENCHES)
 	$(AM_V_at)set -e; for b in $(BENCHES); do CMOCKA_MESSAGE_OUTPUT=TAP ./$$b; done
 .PHONY: bench
 CLEANFILES += $(BENCHES)
+
+# In the testbed, because it writes to sysfs.
+bench-testbed: all
+	$(top_srcdir)/tests/testbed/run --build $(abs_top_builddir) $(top_srcdir)/tests/bench/apply-against-shell.sh
+.PHONY: bench-testbed
+dist_noinst_SCRIPTS += tests/bench/apply-against-shell.sh

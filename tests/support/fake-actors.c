@@ -276,7 +276,14 @@ static void nothing_hv(struct hypervisor *hv)
 {
 }
 
-static const struct host_ops host_ops = { "fake", host_start, host_request, nothing };
+static bool is_settling(struct host *host)
+{
+	return ((struct fake_actors *)host)->settling;
+}
+
+static const struct host_ops host_ops = {
+	.name = "fake", .start = host_start, .request = host_request, .settling = is_settling, .free = nothing,
+};
 static const struct hypervisor_ops hv_ops = { "fake", hv_start, hv_request, nothing_hv };
 
 void fake_actors_init(struct fake_actors *f, sd_event *event)

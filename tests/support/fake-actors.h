@@ -23,6 +23,7 @@ struct fake_actors {
 	int host_fault[HOST_OP_MAX];	      /* the op fails so */
 	unsigned host_fault_after[HOST_OP_MAX]; /* … after so many that go well */
 	bool host_fault_once; /* … and once only */
+	bool settling; /* drivers may be about to come */
 	enum hv_failure hv_fault[HV_OP_MAX];
 	unsigned n_host[HOST_OP_MAX], n_hv[HV_OP_MAX]; /* asked so far */
 	char log[4096]; /* what was asked of the host to change: "set-numvfs 4;…" */

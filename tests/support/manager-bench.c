@@ -14,16 +14,21 @@ const struct caller root_caller = { .uid = 0, .role = ROLE_ADMIN, .name = (char 
 static const char policy_text[] =
 	"{\"version\": 1, \"vms\": [{\"match\": \"*\", \"allow\": [\"everyone\"], \"run_as\": \"root\"}]}";
 
+void bench_policy(struct bench *b, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/default.json", b->directory);
+
+	assert_int_equal(write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0600), 0);
+}
+
 struct bench *bench_new(void)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	_cleanup_free_ char *policy = NULL;
 
 	assert_non_null(b);
 	strcpy(b->directory, "/tmp/gpuvf-test-manager-XXXXXX");
 	assert_non_null(mkdtemp(b->directory));
-	policy = xasprintf("%s/default.json", b->directory);
-	assert_int_equal(write_file_atomic_at(AT_FDCWD, policy, policy_text, strlen(policy_text), 0600), 0);
+	bench_policy(b, policy_text);
 	b->config = json_object();
 	assert_true(sd_event_new(&b->event) >= 0);
 	fake_actors_init(&b->actors, b->event);
@@ -47,6 +52,13 @@ void bench_free(struct bench *b)
 	free(b);
 }
 
+static void on_serving(void *userdata)
+{
+	struct bench *b = userdata;
+
+	b->serving = true;
+}
+
 static void on_ready(void *userdata)
 {
 	struct bench *b = userdata;
@@ -63,23 +75,26 @@ int bench_try_start(struct bench *b)
 	_cleanup_free_ char *message = NULL;
 	int r;
 	struct manager_options options = {
-		.event = b->event, .host = &b->actors.host, .hypervisor = &b->actors.hv,
+		.event = b->event, .host = b->host ? b->host : &b->actors.host,
+		.hypervisor = &b->actors.hv,
 		.state_dir = b->directory, .policy_dir = policies, .policy_fallback = fallback,
-		.config = b->config, .socket_gid = (gid_t)-1,
+		.config = b->config, .socket_gid = (gid_t)-1, .sleep = b->sleep,
 	};
 
 	r = store_open(b->directory, &b->store, &message);
 	if (r < 0)
 		fail_msg("%s", strempty(message));
 	options.store = b->store;
-	b->ready = false;
+	b->ready = b->serving = false;
 	r = manager_new(&options, &b->m);
 	if (r < 0) {
 		b->m = NULL;
 		b->store = store_free(b->store);
 		return r;
 	}
-	assert_int_equal(manager_start(b->m, on_ready, b), 0);
+	assert_int_equal(manager_start(b->m, &(struct manager_start){ on_serving, on_ready, b }), 0);
+	if (b->no_wait)
+		return 0;
 	bench_until(b, b->ready);
 	if (!b->no_hypervisor)
 		bench_until(b, b->m->hypervisor_connected);

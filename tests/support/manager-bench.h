@@ -19,7 +19,10 @@ struct bench {
 	struct fake_actors actors;
 	struct manager *m;
 	json_t *config;
-	bool ready;
+	bool serving, ready;
+	bool no_wait; /* bench_start() returns at once */
+	struct sleep_lock *sleep; /* NULL: nobody's */
+	struct host *host;	  /* in place of the actors' */
 	bool no_hypervisor; /* libvirt is not started with the daemon */
 };
 
@@ -34,6 +37,7 @@ struct answer {
 };
 
 struct bench *bench_new(void); /* folders, actors; no daemon yet */
+void bench_policy(struct bench *b, const char *text); /* of the next daemon */
 void bench_free(struct bench *b);
 void bench_start(struct bench *b); /* a daemon; returns when it knows everything */
 int bench_try_start(struct bench *b); /* … one that may not come up */

@@ -37,12 +37,16 @@ TESTBED_FILES = \
 testbed_files = \
 	tests/testbed/inside/init \
 	tests/testbed/inside/start \
+	tests/testbed/before/boot \
+	tests/testbed/before/late-driver \
 	tests/testbed/nested/domain \
 	tests/testbed/nested/init \
 	tests/testbed/run \
 	tests/testbed/setup \
+	tests/testbed/scenarios/boot.sh \
 	tests/testbed/scenarios/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
+	tests/testbed/scenarios/hotplug.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
 	tests/testbed/scenarios/rules-debugfs.sh \

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -242,6 +243,86 @@ static void test_models(void **state)
 	assert_null(gpu_model_find_name("Voodoo"));
 }
 
+/* Configuration space with an extended serial number, as long as libpci wants to see it. */
+static void add_serial(struct stage *stage, uint8_t first)
+{
+	uint8_t config[4096] = { 0x86, 0x80, 0xc0, 0x56 };
+	char path[160];
+	FILE *file;
+
+	config[0x06] = 0x10; /* there is a list of capabilities */
+	config[0x34] = 0x40;
+	config[0x40] = 0x10; /* PCI Express, the last */
+	config[0x100] = 0x03; /* serial number, version 1, the last */
+	config[0x102] = 0x01;
+	config[0x104] = first;
+	snprintf(path, sizeof(path), "%s/" SYSFS_PCI "/config", stage->fake.root, PF);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(config, sizeof(config), 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void set_power(struct stage *stage, const char *status)
+{
+	fake_gpu_write(&stage->fake, status, SYSFS_PCI "/power/runtime_status", PF);
+}
+
+/* A look at its configuration space would wake it. */
+static void test_a_sleeping_card_is_not_woken(void **state)
+{
+	struct stage *stage = *state;
+	struct gpu_facts *f;
+
+	add_serial(stage, 7);
+	set_power(stage, "suspended\n");
+	f = read_pf(stage); /* once, to know which card it is */
+	assert_string_equal(f->power, "suspended");
+	assert_string_equal(f->serial, "00-00-00-00-00-00-00-07");
+	gpu_facts_free(f);
+
+	add_serial(stage, 8);
+	f = read_pf(stage);
+	assert_string_equal(f->serial, "00-00-00-00-00-00-00-07"); /* not looked at */
+	gpu_facts_free(f);
+	set_power(stage, "active\n");
+	f = read_pf(stage);
+	assert_string_equal(f->power, "active");
+	assert_string_equal(f->serial, "00-00-00-00-00-00-00-08");
+	gpu_facts_free(f);
+}
+
+static void test_survivability(void **state)
+{
+	struct stage *stage = *state;
+	struct gpu_facts *f = read_pf(stage);
+
+	assert_null(f->survivability);
+	assert_null(f->power);
+	gpu_facts_free(f);
+	fake_gpu_write(&stage->fake, "0\n", SYSFS_PCI "/sriov_totalvfs", PF);
+	fake_gpu_write(&stage->fake, "Capability Info: 0x1\nPostcode: 0x2\n", SYSFS_PCI "/survivability_mode", PF);
+	f = read_pf(stage);
+	assert_string_equal(f->survivability, "Capability Info: 0x1 Postcode: 0x2");
+	assert_non_null(strstr(f->reason, "survivability mode"));
+	assert_non_null(strstr(f->reason, "Postcode: 0x2"));
+	assert_non_null(strstr(f->reason, "firmware"));
+	gpu_facts_free(f);
+}
+
+/* What an event about one card costs does not depend on the others. */
+static void test_one_card_alone(void **state)
+{
+	struct stage *stage = *state;
+	struct gpu_facts *f;
+
+	fake_gpu_add_pf(&stage->fake, OTHER, 7);
+	fake_gpu_hang(&stage->fake, SYSFS_PCI "/vendor", OTHER); /* whoever looks there hangs */
+	f = read_pf(stage);
+	assert_string_equal(f->driver, "xe");
+	gpu_facts_free(f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -253,6 +334,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_display, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_sleeping_card_is_not_woken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_survivability, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_card_alone, setup, teardown),
 		cmocka_unit_test(test_models),
 	};
 

@@ -108,7 +108,7 @@ static const char reply_text[] =
 	"\"sriov_capable\":true,\"total_vfs\":7,\"num_vfs\":0,\"autoprobe\":true,"
 	"\"numa_node\":0,\"display\":true,\"vram_bytes\":null,\"tiles\":1,"
 	"\"can\":{},\"control_note\":null,\"custom_provisioning\":false,\"resources\":{},"
-	"\"iommu\":false,\"reason\":\"no driver\","
+	"\"iommu\":false,\"power\":null,\"survivability\":null,\"reason\":\"no driver\","
 	"\"vfs\":[]}],"
 	"\"holders\":[{\"vf\":1,\"pid\":4711,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
 

@@ -78,6 +78,7 @@ static void a_name_stays_with_its_card(void **state)
 static void cutting_takes_the_steps_in_order(void **state)
 {
 	struct bench *b = *state;
+	uint64_t at;
 
 	b->actors.gpu->autoprobe = true;
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
@@ -93,8 +94,26 @@ static void cutting_takes_the_steps_in_order(void **state)
 	assert_true(bench_vf(b, "gpu0/vf2")->bound);
 
 	b->actors.log[0] = '\0';
+	at = the_gpu(b)->manual_at;
 	expect_changed(b, bench_apply(b, 2, FOREVER), false);
 	assert_string_equal(b->actors.log, "");
+	assert_int_equal(the_gpu(b)->manual_at, at); /* nor is anything stored */
+}
+
+/* The kernel tells nobody of a quota that somebody else wrote: it is seen before "nothing to do" is said. */
+static void nothing_to_do_is_said_after_a_look(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	b->actors.gpu->vfs[1].values[VF_ATTR_VRAM].value = GIB;
+	expect_changed(b, bench_apply(b, 2, FOREVER), true);
+	assert_int_equal(b->actors.quota[2], 2 * GIB);
+	/* When it cannot be read, that is not said either. */
+	b->actors.host_fault[HOST_READ] = -EIO;
+	expect_error(b, bench_apply(b, 2, FOREVER), RPC_HOST_ERROR, NULL);
+	b->actors.host_fault[HOST_READ] = 0;
+	expect_changed(b, bench_apply(b, 2, FOREVER), false);
 }
 
 static void a_failed_step_is_undone(void **state)
@@ -139,6 +158,7 @@ static void a_hanging_write_wedges(void **state)
 
 	b->actors.host_fault[HOST_SET_NUMVFS] = -ETIMEDOUT;
 	a = bench_apply(b, 2, FOREVER);
+	bench_until(b, b->actors.n_host[HOST_SET_NUMVFS] > 0);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	expect_error(b, a, RPC_WEDGED, NULL);
 	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
@@ -163,6 +183,7 @@ static void what_hung_can_be_taken_back(void **state)
 
 	b->actors.host_fault[HOST_SET_NUMVFS] = -ETIMEDOUT;
 	a = bench_apply(b, 2, FOREVER);
+	bench_until(b, b->actors.n_host[HOST_SET_NUMVFS] > 0);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	expect_error(b, a, RPC_WEDGED, NULL);
 	a = answer_new();
@@ -418,6 +439,7 @@ int main(void)
 		cmocka_unit_test(every_state_has_a_name_and_a_way),
 		TEST(a_name_stays_with_its_card),
 		TEST(cutting_takes_the_steps_in_order),
+		TEST(nothing_to_do_is_said_after_a_look),
 		TEST(a_failed_step_is_undone),
 		TEST(a_failed_value_goes_back_to_the_layout_before),
 		TEST(a_hanging_write_wedges),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <libudev.h>
 #include <systemd/sd-event.h>
 #include <umockdev.h>
 
@@ -25,16 +26,34 @@ struct stage {
 	sd_event *event;
 	struct udev_monitor_watch *watch;
 	unsigned n[HOST_EVENT_MAX];
+	unsigned events, order[HOST_EVENT_MAX]; /* when the last of each came */
+	char ways[64]; /* of the last HOST_EVENT_WEDGED */
 	struct pci_address last;
 	char *pf; /* paths */
 };
+
+/* What the socket does when more came than it holds. */
+static bool overflows;
+struct udev_device *__real_udev_monitor_receive_device(struct udev_monitor *monitor);
+struct udev_device *__wrap_udev_monitor_receive_device(struct udev_monitor *monitor);
+struct udev_device *__wrap_udev_monitor_receive_device(struct udev_monitor *monitor)
+{
+	if (!overflows)
+		return __real_udev_monitor_receive_device(monitor);
+	overflows = false;
+	errno = ENOBUFS;
+	return NULL;
+}
 
 static void on_event(void *userdata, const struct host_event *event)
 {
 	struct stage *s = userdata;
 
 	s->n[event->type]++;
+	s->order[event->type] = ++s->events;
 	s->last = event->gpu;
+	if (event->type == HOST_EVENT_WEDGED)
+		snprintf(s->ways, sizeof(s->ways), "%s", event->attribute);
 }
 
 static char *add_function(struct stage *s, const char *name, const char *id, const char *class_code)
@@ -122,10 +141,28 @@ static void test_card_changes(void **state)
 
 	learn(s, 0);
 	uevent(s, s->pf, "change");
-	uevent(s, s->pf, "bind");
+	uevent(s, s->pf, "change");
 	wait_event(s, HOST_EVENT_CHANGED, 1);
 	assert_last(s, PF);
 	assert_quiet(s); /* two events, one word */
+}
+
+/* Taken away and given back so quickly that a look sees nothing: the word tells. */
+static void test_driver_bound(void **state)
+{
+	struct stage *s = *state;
+
+	learn(s, 0);
+	uevent(s, s->pf, "unbind");
+	uevent(s, s->pf, "bind");
+	uevent(s, s->pf, "change");
+	wait_event(s, HOST_EVENT_BOUND, 1);
+	assert_last(s, PF);
+	assert_int_equal(s->n[HOST_EVENT_CHANGED], 0);
+	uevent(s, s->pf, "unbind");
+	wait_event(s, HOST_EVENT_CHANGED, 1);
+	assert_int_equal(s->n[HOST_EVENT_BOUND], 1);
+	assert_quiet(s);
 }
 
 /* "add" of a VF comes before its link; then the link, then "change". */
@@ -199,6 +236,68 @@ static void test_drm(void **state)
 	g_free(card);
 }
 
+static char *add_card(struct stage *s)
+{
+	char *card = umockdev_testbed_add_device(s->testbed, "drm", "card0", s->pf, NULL, NULL);
+
+	assert_non_null(card);
+	return card;
+}
+
+static void test_wedged(void **state)
+{
+	struct stage *s = *state;
+	char *card = add_card(s);
+
+	learn(s, 0);
+	umockdev_testbed_set_property(s->testbed, card, "WEDGED", "none"); /* statistics: it works */
+	uevent(s, card, "change");
+	wait_event(s, HOST_EVENT_CHANGED, 1);
+	assert_int_equal(s->n[HOST_EVENT_WEDGED], 0);
+	umockdev_testbed_set_property(s->testbed, card, "WEDGED", "rebind,bus-reset");
+	uevent(s, card, "change");
+	wait_event(s, HOST_EVENT_WEDGED, 1);
+	assert_last(s, PF);
+	assert_string_equal(s->ways, "rebind,bus-reset");
+
+	/* What was said before the driver was bound again counts for nothing, what is said after it does. */
+	uevent(s, card, "change");
+	uevent(s, s->pf, "bind");
+	wait_event(s, HOST_EVENT_BOUND, 1);
+	assert_int_equal(s->n[HOST_EVENT_WEDGED], 1);
+	uevent(s, s->pf, "bind");
+	uevent(s, card, "change");
+	wait_event(s, HOST_EVENT_WEDGED, 2);
+	assert_true(s->order[HOST_EVENT_WEDGED] > s->order[HOST_EVENT_BOUND]);
+	g_free(card);
+}
+
+/* A daemon that starts later asks udev's own memory. */
+static void test_wedged_before(void **state)
+{
+	struct stage *s = *state;
+	char *card = add_card(s);
+
+	umockdev_testbed_set_property(s->testbed, card, "GPUVF_WEDGED", "bus-reset");
+	learn(s, 0);
+	udev_monitor_watch_recall(s->watch);
+	wait_event(s, HOST_EVENT_WEDGED, 1);
+	assert_last(s, PF);
+	assert_string_equal(s->ways, "bus-reset");
+	g_free(card);
+}
+
+static void test_overflow(void **state)
+{
+	struct stage *s = *state;
+
+	learn(s, 0);
+	overflows = true;
+	uevent(s, s->pf, "change"); /* wakes the watch; nobody knows what was lost with it */
+	wait_event(s, HOST_EVENT_RESCAN, 1);
+	assert_false(overflows);
+}
+
 static void test_foreign(void **state)
 {
 	struct stage *s = *state;
@@ -217,10 +316,14 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_card_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_driver_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vf_appears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vf_vanishes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_card_vanishes_and_returns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wedged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wedged_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 	};
 

@@ -61,6 +61,7 @@ class Machine:
             "TESTBED_SHELL": "yes" if self.options.shell else "",
             "TESTBED_GPUS": gpus.module_parameter(self.gpus),
             "TESTBED_FAULTS": self.options.faults,
+            "TESTBED_BEFORE": f"/testbed/src/{self.options.before}" if self.options.before else "",
             "TESTBED_INSTALL": "" if self.options.no_install else "yes",
             "TESTBED_LOCKDOWN": "yes" if self.options.lockdown else "",
             "TESTBED_ACCEL": accel,
