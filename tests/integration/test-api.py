@@ -234,6 +234,7 @@ def paging():
 def unknown_objects():
     """Unknown GPU, VF, VM, job and operation: not_found, naming what was asked."""
     world = World()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt has listed its VMs")
     for method, member, name in (
             ("gpu.get", "gpu", "gpu9"), ("gpu.plan", "gpu", "0000:ff:00.0"),
             ("gpu.apply", "gpu", "gpu9"), ("vf.get", "vf", "gpu0/vf1"),

@@ -141,6 +141,7 @@ def refusals():
                              ["event.subscribe", {"types": ["audit"]}],
                              *[["vf.assign", {"vm": "trainer-1"}]] * 50)
     equal([a.get("error") for a in answers[:4]], [NOT_PERMITTED, NOT_PERMITTED, None, NOT_PERMITTED])
+    until(lambda: len(trail(world)) >= start + 10, "the rows are stored")  # no answer waits for them
     rows = trail(world)[start:]
     equal([(r["method"], r["subject"], r["outcome"]) for r in rows[:3]],
           [("gpu.apply", "gpu0", "refused"), ("job.cancel", number, "refused"),
