@@ -333,15 +333,6 @@ static int read_vfs(struct sysfs *s, struct gpu_facts *f, const struct vf_surfac
 	return 0;
 }
 
-/* What lies in config space.  Reading it wakes a card that sleeps, and it does not change while the
- * device is there: a helper, which has one GPU, reads it once and keeps it for as long as sysfs shows
- * the same device. */
-struct remembered {
-	struct pci_address address;
-	ino_t device; /* 0 = nothing is remembered; sysfs never gives a number twice */
-	int sriov;
-	char *serial;
-};
 
 static ino_t device_identity(struct sysfs *s, const struct pci_address *address)
 {
@@ -352,22 +343,26 @@ static ino_t device_identity(struct sysfs *s, const struct pci_address *address)
 	return fstatat(s->root_fd, path, &st, 0) == 0 ? st.st_ino : 0;
 }
 
+/* What lies in config space.  Reading it wakes a card that sleeps, and it does not change while the
+ * device is there: a helper, which has one GPU, reads it once and keeps it for as long as sysfs shows
+ * the same device. */
 static void read_config(struct sysfs *s, struct gpu_facts *f, int *ret_sriov)
 {
-	static struct remembered last;
 	ino_t device = device_identity(s, &f->address);
 	bool asleep = f->power && streq(f->power, POWER_SUSPENDED);
 
-	if (!asleep || device == 0 || device != last.device ||
-	    !pci_address_equal(&last.address, &f->address)) {
-		free(last.serial);
-		last = (struct remembered){ f->address, device, -1, NULL };
+	if (!asleep || device == 0 || device != s->config.device ||
+	    !pci_address_equal(&s->config.address, &f->address)) {
+		free(s->config.serial);
+		s->config.serial = NULL;
+		s->config.sriov = -1;
+		s->config.address = f->address;
 		/* Without the right to read it, or without the space, the card simply shows no serial. */
-		if (pci_read_capabilities(s, &f->address, &last.sriov, &last.serial) < 0)
-			last.device = 0;
+		s->config.device = pci_read_capabilities(s, &f->address, &s->config.sriov,
+							 &s->config.serial) < 0 ? 0 : device;
 	}
-	*ret_sriov = last.sriov;
-	(void)free_and_strdup(&f->serial, last.serial);
+	*ret_sriov = s->config.sriov;
+	(void)free_and_strdup(&f->serial, s->config.serial);
 }
 
 /* asks: also what waits for the device's lock and for its driver. */

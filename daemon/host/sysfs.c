@@ -50,6 +50,7 @@ void sysfs_done(struct sysfs *s)
 	s->root_fd = safe_close(s->root_fd);
 	free(s->root);
 	free(s->dev_root);
+	free(s->config.serial);
 	*s = (struct sysfs){.root_fd = -1, .held_fd = -1};
 }
 

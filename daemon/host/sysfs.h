@@ -22,6 +22,13 @@ struct sysfs {
 	int held_fd;
 	bool allow_debugfs;      /* set by whoever opened it: xe may be steered through debugfs */
 	char at[SYSFS_NAME_MAX]; /* base name of the attribute last touched */
+	/* What the config space of one device said (gpu-read.c). */
+	struct {
+		struct pci_address address;
+		ino_t device; /* 0 = nothing is remembered; sysfs never gives a number twice */
+		int sriov;
+		char *serial;
+	} config;
 };
 
 /* root NULL = "/sys". Returns 0 or a negative errno. */
