@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a helper would read of a made-up GPU, what its driver knows, and the count of writes to it: no rule is here, only
  * how things show. */
+#include "core/model-table.h"
 #include "machine/sim-provision.h"
 #include "machine/sim-way.h"
 
@@ -62,33 +63,52 @@ static void fill_stock(const struct sim_gpu *g, enum vf_attribute resource, stru
 	out->grain = sim_stock_grain(g, resource) * (spread ? g->spec.tiles : 1);
 }
 
-/* Without VFs every quota that stands is somebody's: the driver takes its own shares back. */
-static bool quota_stands(const struct sim_gpu *g, bool vram_only)
+/* sriov_admin tells what each VF has of the VRAM, not what is left: the helper takes that from the model, less what
+ * VFs have. */
+static void guess_vram(const struct gpu_facts *f, struct resource_facts *out)
 {
-	for (unsigned v = 1; v <= g->total_vfs; v++)
-		for (unsigned tile = 0; tile < g->spec.tiles; tile++)
-			for (int a = 0; a < VF_RESOURCE_MAX; a++)
-				if ((a == VF_ATTR_VRAM || !vram_only) && sim_stock_get(g, v, tile, a) > 0)
-					return true;
+	const struct gpu_model *model = gpu_model_find(f->device_id);
+	uint64_t left = f->vram_bytes.value - MIN_OF(f->vram_bytes.value, (uint64_t)128 * MIB);
+
+	if (model && model->vf_vram_bytes > 0)
+		left = MIN_OF(left, model->vf_vram_bytes);
+	left -= MIN_OF(left, out->standing);
+	for (size_t v = 0; v < f->n_vfs; v++)
+		left -= MIN_OF(left, f->vfs[v].values[VF_ATTR_VRAM].value);
+	out->free = (struct known){true, left};
+	out->max_quota = out->spare = (struct known){0};
+}
+
+/* The driver by itself gives VFs equal shares and takes them back: a quota without a VF, and shares that differ, are
+ * somebody's.  i915 says it (auto_provisioning); sriov_admin's sharing is seen when VFs are off only. */
+static bool is_custom(const struct sim_gpu *g, const struct gpu_facts *f)
+{
+	if (f->vf_control == VF_CONTROL_I915)
+		return g->auto_off;
+	for (int a = 0; a < VF_RESOURCE_MAX; a++) {
+		if (f->resources[a].standing > 0)
+			return true;
+		for (size_t v = 1; f->vf_control == VF_CONTROL_XE_DEBUGFS && v < f->n_vfs; v++)
+			if (f->vfs[v].values[a].known && f->vfs[0].values[a].known &&
+			    f->vfs[v].values[a].value != f->vfs[0].values[a].value)
+				return true;
+	}
 	return false;
 }
 
-/* By way: sriov_admin shows what VFs have of the VRAM and nothing of what is left; the trees show it all. */
+/* By way: the trees show it all, but for the largest quota, which is i915's only. */
 static void fill_resources(const struct sim_gpu *g, struct gpu_facts *f)
 {
-	bool admin = f->vf_control == VF_CONTROL_XE;
-
-	for (int a = 0; a < VF_RESOURCE_MAX; a++)
-		if (f->can[a].access != VF_ACCESS_NONE)
-			fill_stock(g, a, &f->resources[a]);
-	if (admin)
-		f->resources[VF_ATTR_VRAM].max_quota = f->resources[VF_ATTR_VRAM].spare = (struct known){0};
-	if (f->vf_control == VF_CONTROL_I915)
-		f->custom_provisioning = g->auto_off;
-	else if (g->num_vfs == 0 && f->vf_control == VF_CONTROL_XE_DEBUGFS)
-		f->custom_provisioning = quota_stands(g, false);
-	else if (g->num_vfs == 0 && admin && f->can[VF_ATTR_VRAM].access != VF_ACCESS_NONE)
-		f->custom_provisioning = quota_stands(g, true);
+	for (int a = 0; a < VF_RESOURCE_MAX; a++) {
+		if (f->can[a].access == VF_ACCESS_NONE)
+			continue;
+		fill_stock(g, a, &f->resources[a]);
+		if (f->vf_control == VF_CONTROL_XE_DEBUGFS)
+			f->resources[a].max_quota = (struct known){0};
+	}
+	if (f->vf_control == VF_CONTROL_XE && f->can[VF_ATTR_VRAM].access != VF_ACCESS_NONE)
+		guess_vram(f, &f->resources[VF_ATTR_VRAM]);
+	f->custom_provisioning = is_custom(g, f);
 }
 
 struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
@@ -117,7 +137,6 @@ struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
 	    free_and_strdup(&f->control_note, note) < 0 ||
 	    free_and_strdup(&f->reason, sim_way_obstacle(g)) < 0 || fill_abilities(g, debugfs, f) < 0)
 		return NULL;
-	fill_resources(g, f);
 	f->vfs = calloc(g->num_vfs + 1, sizeof(*f->vfs));
 	if (!f->vfs)
 		return NULL;
@@ -126,6 +145,7 @@ struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
 		if (fill_vf(g, debugfs, v, &f->vfs[v]) < 0)
 			return NULL;
 	}
+	fill_resources(g, f);
 	return TAKE_PTR(f);
 }
 

@@ -245,7 +245,7 @@ static int run_wait_closed(struct sim_task *t, struct host_reply *reply)
 	int r;
 
 	if (!vf)
-		return -ENODEV;
+		return -ENOENT;
 	if (!vf->held)
 		return 0;
 	r = sim_task_deadline(t, limit, on_not_closed);
@@ -265,7 +265,7 @@ static int run_reset(struct sim_task *t, struct host_reply *reply)
 
 static int run_probe(struct sim_task *t, struct host_reply *reply)
 {
-	return sim_gpu_vf(t->gpu, t->host.vf) ? run_read(t, reply) : -ENODEV;
+	return sim_gpu_vf(t->gpu, t->host.vf) ? run_read(t, reply) : -ENOENT;
 }
 
 /* -EINPROGRESS: the answer comes later. */

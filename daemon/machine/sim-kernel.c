@@ -222,7 +222,7 @@ int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned index)
 	struct sim_vf *vf = sim_gpu_vf(g, index);
 
 	if (!vf)
-		return -ENODEV;
+		return -ENOENT; /* no virtfn link */
 	sim_gpu_count_write(g, SIM_BIND);
 	if (streq(vf->driver, "vfio-pci"))
 		return 0;
@@ -241,7 +241,7 @@ int sim_gpu_unbind(struct sim_gpu *g, unsigned index)
 	struct sim_vf *vf = sim_gpu_vf(g, index);
 
 	if (!vf)
-		return -ENODEV;
+		return -ENOENT; /* no virtfn link */
 	if (vf->held)
 		return -EBUSY;
 	sim_gpu_count_write(g, SIM_UNBIND);
@@ -255,7 +255,7 @@ int sim_gpu_reset_vf(struct sim_gpu *g, unsigned index)
 	struct sim_vf *vf = sim_gpu_vf(g, index);
 
 	if (!vf)
-		return -ENODEV;
+		return -ENOENT; /* no virtfn link */
 	if (vf->held)
 		return -EBUSY;
 	sim_gpu_count_write(g, SIM_RESET);

@@ -3,7 +3,7 @@
  * hand.  "§" names the section of the reference that a rule is from. */
 #include "machine/sim-provision.h"
 
-#define VRAM_MARGIN (128 * MIB) /* §2.5, §2.6: not shared out besides what the PF keeps */
+#define VRAM_MARGIN (128 * MIB) /* §2.5: of a profile, before it is rounded */
 #define GGTT_SMALL_ABOVE 56	/* §2.6: from so many VFs on each has a fixed part */
 #define GGTT_SMALL (56 * MIB)
 #define GGTT_ROUND (512 * MIB) /* (inferred) the usable range is counted in these */
@@ -69,17 +69,16 @@ static uint64_t round_down(uint64_t value, uint64_t grain)
 static uint64_t xe_vram_share(const struct sim_gpu *g, unsigned tile, unsigned n)
 {
 	uint64_t left = sim_stock_free(g, tile, VF_ATTR_VRAM), grain = sim_stock_grain(g, VF_ATTR_VRAM);
-	uint64_t usable = sim_stock_total(g, VF_ATTR_VRAM), spare = sim_stock_get(g, 0, tile, VF_ATTR_VRAM);
+	uint64_t usable = sim_stock_total(g, VF_ATTR_VRAM);
 	bool outputs = g->spec.class_code >> 8 == 0x0300; /* (inferred) "without display" is told by the class */
 	uint64_t profile = 0;
 
+	left = round_down(left / n, grain); /* §2.6: the 128 MiB are what the PF keeps, so not among what is left */
 	if (g->spec.vram_quota == SIM_QUOTA_ABSENT)
-		return left > VRAM_MARGIN ? round_down((left - VRAM_MARGIN) / n, grain) : 0;
-	usable -= MIN_OF(usable, spare);
+		return left;
 	if (usable > VRAM_MARGIN)
 		profile = round_down(usable - VRAM_MARGIN, GIB) / (outputs ? n + 1 : n);
 	profile = round_down(outputs ? power_of_two(profile) : profile, grain);
-	left = round_down(left / n, grain);
 	return profile > 0 ? MIN_OF(left, profile) : left; /* (inferred) too small a card is shared as it is */
 }
 
@@ -206,13 +205,10 @@ int sim_provision_i915_auto(struct sim_gpu *g)
 	return 0;
 }
 
-/* §2.7: EBUSY while VFs are on; it takes back all that was given (inferred). */
-int sim_provision_xe_auto(struct sim_gpu *g)
+/* §2.7: it takes back all that was given (inferred). */
+void sim_provision_xe_auto(struct sim_gpu *g)
 {
-	if (g->num_vfs > 0)
-		return -EBUSY;
 	for (unsigned v = 1; g->custom && v <= g->spec.hardware_vfs; v++)
 		sim_stock_clear(g, v);
 	g->custom = false;
-	return 0;
 }

@@ -24,6 +24,6 @@ bool sim_stock_has_any(const struct sim_gpu *g, unsigned function, bool vram);
 int sim_provision_share(struct sim_gpu *g, unsigned n);
 /* n VFs are gone. */
 void sim_provision_release(struct sim_gpu *g, unsigned n);
-/* i915's pf/auto_provisioning = 1; xe's restore_auto_provisioning. */
+/* i915's pf/auto_provisioning = 1; xe's restore_auto_provisioning, while no VF is on. */
 int sim_provision_i915_auto(struct sim_gpu *g);
-int sim_provision_xe_auto(struct sim_gpu *g);
+void sim_provision_xe_auto(struct sim_gpu *g);

@@ -13,8 +13,8 @@ const char *sim_way_obstacle(const struct sim_gpu *g)
 		return "the card or the kernel has no SR-IOV for it";
 	if (!g->driver)
 		return "no driver is bound to it";
-	if (!sim_gpu_has_sriov_hook(g))
-		return "its driver has no SR-IOV support";
+	if (streq(g->driver, "vfio-pci"))
+		return "the whole card is bound to vfio-pci, as for passing it to one VM";
 	if (g->total_vfs == 0)
 		return "its driver allows no VFs (max_vfs, GuC or firmware)";
 	return NULL;
@@ -62,7 +62,7 @@ enum vf_control sim_way_find(const struct sim_gpu *g, bool debugfs, const char *
 
 	if (!g->spec.sriov) {
 		way = VF_CONTROL_NONE;
-	} else if (sim_way_obstacle(g)) {
+	} else if (!sim_gpu_has_sriov_hook(g) || g->total_vfs == 0) {
 		note = g->driver ? "the driver offers the number of VFs only" :
 				   "no driver offers the number of VFs only";
 	} else if (streq(g->driver, "xe")) {
@@ -384,12 +384,16 @@ int sim_way_restore_auto(struct sim_gpu *g, bool debugfs)
 	enum vf_control way = sim_way_find(g, debugfs, NULL);
 	int r;
 
+	if (g->num_vfs > 0)
+		return -EBUSY; /* §2.7; the helper looks before it does anything, in all ways */
 	if (way == VF_CONTROL_NONE || way == VF_CONTROL_GENERIC ||
 	    (way == VF_CONTROL_XE && (!has_memory(g) || g->spec.vram_quota != SIM_QUOTA_WRITABLE)))
 		return -EOPNOTSUPP;
 	sim_gpu_count_write(g, SIM_RESTORE_AUTO);
-	if (way == VF_CONTROL_XE_DEBUGFS && g->spec.debugfs == SIM_DEBUGFS_NEW)
-		return sim_provision_xe_auto(g);
+	if (way == VF_CONTROL_XE_DEBUGFS && g->spec.debugfs == SIM_DEBUGFS_NEW) {
+		sim_provision_xe_auto(g);
+		return 0;
+	}
 	r = clear_quotas(g, way == VF_CONTROL_XE);
 	return r == 0 && way == VF_CONTROL_I915 ? sim_provision_i915_auto(g) : r;
 }

@@ -16,7 +16,8 @@ struct sim_write {
 
 /* The way that is taken.  ret_note (may be NULL): why no richer one, constant text, NULL = this is the richest. */
 enum vf_control sim_way_find(const struct sim_gpu *g, bool debugfs, const char **ret_note);
-/* Why it cannot be cut, constant text; NULL = it can. */
+/* Why it cannot be cut, constant text; NULL = it can, as far as one sees: a driver without SR-IOV says so only when it
+ * is asked for VFs. */
 const char *sim_way_obstacle(const struct sim_gpu *g);
 
 /* What can be done with it; ret_why is constant text, NULL where nothing is missing. */

@@ -315,7 +315,7 @@ static void test_bind(void **state)
 {
 	WORLD(FLEX);
 
-	assert_int_equal(sim_gpu_bind_vfio(w->g, 1), -ENODEV);
+	assert_int_equal(sim_gpu_bind_vfio(w->g, 1), -ENOENT);
 	assert_int_equal(numvfs(w, 2), 0);
 	assert_int_equal(sim_gpu_bind_vfio(w->g, 1), 0); /* the host's xe lets go */
 	assert_string_equal(w->g->vfs[0].driver, "vfio-pci");
@@ -327,8 +327,8 @@ static void test_bind(void **state)
 	assert_int_equal(sim_gpu_reset_vf(w->g, 1), 0);
 	assert_int_equal(sim_gpu_unbind(w->g, 1), 0);
 	assert_string_equal(w->g->vfs[0].driver, "");
-	assert_int_equal(sim_gpu_reset_vf(w->g, 3), -ENODEV);
-	assert_int_equal(sim_gpu_unbind(w->g, 0), -ENODEV);
+	assert_int_equal(sim_gpu_reset_vf(w->g, 3), -ENOENT);
+	assert_int_equal(sim_gpu_unbind(w->g, 0), -ENOENT);
 	sim_vf_hold(&w->g->vfs[1], NULL, 8); /* a host process uses the render node */
 	assert_int_equal(sim_gpu_bind_vfio(w->g, 2), -EBUSY);
 }

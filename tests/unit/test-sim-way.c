@@ -339,7 +339,7 @@ static void test_shares(void **state)
 	assert_int_equal(get(w, 7, VF_ATTR_GGTT), 512 * MIB);
 	assert_int_equal(get(w, 7, VF_ATTR_CONTEXTS), 8192);
 	assert_int_equal(get(w, 7, VF_ATTR_DOORBELLS), 32);
-	assert_int_equal(get(w, 7, VF_ATTR_VRAM), (16 * GIB - 256 * MIB) / 7 / (2 * MIB) * (2 * MIB));
+	assert_int_equal(get(w, 7, VF_ATTR_VRAM), (16 * GIB - 128 * MIB) / 7 / (2 * MIB) * (2 * MIB));
 	assert_int_equal(get(w, 7, VF_ATTR_EXEC_QUANTUM), 0);
 }
 
