@@ -263,6 +263,25 @@ static void test_custom_cards_are_restored(void **state)
 	assert_int_equal(t->n_steps, 1);
 }
 
+/* While VFs are on, xe's debugfs cannot tell its driver's shares from quotas that somebody set. */
+static void test_debugfs_is_restored_anyway(void **state)
+{
+	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL, *q = NULL;
+	struct card c;
+
+	card_i915(&c);
+	card_cut(&c, 2, GIB);
+	c.facts.vf_control = VF_CONTROL_XE_DEBUGFS;
+	p = plan_of(&c, layout_of(3, none, -1, -1));
+	assert_steps(p, "write 0 to sriov_numvfs (now 2)\n"
+			"restore automatic provisioning: quotas set by hand are given back\n"
+			"write 3 to sriov_numvfs (now 0)\n");
+	c.facts.num_vfs = 0;
+	c.facts.n_vfs = 0;
+	q = plan_of(&c, layout_of(3, none, -1, -1));
+	assert_steps(q, "write 3 to sriov_numvfs (now 0)\n");
+}
+
 static void test_present(void **state)
 {
 	_cleanup_(layout_freep) struct layout *xe = NULL, *automatic = NULL, *custom = NULL;
@@ -350,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_refusals_of_defaults),
 		cmocka_unit_test(test_defaults_match_what_they_made),
 		cmocka_unit_test(test_custom_cards_are_restored),
+		cmocka_unit_test(test_debugfs_is_restored_anyway),
 		cmocka_unit_test(test_present),
 		cmocka_unit_test(test_fits),
 	};
