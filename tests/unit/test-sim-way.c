@@ -291,6 +291,26 @@ static void test_custom_sticks(void **state)
 	assert_true(get(w, 2, VF_ATTR_VRAM) > 0);
 }
 
+/* Also when what was set is taken back: VFs come up with nothing. */
+static void test_empty_by_hand(void **state)
+{
+	static const char *const members[] = {NEW_DEBUGFS, I915};
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		WORLD(members[i], true);
+
+		assert_true(set(w, 1, VF_ATTR_CONTEXTS, 128) > 0);
+		assert_int_equal(set(w, 1, VF_ATTR_CONTEXTS, 0), 0);
+		assert_int_equal(numvfs(w, 2), 0);
+		assert_int_equal(get(w, 1, VF_ATTR_CONTEXTS), 0);
+		assert_int_equal(get(w, 2, VF_ATTR_VRAM), 0);
+		assert_int_equal(numvfs(w, 0), 0);
+		assert_int_equal(sim_way_restore_auto(w->g, true), 0);
+		assert_int_equal(numvfs(w, 2), 0);
+		assert_true(get(w, 2, VF_ATTR_VRAM) > 0);
+	}
+}
+
 /* Kernels with the old layout know no custom mode: what was set goes with the VFs. */
 static void test_old_layout(void **state)
 {
@@ -492,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_one_write),	  cmocka_unit_test(test_no_such_vf),
 		cmocka_unit_test(test_stock),		  cmocka_unit_test(test_spare),
 		cmocka_unit_test(test_partly),		  cmocka_unit_test(test_custom_sticks),
+		cmocka_unit_test(test_empty_by_hand),
 		cmocka_unit_test(test_old_layout),	  cmocka_unit_test(test_i915_automatic),
 		cmocka_unit_test(test_shares),		  cmocka_unit_test(test_share_with_outputs),
 		cmocka_unit_test(test_nothing_left),	  cmocka_unit_test(test_euclean),
