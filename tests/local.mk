@@ -14,6 +14,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-degraded.py \
 	tests/integration/test-doctor.py \
 	tests/integration/test-drain.py \
+	tests/integration/test-every-way.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
 	tests/integration/test-jobs.py \
@@ -21,10 +22,12 @@ INTEGRATION_TESTS = \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
 	tests/integration/test-store.py \
+	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \
 	tests/integration/test-ways.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
+EXTRA_DIST += tests/support/transcript.py tests/data/transcript.json
 
 # What runs the tests and tells the story, and what a clone needs for it.
 dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh

@@ -53,6 +53,7 @@ testbed_files = \
 	tests/testbed/scenarios/rules-i915.sh \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
+	tests/testbed/scenarios/transcript.sh \
 	tests/testbed/scenarios/ways.sh \
 	tests/testbed/scenarios/wedged.sh
 
