@@ -17,6 +17,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-every-way.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
+	tests/integration/test-inject.py \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
