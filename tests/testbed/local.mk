@@ -46,6 +46,7 @@ testbed_files = \
 	tests/testbed/scenarios/boot.sh \
 	tests/testbed/scenarios/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
+	tests/testbed/scenarios/hardware.sh \
 	tests/testbed/scenarios/hotplug.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
