@@ -1,28 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Cutting a GPU: an apply under way (gpu.plan and gpu.apply begin in manager-plan.c).  It runs the plan's steps one by one through the host, reads the
- * result back, and undoes what it did when a step fails; after a failed undo the GPU is wedged with the
- * reason.  VFs are never taken away while anybody holds one: the kernel does not refuse, it hangs. */
-#include "manager-state.h"
-
-enum apply_phase { APPLY_LISTING, APPLY_FORWARD, APPLY_CHECKING, APPLY_UNDO_READ, APPLY_UNDO, APPLY_UNDO_CHECK };
-
-struct apply {
-	struct manager *m;
-	struct gpu *gpu;
-	struct operation *op;
-	enum apply_phase phase;
-	struct layout *target;
-	struct layout *before; /* what the kernel showed when it was accepted: an undo leads there */
-	struct partition_plan *plan; /* NULL: not made yet, or an earlier daemon's */
-	struct partition_plan *undo;
-	size_t step;	/* of the one that runs */
-	size_t written; /* steps of the plan that were done */
-	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
-	bool hanging; /* an access does not return: it goes on when it does */
-};
-
-static void next_step(struct apply *a);
-static void undo_start(struct apply *a);
+/* Cutting a GPU: an apply under way (gpu.plan and gpu.apply begin in manager-plan.c).  It runs the plan's steps
+ * one by one through the host and reads the result back; a step that fails begins the way back
+ * (manager-undo.c).  VFs are never taken away while anybody holds one: the kernel does not refuse, it hangs. */
+#include "manager-apply.h"
 
 /* ---- the end of an apply ---- */
 
@@ -125,7 +105,7 @@ void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct op
 	gpu_check_drift(m, gpu);
 }
 
-static void apply_failed(struct apply *a, const char *wedged)
+void apply_failed(struct apply *a, const char *wedged)
 {
 	struct manager *m = a->m;
 	struct gpu *gpu = a->gpu;
@@ -148,7 +128,7 @@ static void apply_failed(struct apply *a, const char *wedged)
 
 /* An access does not return.  Nothing more can be sent, so nothing can be undone now; who waits hears of it,
  * and the apply goes on when it returns (apply_unstuck), in this daemon or the next. */
-static void apply_hangs(struct apply *a, const char *what, const struct host_reply *reply)
+void apply_hangs(struct apply *a, const char *what, const struct host_reply *reply)
 {
 	_cleanup_free_ char *hint = xasprintf("it goes on when the kernel answers; gpuvf wait %s; gpuvf cancel %s",
 					      a->op->name, a->op->name);
@@ -163,7 +143,7 @@ static void apply_hangs(struct apply *a, const char *what, const struct host_rep
 
 /* ---- steps ---- */
 
-static int ask(struct apply *a, const struct host_request *request, host_reply_fn fn)
+int apply_ask(struct apply *a, const struct host_request *request, host_reply_fn fn)
 {
 	int r = a->m->host->ops->request(a->m->host, request, fn, a);
 
@@ -176,7 +156,7 @@ static int ask(struct apply *a, const struct host_request *request, host_reply_f
 }
 
 /* False when the card is gone, or another one is in its place. */
-static bool update_facts(struct apply *a, const struct host_reply *reply)
+bool apply_update_facts(struct apply *a, const struct host_reply *reply)
 {
 	struct gpu_facts *copy = reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
 
@@ -185,7 +165,7 @@ static bool update_facts(struct apply *a, const struct host_reply *reply)
 	return copy && a->gpu->facts;
 }
 
-static void apply_gone(struct apply *a)
+void apply_gone(struct apply *a)
 {
 	rpc_error_set(&a->error, RPC_NOT_FOUND, "%s: the card is gone", a->gpu->name);
 	apply_failed(a, NULL);
@@ -202,17 +182,17 @@ static void on_checked(void *userdata, const struct host_reply *reply)
 	}
 	if (reply->r < 0) {
 		rpc_error_from_host(&a->error, reply, "the result could not be read back");
-		undo_start(a);
+		apply_undo(a);
 		return;
 	}
-	if (!update_facts(a, reply)) {
+	if (!apply_update_facts(a, reply)) {
 		apply_gone(a);
 		return;
 	}
 	if (!partition_matches(a->gpu->facts, a->target, &why)) {
 		rpc_error_set(&a->error, RPC_HOST_ERROR, "the kernel took every value, but shows another result: %s",
 			      strempty(why));
-		undo_start(a);
+		apply_undo(a);
 		return;
 	}
 	apply_succeeded(a);
@@ -223,7 +203,7 @@ static void check(struct apply *a)
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 
 	a->phase = APPLY_CHECKING;
-	ask(a, &request, on_checked);
+	apply_ask(a, &request, on_checked);
 }
 
 /* NULL when the answer is what the step expects, else why not (new). */
@@ -241,11 +221,13 @@ static char *step_mismatch(const struct partition_step *step, const struct host_
 }
 
 /* VFs of a re-cut are new ones, whatever had become of those before. */
-static void step_done(struct apply *a, const struct partition_step *step, const struct host_reply *reply)
+void apply_step_done(struct apply *a, const struct partition_step *step, const struct host_reply *reply)
 {
 	if (reply->r == 0 && step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
 		gpu_vfs_are_gone(a->m, a->gpu);
 }
+
+static void next_step(struct apply *a);
 
 static void on_step(void *userdata, const struct host_reply *reply)
 {
@@ -271,10 +253,10 @@ static void on_step(void *userdata, const struct host_reply *reply)
 	if (failed && step->optional)
 		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "%s", step->text);
 	if (failed && !step->optional) {
-		undo_start(a);
+		apply_undo(a);
 		return;
 	}
-	step_done(a, step, reply);
+	apply_step_done(a, step, reply);
 	a->step++;
 	next_step(a);
 }
@@ -289,7 +271,7 @@ static void next_step(struct apply *a)
 {
 	if (a->op->cancel && a->step < a->plan->n_steps) {
 		cancelled(a);
-		undo_start(a);
+		apply_undo(a);
 		return;
 	}
 	if (a->step >= a->plan->n_steps) {
@@ -297,127 +279,7 @@ static void next_step(struct apply *a)
 		return;
 	}
 	log_gpu(a->gpu->name, LOG_INFO, 0, "%s", a->plan->steps[a->step].text);
-	ask(a, &a->plan->steps[a->step].request, on_step);
-}
-
-/* ---- undo ---- */
-
-static void undo_failed(struct apply *a, char *reason)
-{
-	a->gpu->undo_failed = true;
-	apply_failed(a, strempty(reason));
-	free(reason);
-}
-
-static void on_undo_checked(void *userdata, const struct host_reply *reply)
-{
-	struct apply *a = userdata;
-	_cleanup_free_ char *why = NULL;
-
-	if (reply->r == -ETIMEDOUT) {
-		apply_hangs(a, "the layout before could not be read back", reply);
-		return;
-	}
-	if (reply->r == 0) {
-		if (!update_facts(a, reply)) {
-			apply_gone(a);
-			return;
-		}
-		if (partition_matches(a->gpu->facts, a->before, &why)) {
-			apply_failed(a, NULL);
-			return;
-		}
-	}
-	undo_failed(a, xasprintf("the layout before could not be restored: %s",
-				 why ? why : reply->message ? reply->message : strerror(-reply->r)));
-}
-
-static void undo_step(struct apply *a);
-
-static void on_undo_step(void *userdata, const struct host_reply *reply)
-{
-	struct apply *a = userdata;
-	const struct partition_step *step = &a->undo->steps[a->step];
-
-	if (reply->r == -ETIMEDOUT) {
-		apply_hangs(a, step->text, reply);
-		return;
-	}
-	if (reply->r < 0 && !step->optional) {
-		undo_failed(a, xasprintf("the undo failed at \"%s\": %s", step->text,
-					 reply->message ? reply->message : strerror(-reply->r)));
-		return;
-	}
-	if (reply->r < 0)
-		log_gpu(a->gpu->name, LOG_WARNING, reply->r, "undo: %s", step->text);
-	step_done(a, step, reply);
-	a->step++;
-	undo_step(a);
-}
-
-static void undo_step(struct apply *a)
-{
-	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
-
-	if (a->step < a->undo->n_steps) {
-		log_gpu(a->gpu->name, LOG_INFO, 0, "undo: %s", a->undo->steps[a->step].text);
-		ask(a, &a->undo->steps[a->step].request, on_undo_step);
-		return;
-	}
-	a->phase = APPLY_UNDO_CHECK;
-	ask(a, &request, on_undo_checked);
-}
-
-/* From what the kernel shows now and what was written: an earlier daemon's writes count as all done. */
-static void undo_run(struct apply *a)
-{
-	struct rpc_error error = { 0 };
-	int r = 0;
-
-	partition_plan_free(a->undo);
-	a->undo = NULL;
-	a->step = 0;
-	a->phase = APPLY_UNDO;
-	if (!a->plan) {
-		r = partition_plan_make(a->gpu->facts, a->target, &a->plan, &error);
-		a->written = r < 0 ? 0 : a->plan->n_steps;
-		rpc_error_done(&error);
-		error = (struct rpc_error){ 0 };
-	}
-	if (r == 0)
-		r = partition_undo_make(a->gpu->facts, a->before, a->plan, a->written, &a->undo, &error);
-	else
-		r = partition_plan_make(a->gpu->facts, a->before, &a->undo, &error);
-	if (r < 0)
-		undo_failed(a, xasprintf("the layout before cannot be restored: %s", strempty(error.message)));
-	rpc_error_done(&error);
-	if (r == 0)
-		undo_step(a);
-}
-
-static void on_undo_read(void *userdata, const struct host_reply *reply)
-{
-	struct apply *a = userdata;
-
-	if (reply->r == -ETIMEDOUT)
-		apply_hangs(a, "what a failed apply left could not be read", reply);
-	else if (reply->r < 0)
-		undo_failed(a, strdup("the GPU cannot be read after a failed apply"));
-	else if (!update_facts(a, reply))
-		apply_gone(a);
-	else if (!a->before)
-		undo_failed(a, strdup("the layout before is not known"));
-	else
-		undo_run(a);
-}
-
-static void undo_start(struct apply *a)
-{
-	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
-
-	log_gpu(a->gpu->name, LOG_WARNING, 0, "%s; undoing", strempty(a->error.message));
-	a->phase = APPLY_UNDO_READ;
-	ask(a, &request, on_undo_read);
+	apply_ask(a, &a->plan->steps[a->step].request, on_step);
 }
 
 /* ---- the beginning ---- */
@@ -447,7 +309,7 @@ static void forward(struct apply *a)
 		rpc_error_move(&a->error, &error);
 		/* One that a dead daemon had begun must not stay half-made. */
 		if (a->before && !partition_matches(a->gpu->facts, a->before, NULL))
-			undo_start(a);
+			apply_undo(a);
 		else
 			apply_failed(a, NULL);
 		return;
@@ -491,7 +353,7 @@ static void on_first_read(void *userdata, const struct host_reply *reply)
 		apply_hangs(a, "the GPU could not be read", reply);
 		return;
 	}
-	if (reply->r == -ENODEV || (reply->r == 0 && !update_facts(a, reply))) {
+	if (reply->r == -ENODEV || (reply->r == 0 && !apply_update_facts(a, reply))) {
 		apply_gone(a);
 		return;
 	}
@@ -518,7 +380,7 @@ static void first_read(struct apply *a)
 	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
 
 	a->phase = APPLY_LISTING;
-	ask(a, &request, on_first_read);
+	apply_ask(a, &request, on_first_read);
 }
 
 void apply_unstuck(struct manager *m, struct gpu *gpu)
@@ -533,7 +395,7 @@ void apply_unstuck(struct manager *m, struct gpu *gpu)
 	if (a->phase >= APPLY_UNDO_READ || a->op->cancel) {
 		if (!a->error.code)
 			cancelled(a);
-		undo_start(a);
+		apply_undo(a);
 	} else {
 		first_read(a);
 	}
