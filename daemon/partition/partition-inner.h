@@ -52,6 +52,8 @@ int partition_complete(const struct gpu_facts *gpu, struct partition_wants *w, s
 
 /* True where quotas end automatic sharing of all hard resources, also for the next layout. */
 bool partition_is_moded(const struct gpu_facts *gpu);
+/* True when quotas may stay once the VFs are off: also where only those that stay tell the mode. */
+bool partition_keeps_quotas(const struct gpu_facts *gpu);
 /* Quotas of a hard resource come in multiples of this. */
 uint64_t partition_grain(const struct gpu_facts *gpu, enum vf_attribute attribute);
 /* As partition_capacity(); contexts and doorbells have at most what GuC has. */

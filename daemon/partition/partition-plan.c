@@ -147,16 +147,13 @@ static bool sets_all_hard(const struct gpu_facts *gpu, const struct partition_wa
 static int add_cut(struct partition_plan *p, const struct gpu_facts *gpu,
 		   const struct partition_wants *w)
 {
-	/* xe's debugfs does not say whose the quotas are while VFs are on: they may stay behind. */
-	bool may_stay = gpu->custom_provisioning ||
-			(gpu->vf_control == VF_CONTROL_XE_DEBUGFS && gpu->num_vfs > 0);
 	int r = 0;
 
 	if (gpu->autoprobe && w->n_vfs > 0)
 		r = partition_add_autoprobe(p, gpu, false);
 	if (r == 0 && gpu->num_vfs > 0)
 		r = partition_add_numvfs(p, gpu, gpu->num_vfs, 0);
-	if (r == 0 && may_stay)
+	if (r == 0 && partition_keeps_quotas(gpu))
 		r = partition_add_restore(p, gpu, w->n_vfs == 0 || sets_all_hard(gpu, w));
 	if (r < 0 || w->n_vfs == 0)
 		return r;

@@ -19,7 +19,7 @@ static bool is_ours(const struct gpu_facts *gpu, enum vf_attribute attribute)
 {
 	if (!gpu_can_set(gpu, attribute))
 		return gpu_can_set_all(gpu, attribute) && all_show_the_same(gpu, attribute);
-	return attribute >= VF_RESOURCE_MAX || !partition_is_moded(gpu) || gpu->custom_provisioning;
+	return attribute >= VF_RESOURCE_MAX || !partition_is_moded(gpu) || partition_keeps_quotas(gpu);
 }
 
 struct layout *partition_present(const struct gpu_facts *gpu)

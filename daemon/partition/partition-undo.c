@@ -102,7 +102,7 @@ static int give_back_quotas(struct partition_plan *p, const struct gpu_facts *no
 	size_t i = MIN_OF(n_done + 1, forward->n_steps);
 	int r = 0;
 
-	if (now->custom_provisioning || (partition_is_moded(now) && tried_a_quota(forward, n_done)))
+	if (partition_keeps_quotas(now) || (partition_is_moded(now) && tried_a_quota(forward, n_done)))
 		return partition_add_restore(p, now, sets_quotas(before));
 	while (i-- > 0 && r == 0)
 		if (is_quota(&forward->steps[i].request))

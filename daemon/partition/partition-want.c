@@ -61,6 +61,12 @@ bool partition_is_moded(const struct gpu_facts *gpu)
 	return gpu->vf_control == VF_CONTROL_I915 || gpu->vf_control == VF_CONTROL_XE_DEBUGFS;
 }
 
+/* debugfs of xe has no file that says the mode: while VFs are on, nobody can tell. */
+bool partition_keeps_quotas(const struct gpu_facts *gpu)
+{
+	return gpu->custom_provisioning || (gpu->vf_control == VF_CONTROL_XE_DEBUGFS && gpu->num_vfs > 0);
+}
+
 unsigned partition_places(const struct gpu_facts *gpu, size_t n_vfs)
 {
 	return gpu->tiles > 1 && n_vfs > 1 && partition_is_moded(gpu) ? gpu->tiles : 1;

@@ -213,6 +213,20 @@ def by_hand_two_tiles():
         world.call("gpu.plan", gpu="gpu0", layout={"vfs": 3})
     plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 1, "vram": "50%"})
     equal({step["tile"] for step in plan["steps"]}, {None}, "a single VF spans both")
+    world.apply({"vfs": 4, "defaults": True, "scheduler": "burstable"})
+    equal({(v["vram_bytes"], v["contexts"], v["doorbells"], v["exec_quantum_ms"]) for v in world.gpu()["vfs"]},
+          {(32212254720, 1024, 120, 50)})
+    with refused(UNSUPPORTED, "burstable", field="scheduler"):
+        world.call("gpu.plan", gpu="gpu0", layout={"vfs": 4, "scheduler": "fixed-30fps"})
+
+
+@test
+def by_hand_debugfs():
+    """The same through xe's debugfs, old and new layout."""
+    for debugfs in ("old", "new"):
+        cut_by_hand(World(machine={"gpus": [{"model": "Flex 170", "driver": "xe", "sriov_admin": False,
+                                             "debugfs": debugfs}]},
+                          config={"allow_debugfs": True}), 1)
 
 
 @test

@@ -39,6 +39,7 @@ struct gpu_facts *model_card_show(struct model_card *c)
 {
 	struct gpu_facts *f = &c->facts;
 	unsigned vf;
+	bool anything_stands = false;
 	size_t a;
 
 	f->vfs = c->shown;
@@ -51,9 +52,9 @@ struct gpu_facts *model_card_show(struct model_card *c)
 		f->resources[a].standing = standing;
 		f->resources[a].free =
 			(struct known){ c->tells[a], c->tells[a] ? c->stock[a] - standing : 0 };
-		if (!is_moded(c) && a == VF_ATTR_VRAM)
-			f->custom_provisioning = standing > 0;
+		anything_stands |= standing > 0;
 	}
+	f->custom_provisioning = f->vf_control == VF_CONTROL_I915 ? c->custom : anything_stands;
 	for (vf = 0; vf < f->num_vfs; vf++) {
 		c->shown[vf] = (struct vf_facts){ .index = vf + 1, .iommu_group = -1 };
 		for (a = 0; a < VF_ATTRIBUTE_MAX; a++) {
@@ -108,7 +109,7 @@ static int provision(struct model_card *c, unsigned n)
 			if (c->facts.can[a].access == VF_ACCESS_WRITE && a != VF_ATTR_DOORBELLS)
 				complete &= has;
 		}
-	if (is_moded(c) && c->facts.custom_provisioning)
+	if (is_moded(c) && c->custom)
 		return complete ? 0 : -ENOKEY;
 	for (a = 0; a < VF_RESOURCE_MAX && r == 0; a++)
 		if (c->facts.can[a].access != VF_ACCESS_NONE && !by_hand)
@@ -125,7 +126,7 @@ static int set_numvfs(struct model_card *c, uint64_t n)
 	if (n > 0 && c->facts.num_vfs > 0)
 		return n == c->facts.num_vfs ? 0 : -EBUSY;
 	if (n == 0) {
-		if (!is_moded(c) || !c->facts.custom_provisioning)
+		if (!is_moded(c) || !c->custom)
 			clear_quotas(c);
 		memset(c->tune, 0, sizeof(c->tune));
 		c->facts.num_vfs = 0;
@@ -156,8 +157,7 @@ static int set_quota(struct model_card *c, const struct host_request *q, struct 
 	}
 	for (t = 0; t < tiles; t++)
 		c->quota[vf][q->attribute][t] = q->tile == 0 || q->tile == t + 1 ? each : 0;
-	if (is_moded(c))
-		c->facts.custom_provisioning = true;
+	c->custom = is_moded(c);
 	*ret = (struct known){ true, given_to(c, vf, q->attribute) };
 	return 0;
 }
@@ -193,7 +193,7 @@ int model_card_do(struct model_card *c, const struct host_request *q, struct kno
 		if (c->facts.num_vfs > 0)
 			return -EBUSY;
 		clear_quotas(c);
-		c->facts.custom_provisioning = false;
+		c->custom = false;
 		return 0;
 	}
 	if (q->op == HOST_SET_BULK_ATTR)

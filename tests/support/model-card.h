@@ -13,6 +13,7 @@ struct model_card {
 	struct vf_facts shown[MODEL_VFS_MAX];
 	uint64_t stock[VF_RESOURCE_MAX]; /* over all tiles */
 	bool tells[VF_RESOURCE_MAX];	 /* shows what is free */
+	bool custom;			 /* shown by i915; on xe it shows by what stands only */
 	/* of each VF, also of those that are off: quotas by tile */
 	uint64_t quota[MODEL_VFS_MAX][VF_RESOURCE_MAX][MODEL_TILES_MAX];
 	uint64_t tune[MODEL_VFS_MAX][VF_ATTRIBUTE_MAX];

@@ -277,7 +277,7 @@ static void fail_and_undo(struct model_card *c, const struct partition_plan *p)
 	_cleanup_(partition_plan_freep) struct partition_plan *undo = NULL;
 	_cleanup_(rpc_error_done) struct rpc_error e = { 0 };
 	size_t at = random_below(&rnd, p->n_steps);
-	bool custom = c->facts.custom_provisioning, autoprobe = c->facts.autoprobe;
+	bool custom = c->custom, autoprobe = c->facts.autoprobe;
 	bool took = random_one_in(&rnd, 2), foreign = model_card_has_leftovers(c);
 
 	run_plan(c, p, took ? at + 1 : at);
@@ -287,8 +287,8 @@ static void fail_and_undo(struct model_card *c, const struct partition_plan *p)
 	run_plan(c, undo, undo->n_steps);
 	assert_matches(c, before);
 	assert_true(foreign || !model_card_has_leftovers(c));
-	if (!custom)
-		assert_false(c->facts.custom_provisioning);
+	if (!custom && c->facts.vf_control == VF_CONTROL_I915)
+		assert_false(c->custom);
 	if (before->n_vfs == 0)
 		assert_int_equal(c->facts.autoprobe, autoprobe);
 }

@@ -267,6 +267,7 @@ static void test_custom_cards_are_restored(void **state)
 static void test_debugfs_is_restored_anyway(void **state)
 {
 	_cleanup_(partition_plan_freep) struct partition_plan *p = NULL, *q = NULL;
+	_cleanup_(layout_freep) struct layout *present = NULL;
 	struct card c;
 
 	card_i915(&c);
@@ -276,6 +277,8 @@ static void test_debugfs_is_restored_anyway(void **state)
 	assert_steps(p, "write 0 to sriov_numvfs (now 2)\n"
 			"restore automatic provisioning: quotas set by hand are given back\n"
 			"write 3 to sriov_numvfs (now 0)\n");
+	present = partition_present(&c.facts);
+	assert_int_equal(present->vfs[0].shape.wanted[VF_ATTR_VRAM].value, GIB);
 	c.facts.num_vfs = 0;
 	c.facts.n_vfs = 0;
 	q = plan_of(&c, layout_of(3, none, -1, -1));
