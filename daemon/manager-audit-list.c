@@ -15,6 +15,7 @@
 
 struct listing {
 	struct manager *m;
+	const struct audit_list_params *params; /* live until the reply was given */
 	struct reply *reply;
 };
 
@@ -29,14 +30,11 @@ static void on_found(void *userdata, int r, const char *message, json_t *rows, c
 	free(listing);
 }
 
-static bool is_cursor(const char *after)
+/* What was to be written before is written, or never will be. */
+static void ask_store(struct manager *m, void *userdata)
 {
-	return !after || (strlen(after) == 20 && after[strspn(after, "0123456789")] == '\0');
-}
-
-void manager_audit_list(struct manager *m, const struct caller *caller, const struct audit_list_params *p,
-			struct reply *reply)
-{
+	struct listing *listing = userdata;
+	const struct audit_list_params *p = listing->params;
 	char since[RFC3339_STRLEN], until[RFC3339_STRLEN], uid[16];
 	struct store_find find = {
 		.after = p->page.after, .method = p->method, .subject = p->subject,
@@ -45,6 +43,22 @@ void manager_audit_list(struct manager *m, const struct caller *caller, const st
 		.uid = p->uid != UINT64_MAX ? uid : NULL,
 		.limit = p->page.limit ? MIN_OF(p->page.limit, (uint64_t)PAGE_MAX) : PAGE_DEFAULT,
 	};
+
+	snprintf(uid, sizeof(uid), "%llu", (unsigned long long)p->uid);
+	if (m->outbox && store_find(m->store, &find, on_found, listing) == 0)
+		return;
+	reply_refuse(listing->reply, RPC_INTERNAL_ERROR, m->outbox ? "out of memory" : "the daemon is ending");
+	free(listing);
+}
+
+static bool is_cursor(const char *after)
+{
+	return !after || (strlen(after) == 20 && after[strspn(after, "0123456789")] == '\0');
+}
+
+void manager_audit_list(struct manager *m, const struct caller *caller, const struct audit_list_params *p,
+			struct reply *reply)
+{
 	struct listing *listing;
 
 	if (!is_cursor(p->page.after)) {
@@ -56,14 +70,16 @@ void manager_audit_list(struct manager *m, const struct caller *caller, const st
 		rpc_error_done(&error);
 		return;
 	}
-	snprintf(uid, sizeof(uid), "%llu", (unsigned long long)p->uid);
 	listing = calloc(1, sizeof(*listing));
-	if (listing)
-		*listing = (struct listing){ m, reply };
-	if (!listing || store_find(m->store, &find, on_found, listing) < 0) {
-		free(listing);
+	if (!listing) {
 		reply_refuse(reply, RPC_INTERNAL_ERROR, "out of memory");
+		return;
 	}
+	*listing = (struct listing){ m, p, reply };
+	if (outbox_is_empty(m))
+		ask_store(m, listing);
+	else
+		outbox_add(m, ask_store, ask_store, listing);
 }
 
 /* ---- retention ---- */

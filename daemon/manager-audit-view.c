@@ -143,6 +143,7 @@ static json_t *gpu_compact(struct manager *m, const struct gpu *gpu)
 				 PCI_ADDRESS_STR(&gpu->address), "layout_source", gpu_layout_source(m, gpu));
 
 	json_put_uint_known(view, "num_vfs", gpu->facts != NULL, gpu->facts ? gpu->facts->num_vfs : 0);
+	json_put_bool(view, "drain", gpu->drain.asked);
 	json_put(view, "manual_layout", gpu->manual ? layout_compact(gpu->manual) : json_null());
 	if (gpu->state == GPU_WEDGED)
 		json_put_string(view, "reason", gpu->reason);
@@ -282,17 +283,32 @@ void audit_policy(struct manager *m, const char *before)
 		       });
 }
 
-/* One that is done shows by what it changed. */
+/* The values that it sets, where no view of an object has them. */
+json_t *audit_operation_view(const struct operation *op)
+{
+	json_t *view = json_pack("{s:s}", "state", operation_state_to_string(op->state));
+	json_t *values = json_object_get(op->input, "values");
+
+	if (values)
+		json_object_set(view, "values", values);
+	return view;
+}
+
+/* One that is done shows by what it changed, unless no object looks different after it (a reset, a tuning). */
 void audit_operation(struct manager *m, const struct operation *op)
 {
-	if (op->state != OPERATION_FAILED && op->state != OPERATION_CANCELLED)
+	enum audit_outcome outcome = op->state == OPERATION_FAILED     ? AUDIT_FAILED
+				     : op->state == OPERATION_CANCELLED ? AUDIT_CANCELLED
+									: AUDIT_CHANGED;
+
+	if (op->state == OPERATION_DONE && op->shows)
 		return;
 	audit_write(m, &(struct audit_change){
 			       .subject = op->subject,
 			       .operation = op->name,
-			       .outcome = op->state == OPERATION_FAILED ? AUDIT_FAILED : AUDIT_CANCELLED,
+			       .outcome = outcome,
 			       .before = json_pack("{s:s}", "state", operation_state_to_string(OPERATION_RUNNING)),
-			       .after = json_pack("{s:s}", "state", operation_state_to_string(op->state)),
+			       .after = audit_operation_view(op),
 			       .error = op->error.message,
 		       });
 }

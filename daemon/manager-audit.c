@@ -86,7 +86,7 @@ void manager_call_end(struct manager *m)
 				       .subject = op->subject,
 				       .operation = op->name,
 				       .outcome = AUDIT_ACCEPTED,
-				       .after = json_pack("{s:s}", "state", operation_state_to_string(op->state)),
+				       .after = audit_operation_view(op),
 			       });
 	audit->call = (struct actor){ 0 };
 	audit->call_op = NULL;
@@ -107,8 +107,9 @@ const char *audit_scope(struct manager *m, const char *word)
 	return before;
 }
 
-/* The operation under way that is about this object: by name, or one of the VFs of a release. */
-static const struct operation *operation_about(struct manager *m, const char *subject)
+/* The operation under way that is about this object: by name, as the GPU of what it tunes, or as one of the VFs
+ * that it releases. */
+static struct operation *operation_about(struct manager *m, const char *subject)
 {
 	struct operation *op, *tmp;
 	json_t *name;
@@ -130,8 +131,8 @@ static const struct operation *operation_about(struct manager *m, const char *su
 
 static void find_actor(struct manager *m, const struct audit_change *change, struct actor *ret)
 {
-	const struct operation *op = change->operation ? operation_find(m, change->operation)
-						       : operation_about(m, change->subject);
+	struct operation *op = change->operation ? operation_find(m, change->operation)
+						 : operation_about(m, change->subject);
 	const char *dot;
 
 	*ret = m->audit->call;
@@ -139,6 +140,8 @@ static void find_actor(struct manager *m, const struct audit_change *change, str
 	if (ret->method)
 		return;
 	*ret = (struct actor){ .uid = m->own_uid, .pid = getpid() };
+	if (op)
+		op->shows = true;
 	if (op && !op->own) {
 		*ret = (struct actor){ .method = op->method, .uid = op->uid, .pid = op->pid, .operation = op->name };
 	} else if (op) {

@@ -353,12 +353,17 @@ void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc
 	outbox_add(m, reply_now, reply_now, pending);
 }
 
+bool outbox_is_empty(const struct manager *m)
+{
+	const struct outbox *box = m->outbox;
+
+	return !box || (!box->in_flight && !box->batch && !box->open.first);
+}
+
 void view_reply(struct manager *m, struct reply *reply, json_t *result)
 {
-	struct outbox *box = m->outbox;
-
 	/* What is not yet durable must not be seen: a read waits for the batch that it may have seen. */
-	if (box && (box->in_flight || box->batch || box->open.first))
+	if (!outbox_is_empty(m))
 		outbox_reply(m, reply, result);
 	else
 		reply_result(reply, result);

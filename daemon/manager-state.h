@@ -140,6 +140,7 @@ struct operation {
 	json_t *input;		/* what it needs to go on after a restart */
 	pid_t pid;		/* who asked, for the audit trail; 0 = not known */
 	bool own;		/* nobody asked: the daemon's own */
+	bool shows;		/* the audit trail has what it changed */
 	uint64_t created_at, ended_at;
 	struct waiter *waiters;
 	bool cancel;
@@ -280,6 +281,7 @@ void outbox_prune_audit(struct manager *m, const char *before);
 /* After COMMIT: on_commit; when nothing was written: on_fail.  Each may be NULL; exactly one runs. */
 void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *userdata),
 		void (*on_fail)(struct manager *m, void *userdata), void *userdata);
+bool outbox_is_empty(const struct manager *m); /* nothing waits for its COMMIT */
 /* Answers after COMMIT; when it fails, with `degraded`.  Takes result. */
 void outbox_reply(struct manager *m, struct reply *reply, json_t *result);
 void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc_error *error);
@@ -336,6 +338,7 @@ void audit_job_known(struct job *job);
 void audit_vm(struct manager *m, const struct vm *vm, const char *quarantine_before, const char *word);
 void audit_policy(struct manager *m, const char *before); /* its revision */
 void audit_operation(struct manager *m, const struct operation *op); /* it has ended */
+json_t *audit_operation_view(const struct operation *op); /* returns new */
 void audit_operation_cancel(struct manager *m, const struct operation *op);
 
 /* ---- manager-audit-list.c ---- */

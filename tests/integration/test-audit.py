@@ -129,6 +129,31 @@ def by_the_daemon():
 
 
 @test
+def no_object_looks_different():
+    """What no state shows is told all the same: tuning with its values, a reset, a drain."""
+    world = World()
+    world.apply(2)
+    start = len(trail(world))
+    world.call("vf.tune", vf="gpu0/vf1", exec_quantum_ms=30)
+    world.call("vf.reset", vf="gpu0/vf1", wait_seconds=PATIENCE)
+    world.call("gpu.drain", gpu="gpu0", wait_seconds=PATIENCE)
+    world.call("gpu.undrain", gpu="gpu0")
+    rows = trail(world)[start:]
+    equal([short(row) for row in rows], [
+        ("vf.tune", "gpu0/vf1", "accepted", None, "accepted"),
+        ("vf.tune", "gpu0", "changed", "ready", "ready"),  # the layout takes the value over
+        ("vf.reset", "gpu0/vf1", "accepted", None, "accepted"),
+        ("vf.reset", "gpu0/vf1", "changed", "running", "done"),
+        ("gpu.drain", "gpu0", "changed", "ready", "draining"),
+        ("gpu.drain", "gpu0", "changed", "running", "done"),
+        ("gpu.undrain", "gpu0", "changed", "draining", "ready"),
+    ])
+    equal(rows[0]["after"]["values"], {"exec_quantum_ms": 30})
+    equal([vfs.get("exec_quantum_ms") for vfs in rows[1]["after"]["manual_layout"]], [30, None])
+    equal({row["pid"] for row in rows}, {os.getpid()})
+
+
+@test
 def refusals():
     """A changing call without the right is told, with who asked; a loop of them does not fill the disk."""
     need_root()

@@ -311,12 +311,19 @@ static void subscribers_hear_of_it(void **state)
 
 static void refusals_are_told_but_do_not_flood(void **state)
 {
+	struct audit_list_params p = { .uid = UINT64_MAX };
+	struct answer *a = answer_new();
 	struct bench *b = *state;
 	uint64_t first = audit_next(b->m);
 	json_t *rows, *row;
 
 	for (unsigned i = 0; i < 100; i++)
 		manager_audit_refused(b->m, 2000, 77, "vf.assign", VF, "vf.assign needs role operator");
+	/* Whoever asks sees what was there when he asked, committed or not yet. */
+	manager_audit_list(b->m, &root_caller, &p, &a->reply);
+	bench_wait(b, a);
+	assert_int_equal(json_get_uint(json_array_get(json_object_get(a->result, "items"), 0), "uid", 0), 2000);
+	answer_free(a);
 	manager_audit_refused(b->m, 2001, 78, "gpu.apply", NULL, "not for you"); /* others are not silenced by it */
 	rows = rows_since(b, first);
 	assert_int_equal(json_array_size(rows), 11);
