@@ -49,16 +49,16 @@ void reset_resume(struct manager *m, struct operation *op)
 		committed(m, op);
 }
 
-void manager_vf_heal(struct manager *m, const struct caller *caller, const struct name_params *p,
+void manager_vf_heal(struct manager *m, const struct caller *caller, const struct vf_reset_params *p,
 		     struct reply *reply)
 {
-	struct vf *vf = vf_find(m, p->name);
+	struct vf *vf = vf_find(m, p->vf);
 	struct operation *op;
 
 	if (manager_refuses_changes(m, reply))
 		return;
 	if (!vf) {
-		reply_refuse(reply, RPC_NOT_FOUND, "no VF \"%s\" (see `gpuvf list vfs`)", p->name);
+		reply_refuse(reply, RPC_NOT_FOUND, "no VF \"%s\" (see `gpuvf list vfs`)", p->vf);
 		return;
 	}
 	if (vf->state != VF_QUARANTINED) {
@@ -67,7 +67,7 @@ void manager_vf_heal(struct manager *m, const struct caller *caller, const struc
 	}
 	op = operation_new(m, "vf.heal", vf->name, caller->uid, NULL);
 	outbox_add(m, committed, not_committed, op);
-	operation_reply(m, op, USEC_INFINITY, reply);
+	operation_reply(m, op, p->wait_usec, reply);
 }
 
 static int check_reset(const struct vf_reset_params *p, const struct vf *vf, struct rpc_error *error)

@@ -204,7 +204,7 @@ struct vf_tune_params {
 	int priority; /* enum vf_priority, -1 = not given */
 };
 
-struct vf_reset_params {
+struct vf_reset_params { /* vf.reset, vf.heal */
 	char *vf;
 	uint64_t wait_usec;
 };
@@ -293,7 +293,7 @@ MANAGER_METHOD(vf_list, vf_list_params);
 MANAGER_METHOD(vf_get, name_params);
 MANAGER_METHOD(vf_assign, vf_assign_params);
 MANAGER_METHOD(vf_release, vf_release_params);
-MANAGER_METHOD(vf_heal, name_params);
+MANAGER_METHOD(vf_heal, vf_reset_params);
 MANAGER_METHOD(vf_reset, vf_reset_params);
 MANAGER_METHOD(vf_tune, vf_tune_params);
 

@@ -89,6 +89,8 @@ static const struct json_field release_fields[] = {
 	{ NULL },
 };
 
+/* Who does not say how long waits for the end. */
+static const struct vf_reset_params heal_defaults = { .wait_usec = USEC_INFINITY };
 static const struct json_field reset_fields[] = {
 	{ "vf", JSON_FIELD_STRING, offsetof(struct vf_reset_params, vf), .required = true,
 	  .nonempty = true, .max_length = 256, .summary = VF_SUMMARY },
@@ -132,7 +134,8 @@ const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	  .summary = "makes sure that a VM holds such a VF", .result = "assigned" },
 	{ "vf.get", ROLE_VIEWER, METHOD_NAME(name_fields), .handler = handle_vf_get,
 	  .summary = "one VF", .result = "vf" },
-	{ "vf.heal", ROLE_OPERATOR, .mutates = true, METHOD_NAME(name_fields),
+	{ "vf.heal", ROLE_OPERATOR, .mutates = true, .fields = reset_fields,
+	  .params_size = sizeof(struct vf_reset_params), .defaults = &heal_defaults,
 	  .handler = handle_vf_heal, .summary = "takes a VF out of quarantine after a reset",
 	  .result = "healed" },
 	{ "vf.list", ROLE_VIEWER, .fields = list_fields,

@@ -46,6 +46,9 @@ def nobody_new():
     equal(world.gpu()["drain"], None)
     world.until_ended(job)
     equal(world.call("gpu.undrain", gpu="gpu0")["changed"], False)
+    states = [(row["method"], row["after"]["state"]) for row in world.items("audit.list")
+              if row["method"] in ("gpu.drain", "gpu.undrain") and row["outcome"] == "changed"]
+    equal(sorted(states), [("gpu.drain", "draining"), ("gpu.undrain", "ready")], "the audit trail")
 
 
 @test

@@ -39,6 +39,8 @@ def in_use():
     equal(world.writes()["vf_attributes"], before + 2, "writes of what is so already")
     equal(world.gpu()["drift"], None)
     equal([vf["exec_quantum_ms"] for vf in world.gpu()["layout"]["vfs"]], [20, None])
+    rows = [row for row in world.items("audit.list") if row["method"] == "vf.tune" and row["subject"] == "gpu0"]
+    equal([row["after"]["manual_layout"][0]["exec_quantum_ms"] for row in rows], [20], "the audit trail")
 
 
 @test

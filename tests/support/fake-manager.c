@@ -175,7 +175,7 @@ FAKE_METHOD(gpu_undrain, name_params);
 FAKE_METHOD(vf_list, vf_list_params);
 FAKE_METHOD(vf_get, name_params);
 FAKE_METHOD(vf_assign, vf_assign_params);
-FAKE_METHOD(vf_heal, name_params);
+FAKE_METHOD(vf_heal, vf_reset_params);
 FAKE_METHOD(vf_reset, vf_reset_params);
 FAKE_METHOD(vf_tune, vf_tune_params);
 FAKE_METHOD(vm_list, vm_list_params);

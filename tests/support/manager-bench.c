@@ -271,7 +271,7 @@ struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec
 
 struct answer *bench_heal(struct bench *b, const char *vf)
 {
-	struct name_params p = { .name = (char *)vf };
+	struct vf_reset_params p = { .vf = (char *)vf, .wait_usec = USEC_INFINITY };
 	struct answer *a = answer_new();
 
 	manager_vf_heal(b->m, &root_caller, &p, &a->reply);

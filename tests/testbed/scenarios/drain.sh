@@ -52,8 +52,10 @@ check "tune a VF in use" gpuvf tune gpu0/vf1 --quantum 20ms --preempt-timeout 5m
 is "sysfs shows the time slice" "$(cat "$profile/exec_quantum_ms")" 20
 is "and the timeout" "$(cat "$profile/preempt_timeout_us")" 5000
 is "the other VFs have what they had" "$(cat "$pf/sriov_admin/vf3/profile/exec_quantum_ms")" 10
-refused 10 "priority" gpuvf tune gpu0/vf1 --priority normal
+refused 10 "gpuvf tune gpu0 --priority" gpuvf tune gpu0/vf1 --priority normal
 refused 10 "fixed" gpuvf tune gpu0/vf1 --vram 1GiB
+check "the priority of all VFs together" gpuvf tune gpu0 --priority normal
+like "sysfs shows it" "$(cat "$profile/sched_priority")" "\[normal\]"
 check "the kernel shows what is wanted" gpuvf assert
 echo 7 >"$profile/exec_quantum_ms"
 refused 6 "vf1.*7" gpuvf assert gpu0
