@@ -1,44 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host through helper processes: one per GPU, one for scans.  A scan asks the scan helper
- * for what is there (it touches nothing that can hang), then each GPU's own helper for the whole
- * truth; a GPU that hangs is shown with what can be known of it, and delays nobody. */
+/* The host through helper processes: one per GPU, one for scans.  Knows what is
+ * asked of which, who waits until a VF is closed, and what a dead daemon left behind. */
 #include <stdio.h>
 
-#include <systemd/sd-event.h>
-
-#include "host/helper-channel.h"
+#include "host/helper-internal.h"
 #include "host/helper-spawn.h"
-#include "host/host-ops.h"
-#include "host/udev-monitor.h"
 #include "lib/clock.h"
 #include "lib/units.h"
 #include "log/log.h"
 
-/* A healthy card answers in milliseconds; the whole scan must fit into the 5 s that a start may
- * take. */
-#define SCAN_READ_USEC (3 * USEC_PER_SEC)
 /* The kernel tells nobody when a descriptor was closed in another process. */
 #define CLOSED_POLL_USEC (100 * USEC_PER_MSEC)
-
-struct host_helper;
-
-/* A scan in progress. */
-struct scan {
-	struct host_helper *h;
-	host_reply_fn fn;
-	void *userdata;
-	struct gpu_facts **facts;
-	size_t n;
-	size_t waiting;
-	int error;               /* of our own; then the whole scan failed */
-	struct scan_item *items; /* one per facts[] */
-	struct scan *next;
-};
-
-struct scan_item {
-	struct scan *scan;
-	size_t index;
-};
 
 /* A HOST_WAIT_CLOSED in progress. */
 struct closed_wait {
@@ -58,22 +30,6 @@ struct leftover_watch {
 	int pidfd;
 	sd_event_source *end;
 	struct leftover_watch *next;
-};
-
-struct host_helper {
-	struct host host; /* first */
-	sd_event *event;
-	char *program;
-	char *sysfs_root;
-	struct helper_channel_setup setup;
-	struct helper_channel *scanner;
-	struct helper_channel **channels;
-	size_t n_channels;
-	struct scan *scans;
-	struct closed_wait *waits;
-	struct leftover_watch *leftovers;
-	struct udev_monitor_watch *monitor;
-	sd_event_source *announce; /* tells of left-overs once the loop runs */
 };
 
 static void emit(struct host_helper *h, enum host_event_type type, const struct pci_address *gpu,
@@ -96,7 +52,7 @@ static void on_stuck(void *userdata, struct helper_channel *channel, const char 
 	     attribute);
 }
 
-static int channel_of(struct host_helper *h, const struct pci_address *gpu,
+int helper_channel_of(struct host_helper *h, const struct pci_address *gpu,
 		      struct helper_channel **ret)
 {
 	struct helper_channel **grown;
@@ -120,208 +76,6 @@ static int channel_of(struct host_helper *h, const struct pci_address *gpu,
 
 	*ret = grown[h->n_channels++];
 	return 0;
-}
-
-/* ---- scan ---- */
-
-static void learn(struct host_helper *h, const struct gpu_facts *facts)
-{
-	/* Out of memory: the next scan teaches it again. */
-	if (h->monitor)
-		(void)udev_monitor_watch_learn(h->monitor, facts);
-}
-
-static struct scan *scan_free(struct scan *scan)
-{
-	struct scan **p;
-	size_t i;
-
-	for (p = &scan->h->scans; *p; p = &(*p)->next) {
-		if (*p == scan) {
-			*p = scan->next;
-			break;
-		}
-	}
-	for (i = 0; i < scan->n; i++)
-		gpu_facts_free(scan->facts[i]);
-	free(scan->facts);
-	free(scan->items);
-	free(scan);
-	return NULL;
-}
-
-static void finish_scan(struct scan *scan, int error, const struct host_reply *why)
-{
-	struct host_reply reply = { .r = error };
-	size_t i, n = 0;
-
-	if (why) {
-		reply.attribute = why->attribute;
-		reply.message = why->message;
-	}
-	for (i = 0; i < scan->n; i++) {
-		struct gpu_facts *f = scan->facts[i];
-
-		scan->facts[i] = NULL;
-		if (!f)
-			continue; /* it vanished between the two looks */
-		learn(scan->h, f);
-		scan->facts[n++] = f;
-	}
-	if (error == 0) {
-		reply.facts = scan->facts;
-		reply.n_facts = n;
-		if (scan->h->monitor)
-			udev_monitor_watch_recall(scan->h->monitor);
-	}
-
-	scan->fn(scan->userdata, &reply);
-	scan_free(scan);
-}
-
-static void set_silent(struct gpu_facts *f, const struct host_reply *reply)
-{
-	char *reason = xasprintf("the card does not answer%s%s: %s", reply->attribute ? " at " : "",
-				 strempty(reply->attribute),
-				 reply->message ? reply->message : strerror(-reply->r));
-
-	if (reason) {
-		free(f->reason);
-		f->reason = reason;
-	}
-}
-
-static void answered(struct scan *scan)
-{
-	if (--scan->waiting == 0)
-		finish_scan(scan, scan->error, NULL);
-}
-
-static void on_scan_links(void *userdata, const struct host_reply *reply)
-{
-	struct scan_item *item = userdata;
-	struct scan *scan = item->scan;
-	struct gpu_facts **facts = &scan->facts[item->index];
-	struct gpu_facts *seen = NULL;
-
-	if (reply->r == 0 && reply->n_facts == 1)
-		seen = gpu_facts_copy(reply->facts[0]);
-	if (seen) {
-		free(seen->reason);
-		seen->reason = TAKE_PTR((*facts)->reason);
-	} else if (reply->r != -ENODEV) {
-		scan->error = reply->r < 0 ? reply->r
-					   : -ENOMEM; /* rather no list than VFs that seem gone */
-	}
-	gpu_facts_free(*facts);
-	*facts = seen;
-	answered(scan);
-}
-
-/* The card does not answer: what can be known of it without asking it. */
-static void read_links(struct scan_item *item, const struct host_reply *why)
-{
-	struct scan *scan = item->scan;
-	struct host_request request = {
-		.op = HOST_LINKS,
-		.gpu = scan->facts[item->index]->address,
-	};
-	int r;
-
-	set_silent(scan->facts[item->index], why);
-	r = helper_channel_request(scan->h->scanner, &request, on_scan_links, item);
-	if (r < 0) {
-		scan->error = r;
-		answered(scan);
-	}
-}
-
-static void on_scan_read(void *userdata, const struct host_reply *reply)
-{
-	struct scan_item *item = userdata;
-	struct scan *scan = item->scan;
-	struct gpu_facts **facts = &scan->facts[item->index];
-	struct gpu_facts *whole = NULL;
-
-	if (reply->r == 0 && reply->n_facts == 1)
-		whole = gpu_facts_copy(reply->facts[0]);
-	if (!whole && reply->r != -ENODEV) {
-		read_links(item, reply);
-		return;
-	}
-
-	gpu_facts_free(*facts);
-	*facts = whole;
-	answered(scan);
-}
-
-/* Asks each GPU's own helper. */
-static void read_each(struct scan *scan)
-{
-	size_t i;
-
-	scan->waiting = 1; /* ours: nothing finishes before all are asked */
-	for (i = 0; i < scan->n; i++) {
-		struct host_request request = {
-			.op = HOST_READ,
-			.gpu = scan->facts[i]->address,
-			.deadline_usec = SCAN_READ_USEC,
-		};
-		struct helper_channel *channel;
-		int r;
-
-		scan->items[i] = (struct scan_item){ scan, i };
-		r = channel_of(scan->h, &request.gpu, &channel);
-		if (r == 0)
-			r = helper_channel_request(channel, &request, on_scan_read,
-						   &scan->items[i]);
-		if (r < 0)
-			scan->error = r;
-		else
-			scan->waiting++;
-	}
-	answered(scan);
-}
-
-static void on_scan_list(void *userdata, const struct host_reply *reply)
-{
-	struct scan *scan = userdata;
-	size_t i;
-
-	if (reply->r < 0) {
-		finish_scan(scan, reply->r, reply);
-		return;
-	}
-
-	scan->facts = calloc(MAX_OF(reply->n_facts, (size_t)1), sizeof(*scan->facts));
-	scan->items = calloc(MAX_OF(reply->n_facts, (size_t)1), sizeof(*scan->items));
-	for (i = 0; scan->facts && scan->items && i < reply->n_facts; i++) {
-		scan->facts[i] = gpu_facts_copy(reply->facts[i]);
-		if (!scan->facts[i])
-			break;
-		scan->n = i + 1;
-	}
-	if (scan->n < reply->n_facts || !scan->facts || !scan->items)
-		finish_scan(scan, -ENOMEM, NULL);
-	else
-		read_each(scan);
-}
-
-static int begin_scan(struct host_helper *h, const struct host_request *request, host_reply_fn fn,
-		      void *userdata)
-{
-	struct scan *scan = calloc(1, sizeof(*scan));
-	int r;
-
-	if (!scan)
-		return -ENOMEM;
-
-	*scan = (struct scan){ .h = h, .fn = fn, .userdata = userdata, .next = h->scans };
-	h->scans = scan;
-	r = helper_channel_request(h->scanner, request, on_scan_list, scan);
-	if (r < 0)
-		scan_free(scan);
-	return r;
 }
 
 /* ---- waiting until nobody has a VF open ---- */
@@ -381,7 +135,7 @@ static int look_again(struct closed_wait *wait)
 	struct helper_channel *channel;
 	int r;
 
-	r = channel_of(wait->h, &wait->request.gpu, &channel);
+	r = helper_channel_of(wait->h, &wait->request.gpu, &channel);
 	if (r < 0)
 		return r;
 
@@ -455,7 +209,7 @@ static int watch_leftover(struct host_helper *h, const struct helper_leftover *f
 	*l = (struct leftover_watch){ .h = h, .pidfd = found->pidfd, .next = h->leftovers };
 	h->leftovers = l;
 
-	r = channel_of(h, &found->gpu, &l->channel);
+	r = helper_channel_of(h, &found->gpu, &l->channel);
 	if (r >= 0)
 		r = sd_event_add_io(h->event, &l->end, l->pidfd, EPOLLIN, on_leftover_end, l);
 	if (r >= 0)
@@ -541,11 +295,11 @@ static int helper_request(struct host *host, const struct host_request *request,
 	int r;
 
 	if (request->op == HOST_SCAN)
-		return begin_scan(h, request, fn, userdata);
+		return helper_scan_begin(h, request, fn, userdata);
 	if (request->op == HOST_WAIT_CLOSED)
 		return begin_closed_wait(h, request, fn, userdata);
 
-	r = channel_of(h, &request->gpu, &channel);
+	r = helper_channel_of(h, &request->gpu, &channel);
 	if (r < 0)
 		return r;
 
@@ -572,8 +326,7 @@ static void helper_free(struct host *host)
 		helper_channel_free(h->channels[i]);
 	free(h->channels);
 	helper_channel_free(h->scanner);
-	while (h->scans)
-		scan_free(h->scans);
+	helper_scan_drop(h);
 	while (h->waits)
 		closed_wait_free(h->waits);
 	sd_event_unref(h->event);

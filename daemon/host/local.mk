@@ -5,7 +5,7 @@ libhost_a_SOURCES = \
 	daemon/host/debugfs-text.c daemon/host/debugfs-text.h \
 	daemon/host/gpu-read.c daemon/host/gpu-read.h \
 	daemon/host/helper-channel.c daemon/host/helper-channel.h \
-	daemon/host/helper-main.c \
+	daemon/host/helper-internal.h daemon/host/helper-main.c daemon/host/helper-scan.c \
 	daemon/host/helper-spawn.c daemon/host/helper-spawn.h \
 	daemon/host/helper.c \
 	daemon/host/holders.c daemon/host/holders.h \
