@@ -371,3 +371,43 @@ hostdev_xml() {
 	</hostdev>
 	XML
 }
+
+# ---- what gpuvf doctor says
+
+# look COMMAND...: keeps what it answers, one finding a line; ends as the command did.
+look() {
+	local status
+	mkdir -p /run/doctor
+	"$@" >/run/doctor/answer 2>/run/doctor/stderr
+	status=$?
+	python3 - >/run/doctor/findings 2>/dev/null <<-'PYTHON'
+	import json
+	for f in json.load(open("/run/doctor/answer"))["findings"]:
+	    evidence = "; ".join(f'{e["source"]} = {e["value"]}' if e["value"] is not None
+	                         else f'{e["source"]}: {e["problem"]}' for e in f["evidence"])
+	    words = [f["address"] or f["subject"], f["id"], f["severity"], str(f["looked"]), f["what"], f["cure"], evidence]
+	    print("\x1f".join(" ".join(str(w).split()) for w in words))
+	PYTHON
+	return $status
+}
+
+# finding SUBJECT ID MEMBER: of the answer that was kept; a GPU by its address; evidence as
+# "source = value; ...".
+finding() {
+	awk -F'\x1f' -v subject="$1" -v id="$2" -v member="$3" '
+		BEGIN {
+			split("subject id severity looked what cure evidence", names, " ")
+			for (i in names)
+				column[names[i]] = i
+		}
+		$1 == subject && $2 == id {
+			print $column[member]
+			exit
+		}' /run/doctor/findings
+}
+
+# told SUBJECT ID SEVERITY [EVIDENCE]: the finding is there, so, with this in its evidence.
+told() {
+	is "$1: $2 is $3" "$(finding "$1" "$2" severity)" "$3" || note "$(finding "$1" "$2" what)"
+	[ -z "${4:-}" ] || like "$1: $2 names $4" "$(finding "$1" "$2" evidence)" "$4"
+}

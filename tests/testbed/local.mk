@@ -48,6 +48,8 @@ testbed_files = \
 	tests/testbed/scenarios/drain.sh \
 	tests/testbed/scenarios/hardware.sh \
 	tests/testbed/scenarios/hotplug.sh \
+	tests/testbed/scenarios/doctor-amd.sh \
+	tests/testbed/scenarios/doctor-noiommu.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
 	tests/testbed/scenarios/rules-debugfs.sh \
