@@ -88,6 +88,40 @@ static void check_undo(struct manager *m, const char *id, struct findings *findi
 	}
 }
 
+/* What the driver told by its event stands until it is bound again; the kernel log may have lost it. */
+static void check_given_up(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		struct finding *f;
+
+		if (!gpu->given_up)
+			continue;
+		f = findings_add(findings, id, SEVERITY_ERROR, SUBJECT_GPU, PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "its driver has said that the device is broken");
+		finding_evidence_text(f, "uevent of its drm device: WEDGED", gpu->given_up);
+		finding_cure(f, "%s", gpu->reason ? gpu->reason : "unbind its driver and bind it again, or boot the host");
+	}
+}
+
+/* Whoever wants the lock and does not get it had better know. */
+static void check_sleep_lock(struct manager *m, const char *id, struct findings *findings)
+{
+	_cleanup_json_ json_t *view = sleep_view(m);
+	bool held = json_get_bool(view, "held", false);
+	struct finding *f;
+
+	if (!m->sleep || !json_get_bool(view, "wanted", false))
+		return;
+	f = findings_add(findings, id, held ? SEVERITY_OK : SEVERITY_WARNING, SUBJECT_DAEMON, "daemon");
+	finding_what(f, held ? "it keeps the host awake while VFs are in use"
+			     : "it cannot keep the host awake although VFs are in use");
+	finding_evidence_text(f, "logind", strempty(json_get_string(view, "reason")));
+	if (!held)
+		finding_cure(f, "systemctl mask sleep.target suspend.target hibernate.target");
+}
+
 static void check_drift(struct manager *m, const char *id, struct findings *findings)
 {
 	struct gpu *gpu, *tmp;
@@ -159,14 +193,16 @@ static void check_simulation(struct manager *m, const char *id, struct findings 
 }
 
 const struct daemon_check daemon_checks[] = {
-	{"simulation", "the machine is a real one", check_simulation},
-	{"daemon-degraded", "the daemon's database can be written", check_degraded},
-	{"policy-refused", "the policy's files are in force", check_policy},
-	{"policy-warnings", "the policy means what it says", check_policy_warnings},
-	{"hypervisor-away", "the daemon is connected to libvirt", check_hypervisor},
-	{"gpu-undo-failed", "no GPU is left half cut", check_undo},
-	{"gpu-drift", "each GPU is cut as wanted", check_drift},
-	{"vf-quarantined", "no VF is quarantined", check_quarantined_vfs},
-	{"vm-quarantined", "no VM is quarantined", check_quarantined_vms},
-	{NULL},
+	{ "simulation", "the machine is a real one", check_simulation },
+	{ "daemon-degraded", "the daemon's database can be written", check_degraded },
+	{ "policy-refused", "the policy's files are in force", check_policy },
+	{ "policy-warnings", "the policy means what it says", check_policy_warnings },
+	{ "hypervisor-away", "the daemon is connected to libvirt", check_hypervisor },
+	{ "gpu-undo-failed", "no GPU is left half cut", check_undo },
+	{ "gpu-given-up", "no driver has said that its GPU is broken", check_given_up },
+	{ "sleep-lock", "the host is kept awake while VFs are in use", check_sleep_lock },
+	{ "gpu-drift", "each GPU is cut as wanted", check_drift },
+	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
+	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },
+	{ NULL },
 };

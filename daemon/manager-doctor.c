@@ -12,6 +12,7 @@
 #include "doctor/doctor.h"
 #include "doctor/known-bad.h"
 #include "host/helper-spawn.h"
+#include "host/sleep-lock.h"
 #include "manager-state.h"
 
 #define ANSWER_MAX ((size_t)16 * MIB)
@@ -57,6 +58,18 @@ static void excuse_recutting(struct manager *m, struct finding *f)
 	finding_cure(f, "ask again when that is done");
 }
 
+/* The daemon keeps the host awake: then it cannot suspend. */
+static void excuse_suspend(struct manager *m, struct finding *f)
+{
+	if (!streq(f->id, "suspend") || f->severity == SEVERITY_OK || !m->sleep ||
+	    !sleep_lock_held(m->sleep))
+		return;
+	f->severity = SEVERITY_OK;
+	finding_what(f, "the daemon keeps the host awake");
+	free(f->cure);
+	f->cure = NULL;
+}
+
 /* Addresses become the names that the daemon gave. */
 static void name_gpus(struct manager *m, struct findings *findings)
 {
@@ -90,6 +103,8 @@ static void answer(struct manager *m, struct doctor_waiter *waiter, struct findi
 		daemon_checks[i].judge(m, daemon_checks[i].id, findings);
 	for (i = 0; i < findings->n; i++)
 		excuse_recutting(m, &findings->list[i]);
+	for (i = 0; i < findings->n; i++)
+		excuse_suspend(m, &findings->list[i]);
 	if (waiter->kind != SUBJECT_HOST)
 		findings_keep(findings, waiter->kind, waiter->name);
 	findings_sort(findings);

@@ -235,7 +235,8 @@ void check_suspend(struct consultation *c)
 			gpu->name);
 		finding_evidence(f, sleep);
 		finding_evidence(f, note_find(&gpu->book, "virtfn.0"));
-		finding_cure(f, "systemctl mask sleep.target suspend.target hibernate.target");
+		finding_cure(f, "\"inhibit_sleep\": \"enabled\" in gpuvfd.json, or systemctl mask "
+				"sleep.target suspend.target hibernate.target");
 		return;
 	}
 	finding_evidence(say(c, SEVERITY_OK, "%s",

@@ -125,6 +125,20 @@ def wedged():
 
 
 @test
+def given_up():
+    """A card that its driver gave up is told with the ways out, until the driver is bound again."""
+    world = World()
+    assert "gpu-given-up" not in by_id(world.call("daemon.doctor"))
+    world.machine("wedge", gpu="gpu0")
+    until(lambda: "gpu-given-up" in by_id(world.call("daemon.doctor")), "it is told")
+    found = by_id(world.call("daemon.doctor"), "gpu0")["gpu-given-up"]
+    assert "rebind" in json.dumps(found["evidence"]) and "bind its driver" in found["cure"], found
+    world.machine("unbind-driver", gpu="gpu0")
+    world.machine("bind-driver", gpu="gpu0")
+    until(lambda: "gpu-given-up" not in by_id(world.call("daemon.doctor")), "it is well again")
+
+
+@test
 def command_line():
     """The table has evidence and cure, -q ids only, -o json the answer; 1 when something is an error."""
     world = World(machine=MIXED)
