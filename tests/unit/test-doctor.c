@@ -650,6 +650,23 @@ static void test_mainline_i915(void **state)
 	expect(s, "vf-control", SEVERITY_INFO, "lockdown", "sriov_admin");
 }
 
+/* Either is enough: the parameter, as in kernels before 6.19, or the tree. */
+static void test_driver_with_sriov(void **state)
+{
+	STAGE(parameter);
+	STAGE(tree);
+
+	fake_gpu_remove(&parameter->fake, PCI "/sriov_admin", PF);
+	gather(parameter);
+	judge(parameter);
+	expect(parameter, "driver-without-sriov", SEVERITY_OK, "parameters", NULL);
+	fake_gpu_remove(&tree->fake, "module/xe/parameters/max_vfs");
+	fake_gpu_write(&tree->fake, "1\n", "module/xe/parameters/probe_display");
+	gather(tree);
+	judge(tree);
+	expect(tree, "driver-without-sriov", SEVERITY_OK, "parameters", NULL);
+}
+
 static void test_pf_passed_through(void **state)
 {
 	STAGE(s);
@@ -1130,6 +1147,7 @@ int main(void)
 		cmocka_unit_test(test_no_driver_no_probe),
 		cmocka_unit_test(test_wrong_driver),
 		cmocka_unit_test(test_mainline_i915),
+		cmocka_unit_test(test_driver_with_sriov),
 		cmocka_unit_test(test_pf_passed_through),
 		cmocka_unit_test(test_pf_in_vm),
 		cmocka_unit_test(test_mmio),
