@@ -417,14 +417,43 @@ static void scanned(struct manager *m, const struct gpu_facts *facts)
 		gpu_update(m, copy);
 }
 
+/* A helper that starts slowly on a busy host must not leave the daemon without its cards. */
+#define SCAN_RETRY_USEC USEC_PER_SEC
+#define SCAN_RETRY_DOUBLINGS 6
+
+static int on_scan_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->scan_retry = sd_event_source_unref(m->scan_retry);
+	manager_scan(m);
+	return 0;
+}
+
+static void scan_failed(struct manager *m, const struct host_reply *reply)
+{
+	uint64_t wait = SCAN_RETRY_USEC << MIN_OF(m->scan_failures, (unsigned)SCAN_RETRY_DOUBLINGS);
+
+	m->scan_failures++;
+	log_error(reply->r, "Scan of the host failed (%s); again in %llu s", strempty(reply->attribute),
+		  (unsigned long long)(wait / USEC_PER_SEC));
+	if (!m->scan_retry)
+		(void)sd_event_add_time_relative(m->event, &m->scan_retry, CLOCK_BOOTTIME, wait, 0,
+						 on_scan_retry, m);
+}
+
 static void on_scan(void *userdata, const struct host_reply *reply)
 {
 	struct manager *m = userdata;
 	struct gpu *gpu, *tmp;
 
 	m->scan_pending = false;
-	if (reply->r < 0)
-		log_error(reply->r, "Scan of the host failed (%s)", strempty(reply->attribute));
+	if (reply->r < 0) {
+		scan_failed(m, reply);
+	} else {
+		m->scanned = true;
+		m->scan_failures = 0;
+	}
 	for (size_t i = 0; i < reply->n_facts; i++)
 		scanned(m, reply->facts[i]);
 	manager_pump(m);
@@ -438,7 +467,7 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 	}
 	if (!m->serving)
 		manager_serve(m);
-	if (m->woken)
+	if (m->woken && reply->r == 0)
 		m->sleeping = m->woken = false;
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		/* The scan does not wait for what lies behind locks: what VFs have, and whether a write of an

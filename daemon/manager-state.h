@@ -232,6 +232,9 @@ struct manager {
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *list_retry; /* asks again for the list of domains */
+	sd_event_source *scan_retry; /* looks again after a scan that failed */
+	unsigned scan_failures;	     /* in a row */
+	bool scanned;		     /* one has succeeded since the start */
 	bool recovering;
 	bool recovery_void; /* libvirt went away meanwhile: what was learned counts for nothing */
 	bool recover_again; /* … and it was listed again since */

@@ -371,6 +371,8 @@ bool wanted_settled(struct manager *m)
 {
 	struct gpu *gpu, *tmp;
 
+	if (!m->scanned)
+		return false; /* nobody knows yet which cards there are */
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		/* An apply that waits for holders waits for libvirt's word. */
 		bool cut = gpu->apply || gpu->own.running || gpu->binding > 0 ||

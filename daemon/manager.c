@@ -360,6 +360,7 @@ struct manager *manager_free(struct manager *m)
 	uploads_free(m);
 	sd_event_source_disable_unref(m->ready_deadline);
 	sd_event_source_unref(m->list_retry);
+	sd_event_source_unref(m->scan_retry);
 	sd_event_source_unref(m->pump_source);
 	sd_event_source_unref(m->prune_source);
 	sd_event_source_unref(m->store_source);

@@ -252,6 +252,25 @@ static void ready_comes_with_the_vfs(void **state)
 	assert_true(bench_vf(b, "gpu0/vf1")->bound && bench_vf(b, "gpu0/vf2")->bound);
 }
 
+static void a_scan_that_fails_is_done_again(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	bench_stop(b);
+	fake_set_vfs(&b->actors, 0);
+	b->actors.host_fault[HOST_SCAN] = -ETIMEDOUT;
+	b->actors.host_fault_once = true;
+	b->no_wait = true;
+	bench_start(b);
+	bench_until(b, b->serving && b->m->scan_failures == 1);
+	bench_settle(b);
+	assert_false(b->ready); /* nobody knows yet which cards there are */
+	bench_until(b, b->ready);
+	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(b->m->scan_failures, 0);
+}
+
 /* While the host boots, a card may be there before its driver. */
 static void ready_waits_for_drivers_that_come(void **state)
 {
@@ -616,6 +635,7 @@ int main(void)
 		TEST(a_layout_that_fails_is_not_tried_in_a_loop),
 		TEST(each_failure_doubles_the_wait),
 		TEST(ready_comes_with_the_vfs),
+		TEST(a_scan_that_fails_is_done_again),
 		TEST(ready_waits_for_drivers_that_come),
 		TEST(ready_does_not_wait_for_ever),
 		TEST(ready_does_not_wait_for_a_card_that_hangs),
