@@ -321,11 +321,14 @@ static int debugfs_set_vf(struct sysfs *s, const struct vf_surface *c,
 			  const struct host_request *request, uint64_t *ret)
 {
 	char who[VF_TREE_WHO_MAX];
+	uint64_t total;
 
 	if (c->admin && request->attribute >= VF_RESOURCE_MAX)
 		return vf_control_xe.set_vf(s, c, request, ret);
 	if (request->vf == 0)
 		return -EINVAL;
+	if (sysfs_read_uint(s, &total, SYSFS_PCI "/sriov_totalvfs", c->gpu) == 0 && request->vf > total)
+		return -ENOENT;
 
 	return vf_tree_write(s, &c->tree, vf_tree_who(request->vf, who), request->attribute,
 			     request->value, request->tile, ret);
