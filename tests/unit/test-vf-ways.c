@@ -380,7 +380,7 @@ static void test_debugfs_old(void **state)
 	ASSERT_FILE(stage, "1073741824", "kernel/debug/dri/5/gt0/vf1/lmem_quota");
 	ASSERT_FILE(stage, "512", "kernel/debug/dri/5/gt1/vf1/contexts_quota");
 	assert_int_equal(set(stage, 1, VF_ATTR_PRIORITY, VF_PRIORITY_LOW, 0, &value), -EOPNOTSUPP);
-	assert_int_equal(set(stage, 9, VF_ATTR_VRAM, GIB, 0, &value), -EOPNOTSUPP);
+	assert_int_equal(set(stage, 9, VF_ATTR_VRAM, GIB, 0, &value), -ENOENT);
 	assert_int_equal(value, 4711);
 	assert_int_equal(stage->c.ops->set_bulk(&stage->s, &stage->c, VF_ATTR_PRIORITY,
 						VF_PRIORITY_NORMAL, &value),
