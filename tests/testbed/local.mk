@@ -43,12 +43,12 @@ testbed_files = \
 	tests/testbed/nested/init \
 	tests/testbed/run \
 	tests/testbed/setup \
-	tests/testbed/scenarios/boot.sh \
-	tests/testbed/scenarios/doctor.sh \
-	tests/testbed/scenarios/drain.sh \
-	tests/testbed/scenarios/hardware.sh \
-	tests/testbed/scenarios/hotplug.sh \
-	tests/testbed/scenarios/doctor-amd.sh \
+	tests/testbed/open/boot.sh \
+	tests/testbed/open/doctor.sh \
+	tests/testbed/open/drain.sh \
+	tests/testbed/open/hardware.sh \
+	tests/testbed/open/hotplug.sh \
+	tests/testbed/open/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \
@@ -56,8 +56,8 @@ testbed_files = \
 	tests/testbed/scenarios/rules-i915.sh \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
-	tests/testbed/scenarios/transcript.sh \
-	tests/testbed/scenarios/ways.sh \
+	tests/testbed/open/transcript.sh \
+	tests/testbed/open/ways.sh \
 	tests/testbed/scenarios/wedged.sh
 
 EXTRA_DIST += $(TESTBED_FILES)
