@@ -48,7 +48,8 @@ def nobody_new():
     equal(world.call("gpu.undrain", gpu="gpu0")["changed"], False)
     states = [(row["method"], row["after"]["state"]) for row in world.items("audit.list")
               if row["method"] in ("gpu.drain", "gpu.undrain") and row["outcome"] == "changed"]
-    equal(sorted(states), [("gpu.drain", "draining"), ("gpu.undrain", "ready")], "the audit trail")
+    equal(sorted(states), [("gpu.drain", "done"), ("gpu.drain", "draining"), ("gpu.undrain", "ready")],
+          "the audit trail")
 
 
 @test
