@@ -101,6 +101,7 @@ check_signal() {
 	run start "$dir"
 	eventually contains "$dir/stdout" ready
 	eventually test -s "$dir/work/other"
+	eventually test -f "$dir/state"
 	run signal "$dir" TERM
 	ok 'one that ignores TERM goes on' has '"alive":true'
 	run signal "$dir" KILL
