@@ -26,10 +26,11 @@ WAYS = {
 EQUAL = {"vfs": 3, "vram": "2GiB", "exec_quantum": "20ms", "preempt_timeout": "5ms"}
 UNEQUAL = {"slices": [{"profile": "half", "count": 1}, {"profile": "eighth", "count": 2}]}
 LATER = {"vfs": 3, "vram": "2GiB", "exec_quantum": "40ms", "preempt_timeout": "5ms"}
-PAIRS = {"vfs": 4, "vram": "1GiB", "exec_quantum": "20ms"}
+PAIRS = {"vfs": 4, "vram": "1GiB", "exec_quantum": "20ms", "preempt_timeout": "5ms"}
 NOTHING = {"vfs": 0}
-PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
-            {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
+# Each asks for all that is compared: what nobody asked for may stay from the layout before.
+PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms", "preempt_timeout": "4ms"},
+            {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms", "preempt_timeout": "2ms"}]
 
 KINDS = {
     "error": {"error": "EIO"},
