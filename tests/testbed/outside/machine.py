@@ -138,12 +138,13 @@ class Machine:
             return 125
 
     def _died_in_kvm(self):
-        """Whether the machine's own kernel fell in a thread that runs a nested guest's CPU."""
+        """Whether the machine's own kernel fell in a thread that runs a nested guest's CPU, or in the switch
+        from one to the next thread, whose stack is the broken one then."""
         try:
             text = (self.folder / "console.log").read_text(errors="replace")
         except OSError:
             return False
-        return re.search(r"Comm: CPU \d+/KVM", text) is not None
+        return re.search(r"Comm: CPU \d+/KVM|RIP: 0010:(__schedule|__switch_to)", text) is not None
 
     def show_console(self):
         try:
