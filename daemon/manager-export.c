@@ -109,13 +109,14 @@ static json_t *document_of(const json_t *from)
 static json_t *finish(struct question *q)
 {
 	json_t *document = document_of(json_object_get(q->answer, "cards")), *text;
-	_cleanup_free_ char *description = strdup("written by gpuvf export"), *longer;
+	_cleanup_free_ char *description = strdup("written by gpuvf export");
 	size_t i;
 
 	json_array_foreach(json_object_get(q->answer, "left_out"), i, text) {
-		longer = xasprintf("%s; %s", strempty(description), json_string_value(text));
+		char *longer = xasprintf("%s; %s", strempty(description), json_string_value(text));
+
 		free(description);
-		description = TAKE_PTR(longer);
+		description = longer;
 	}
 	if (document)
 		json_put_string(document, "description", description);
