@@ -62,6 +62,7 @@ def comment(text):
 
 
 def _run_test(number, function):
+    """Prints what became of it; true when that is good."""
     name = function.__doc__.strip().splitlines()[0].rstrip(".")
     try:
         function()
@@ -79,13 +80,50 @@ def _run_test(number, function):
     return True
 
 
-def main():
-    """Runs the tests of the script, or those whose name contains an argument."""
+def _start_test(number, function):
+    """In a process of its own; returns its pid and a file of what it prints."""
+    output = tempfile.TemporaryFile("w+", errors="replace")
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(output.fileno(), 1)
+        os._exit(0 if _run_test(number, function) else 1)
+    return pid, output
+
+
+def _run_at_once(chosen):
+    """All at the same time; their results are printed in order."""
+    running = [_start_test(number, t) for number, t in enumerate(chosen, 1)]
+
+    def stop(*_):
+        for pid, _output in running:
+            os.kill(pid, signal.SIGTERM)
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, stop)
+    results = []
+    for number, (pid, output) in enumerate(running, 1):
+        _, status = os.waitpid(pid, 0)
+        output.seek(0)
+        text = output.read()
+        print(text, end="")
+        if status != 0 and f"\nnot ok {number} " not in f"\n{text}":
+            print(f"not ok {number} - {chosen[number - 1].__name__}: its process ended with status {status}")
+        sys.stdout.flush()
+        results.append(status == 0)
+    return results
+
+
+def main(at_once=False):
+    """Runs the tests of the script, or those whose name contains an argument; one after the other, or
+    at once where they mostly wait."""
     chosen = [t for t in _tests
               if not sys.argv[1:] or any(word in t.__name__ for word in sys.argv[1:])]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"1..{len(chosen)}", flush=True)
-    results = [_run_test(number, t) for number, t in enumerate(chosen, 1)]
+    if at_once:
+        results = _run_at_once(chosen)
+    else:
+        results = [_run_test(number, t) for number, t in enumerate(chosen, 1)]
     sys.exit(0 if all(results) else 1)
 
 

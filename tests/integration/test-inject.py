@@ -223,4 +223,4 @@ for _way in WAYS:
     add(_way)
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)
