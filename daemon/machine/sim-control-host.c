@@ -125,6 +125,35 @@ json_t *sim_control_overflow(struct sim_control *x)
 	return sim_control_done();
 }
 
+static void restart_card(struct sim_machine *m, struct sim_gpu *g)
+{
+	for (unsigned v = 0; v < g->num_vfs; v++)
+		sim_vf_release(&g->vfs[v]);
+	if (!g->present)
+		return;
+	sim_gpu_set_present(&m->kernel, g, false);
+	sim_gpu_set_present(&m->kernel, g, true);
+	g->wedged = false;
+}
+
+/* Power goes and comes back: VMs are off, cards as after a start.  Nobody is there to hear of it, so a daemon that
+ * still is connected would be told nothing; the boot id is the real host's. */
+json_t *sim_control_reboot(struct sim_control *x)
+{
+	struct sim_machine *m = x->m;
+
+	for (struct sim_task *t = m->tasks; t; t = t->next)
+		if (t->part != SIM_PART_MACHINE)
+			return sim_control_refuse(strdup("requests are under way: end the daemon, then release-hang"));
+	for (size_t i = 0; i < m->hypervisor.n_vms; i++)
+		if (sim_vm_is_active(&m->hypervisor.vms[i]))
+			sim_domain_stop(m, &m->hypervisor.vms[i]);
+	for (size_t i = 0; i < m->kernel.n_gpus; i++)
+		restart_card(m, &m->kernel.gpus[i]);
+	m->hypervisor.connected = true;
+	return sim_control_done();
+}
+
 struct sim_vf *sim_control_vf(struct sim_control *x, json_t **ret_refusal)
 {
 	struct sim_vf *vf = sim_gpu_vf(x->gpu, (unsigned)x->c.vf);

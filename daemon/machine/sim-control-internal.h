@@ -34,5 +34,6 @@ json_t *sim_control_set_attribute(struct sim_control *x);
 json_t *sim_control_wedge(struct sim_control *x);
 json_t *sim_control_guard(struct sim_control *x);
 json_t *sim_control_overflow(struct sim_control *x);
+json_t *sim_control_reboot(struct sim_control *x);
 json_t *sim_control_hold(struct sim_control *x);
 json_t *sim_control_unhold(struct sim_control *x);

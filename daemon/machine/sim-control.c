@@ -53,6 +53,7 @@ static json_t *gpu_state(struct sim_machine *m, const struct sim_gpu *g)
 	(void)json_put_bool(json, "present", g->present);
 	(void)json_put_bool(json, "locked", sim_machine_gpu_locked(m, g));
 	(void)json_put_uint(json, "held", sim_gpu_held(g));
+	(void)json_put(json, "not_reset", sim_gpu_not_reset(g));
 	(void)json_put(json, "writes", sim_gpu_writes(g));
 	(void)json_put(json, "given", sim_gpu_given(g));
 	return json;
@@ -378,6 +379,7 @@ static const struct control_op {
 	{"overflow", 0, sim_control_overflow},
 	{"ping", 0, op_ping},
 	{"plug-gpu", NEEDS_GPU, sim_control_plug_gpu},
+	{"reboot", 0, sim_control_reboot},
 	{"release-hang", 0, op_release_hang},
 	{"set-attribute", NEEDS_GPU | NEEDS_ATTRIBUTE | NEEDS_VALUE, sim_control_set_attribute},
 	{"set-numvfs", NEEDS_GPU | NEEDS_VALUE, sim_control_set_numvfs},

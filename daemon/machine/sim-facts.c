@@ -173,6 +173,16 @@ json_t *sim_gpu_given(const struct sim_gpu *g)
 	return TAKE_PTR(list);
 }
 
+json_t *sim_gpu_not_reset(const struct sim_gpu *g)
+{
+	json_t *list = json_array();
+
+	for (unsigned v = 0; v < g->num_vfs; v++)
+		if (g->vfs[v].used)
+			(void)json_array_append_new(list, json_integer(v + 1));
+	return list;
+}
+
 json_t *sim_gpu_writes(const struct sim_gpu *g)
 {
 	const struct sim_writes *w = &g->writes;
@@ -187,6 +197,7 @@ json_t *sim_gpu_writes(const struct sim_gpu *g)
 	}
 	(void)json_put_uint(json, "total", total);
 	(void)json_put_uint(json, "sriov_numvfs_while_held", w->numvfs_while_held);
+	(void)json_put_uint(json, "attached_without_reset", w->attached_without_reset);
 	(void)json_put_uint(json, "vf_attributes", w->vf_attributes);
 	(void)json_put_uint(json, "pf_attributes", w->pf_attributes);
 	(void)json_put_uint(json, "bulk_attributes", w->bulk_attributes);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define USER_ALIAS "ua-" /* libvirt keeps an alias with this beginning and overwrites any other */
+#define OUR_ALIAS "ua-gpuvf-" /* what gpuvf attaches: who else attaches answers for its resets himself */
 
 /* The same name gives the same uuid in every life of the machine (FNV-1a, twice). */
 static void uuid_of(const char *name, char ret[static 37])
@@ -226,6 +227,18 @@ static bool is_user_alias(const char *alias)
 	return alias && strncmp(alias, USER_ALIAS, strlen(USER_ALIAS)) == 0;
 }
 
+static bool is_ours(const char *alias)
+{
+	return alias && strncmp(alias, OUR_ALIAS, strlen(OUR_ALIAS)) == 0;
+}
+
+/* A VM lets go of it. */
+static void let_go(struct sim_vf *vf, const char *alias)
+{
+	sim_vf_release(vf);
+	vf->used |= is_ours(alias);
+}
+
 static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 				const struct pci_address *address, char *alias)
 {
@@ -264,6 +277,8 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 	if (request->config)
 		vm->config.items[vm->config.n++] = (struct sim_hostdev){.address = request->address,
 									.alias = TAKE_PTR(config)};
+	if (request->live && is_ours(live))
+		sim_kernel_count_attach(k, &request->address);
 	*ret_hostdev = request->live ? plug(hv, k, vm, &request->address, TAKE_PTR(live)) : NULL;
 	return HV_OK;
 }
@@ -310,7 +325,7 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 		return;
 	remove_hostdev(&vm->live, &request->address, ret_gone);
 	if (vf)
-		sim_vf_release(vf);
+		let_go(vf, ret_gone->alias);
 }
 
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
@@ -358,7 +373,7 @@ void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
 		struct sim_vf *vf = sim_kernel_find_vf(k, &vm->live.items[i].address, NULL);
 
 		if (vf)
-			sim_vf_release(vf);
+			let_go(vf, vm->live.items[i].alias);
 	}
 	hostdevs_done(&vm->live);
 	vm->aliases = 0;

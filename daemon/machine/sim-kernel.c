@@ -260,6 +260,7 @@ int sim_gpu_reset_vf(struct sim_gpu *g, unsigned index)
 		return -EBUSY;
 	sim_gpu_count_write(g, SIM_RESET);
 	vf->resets++;
+	vf->used = false;
 	return 0;
 }
 
@@ -273,6 +274,15 @@ void sim_vf_release(struct sim_vf *vf)
 {
 	vf->held = false;
 	vf->holder = (struct sim_holder){0};
+}
+
+void sim_kernel_count_attach(struct sim_kernel *k, const struct pci_address *address)
+{
+	struct sim_gpu *g = NULL;
+	const struct sim_vf *vf = sim_kernel_find_vf(k, address, &g);
+
+	if (vf && vf->used)
+		g->writes.attached_without_reset++;
 }
 
 bool sim_kernel_settle(struct sim_kernel *k, struct sim_gpu *g)

@@ -26,6 +26,7 @@ struct sim_vf {
 	struct sim_holder holder;
 	bool held;
 	unsigned resets;
+	bool used; /* gpuvf gave it to a VM that has let go; not reset since */
 	struct sim_given given; /* belongs to the driver's vfN and exists without the VF */
 };
 
@@ -33,6 +34,7 @@ struct sim_vf {
 struct sim_writes {
 	unsigned of[SIM_WRITE];	    /* by enum sim_point */
 	unsigned numvfs_while_held; /* writes that the kernel does not refuse and never answers */
+	unsigned attached_without_reset; /* by gpuvf, after another had it */
 	unsigned vf_attributes;
 	unsigned pf_attributes;
 	unsigned bulk_attributes;
@@ -94,6 +96,9 @@ int sim_gpu_reset_vf(struct sim_gpu *g, unsigned vf);
 void sim_vf_hold(struct sim_vf *vf, const char *vm, int pid);
 void sim_vf_release(struct sim_vf *vf);
 
+/* gpuvf hands the VF to a VM: counted when that comes before the reset. */
+void sim_kernel_count_attach(struct sim_kernel *k, const struct pci_address *vf);
+
 /* Finishes a disable that waited, once nothing is held.  Returns true when it did. */
 bool sim_kernel_settle(struct sim_kernel *k, struct sim_gpu *g);
 
@@ -109,5 +114,7 @@ void sim_gpu_count_write(struct sim_gpu *g, int point);
 /* As a helper would read it that may use debugfs, or not.  Returns new, NULL when memory is out. */
 struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs);
 json_t *sim_gpu_writes(const struct sim_gpu *g); /* returns new */
+/* Indexes of VFs that a VM had from gpuvf and that were not reset since.  Returns new. */
+json_t *sim_gpu_not_reset(const struct sim_gpu *g);
 /* What the driver knows, by VF and tile, whether or not somebody can read it.  Returns new. */
 json_t *sim_gpu_given(const struct sim_gpu *g);

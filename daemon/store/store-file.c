@@ -128,6 +128,7 @@ static int refuse_open(sqlite3 *db, const char *state_dir, int code, char **ret_
 struct found {
 	off_t size;     /* of state.db; -1: there is none */
 	off_t wal_size; /* of state.db-wal */
+	off_t journal_size; /* of state.db-journal: who made the file died before it was whole */
 	bool mark;
 	uint64_t mark_n;
 	const char *evidence; /* that there was state; NULL = none */
@@ -179,6 +180,8 @@ static int look(int dirfd, const char *dir, struct found *f, char **ret_message)
 	if (r == 0)
 		r = look_at(dirfd, dir, "state.db-wal", &f->wal_size, ret_message);
 	if (r == 0)
+		r = look_at(dirfd, dir, "state.db-journal", &f->journal_size, ret_message);
+	if (r == 0)
 		r = look_at(dirfd, dir, "state.db-shm", &shm, ret_message);
 	if (r < 0)
 		return r;
@@ -196,14 +199,14 @@ static int look(int dirfd, const char *dir, struct found *f, char **ret_message)
 }
 
 /* SQLite reads a last page that is not whole as if its end were zeros.  Pages that are in the -wal may be
- * half-written here. */
+ * half-written here, and a -journal takes back what was. */
 static bool is_cut_within_page(int dirfd, const struct found *f)
 {
 	_cleanup_close_ int fd = openat(dirfd, "state.db", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	uint8_t size[2];
 	unsigned page;
 
-	if (fd < 0 || f->wal_size > 0 || pread(fd, size, 2, 16) != 2)
+	if (fd < 0 || f->wal_size > 0 || f->journal_size > 0 || pread(fd, size, 2, 16) != 2)
 		return false;
 	page = (unsigned)size[0] << 8 | size[1];
 	if (page == 1)

@@ -109,6 +109,25 @@ static void test_attach_and_detach(void **state)
 	assert_non_null(strstr(w->message, "not found"));
 }
 
+static void test_reset_between_users(void **state)
+{
+	WORLD(TWO);
+	struct sim_gpu *g = &w->k.gpus[0];
+
+	assert_int_equal(attach(w, "a", 1, true, false), HV_OK);
+	assert_false(vf(w, 1)->used);
+	assert_int_equal(detach(w, "a", 1, true, false), HV_OK);
+	assert_true(vf(w, 1)->used);
+	assert_int_equal(sim_gpu_reset_vf(g, 1), 0);
+	assert_false(vf(w, 1)->used);
+	assert_int_equal(attach(w, "b", 1, true, false), HV_OK);
+	assert_int_equal(g->writes.attached_without_reset, 0);
+	sim_vm_stop(&w->k, vm(w, "b"));
+	assert_true(vf(w, 1)->used);
+	assert_int_equal(attach(w, "a", 1, true, false), HV_OK);
+	assert_int_equal(g->writes.attached_without_reset, 1);
+}
+
 static void test_alias_of_libvirt(void **state)
 {
 	WORLD(TWO);
@@ -247,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_and_detach), cmocka_unit_test(test_alias_of_libvirt),
+		cmocka_unit_test(test_reset_between_users),
 		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_ports),		  cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_start_needs_vfio),  cmocka_unit_test(test_transient_ends),

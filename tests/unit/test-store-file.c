@@ -333,6 +333,37 @@ static void test_fresh(void **state)
 
 /* ---- whose it is ---- */
 
+/* Whoever makes the first state.db dies inside a page of it: SQLite's journal takes back what there is. */
+static void test_died_while_making_it(void **state)
+{
+	static const char rows[] =
+		"PRAGMA cache_size = 2; BEGIN; CREATE TABLE t (doc TEXT);"
+		"INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"
+		" SELECT hex(randomblob(500)) FROM n";
+	unsigned aside;
+	struct store *s;
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		sqlite3 *db = NULL;
+
+		(void)umask(077);
+		if (sqlite3_open(path_of("state.db"), &db) == SQLITE_OK)
+			(void)sqlite3_exec(db, rows, NULL, NULL, NULL);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(size_of("state.db-journal") > 0);
+	assert_true(size_of("state.db") > 4096);
+	assert_int_equal(truncate(path_of("state.db"), size_of("state.db") - 1000), 0);
+
+	s = open_store();
+	assert_int_equal(count_rows(s, &aside), 0);
+	store_free(s);
+}
+
 static void test_owner_and_mode(void **state)
 {
 	static const char *const names[] = { "state.db", "state.db-wal", "state.db-shm" };
@@ -667,6 +698,7 @@ int main(void)
 		STORE_TEST(test_mark_that_knows_less),
 		STORE_TEST(test_missing),
 		STORE_TEST(test_fresh),
+		STORE_TEST(test_died_while_making_it),
 		STORE_TEST(test_owner_and_mode),
 		STORE_TEST(test_cannot_be_written),
 		STORE_TEST(test_no_file),
