@@ -319,27 +319,6 @@ static int repair_indexes(sqlite3 *db, const char *state_dir, const char *found,
 	return 0;
 }
 
-/* Every table is there, with the columns that we read. */
-static int check_tables(sqlite3 *db, char **ret_why)
-{
-	enum store_kind kind;
-
-	for (kind = 0; kind < STORE_KIND_MAX; kind++) {
-		sqlite3_stmt *statement = NULL;
-		char sql[64];
-		int code;
-
-		snprintf(sql, sizeof(sql), "SELECT id, doc FROM %s LIMIT 0", store_kind_table(kind));
-		code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-		sqlite3_finalize(statement);
-		if (code != SQLITE_OK) {
-			*ret_why = strdup(sqlite3_errmsg(db));
-			return -EBADMSG;
-		}
-	}
-	return 0;
-}
-
 /* Nothing of this writes.  ret_indexes (new): how the indexes are damaged, and nothing else is. */
 static int believe(sqlite3 *db, const char *state_dir, const struct found *f, char **ret_indexes,
 		   char **ret_message)
@@ -367,6 +346,15 @@ static int believe(sqlite3 *db, const char *state_dir, const struct found *f, ch
 		return r;
 	if (version == 0 && f->evidence)
 		return refuse_missing(state_dir, "is an empty database", f->evidence, ret_message);
+	if (version <= store_schema_version()) {
+		_cleanup_free_ char *differs = NULL;
+
+		r = store_schema_check(db, version, &differs);
+		if (r == -EBADMSG)
+			return refuse_damaged(state_dir, strempty(differs), ret_message);
+		if (r < 0)
+			return store_refuse(ret_message, r, "cannot read the schema of %s: %s", path, strempty(differs));
+	}
 	if (version >= STORE_SCHEMA_COMMITS && version <= store_schema_version() &&
 	    store_read_number(db, "SELECT n FROM commits", &commits) < 0)
 		return refuse_damaged(state_dir, sqlite3_errmsg(db), ret_message);
@@ -377,7 +365,7 @@ static int believe(sqlite3 *db, const char *state_dir, const struct found *f, ch
 
 static int prepare(sqlite3 *db, const char *state_dir, const struct found *f, char **ret_message)
 {
-	_cleanup_free_ char *why = NULL, *indexes = NULL;
+	_cleanup_free_ char *indexes = NULL;
 	int code, r;
 
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
@@ -391,8 +379,6 @@ static int prepare(sqlite3 *db, const char *state_dir, const struct found *f, ch
 	r = store_schema_upgrade(db, state_dir, store_migrations, store_n_migrations, ret_message);
 	if (r < 0)
 		return r;
-	if (check_tables(db, &why) < 0)
-		return refuse_damaged(state_dir, strempty(why), ret_message);
 	code = database_settings(db);
 	if (code != SQLITE_OK)
 		return refuse_open(db, state_dir, code, ret_message);

@@ -27,6 +27,10 @@ const char *store_kind_table(enum store_kind kind);
  * messages. */
 int store_schema_of(sqlite3 *db, const char *path, int *ret_version, char **ret_message);
 
+/* Whether every table and index of that version is defined in the words of its steps; what is there besides is
+ * nobody's matter.  -EBADMSG and why (new) when one is not: SQLite's own check does not look at names. */
+int store_schema_check(sqlite3 *db, int version, char **ret_why);
+
 /* Brings the database to the last version of the table: a backup, then all steps in one transaction; nothing is
  * done when it has it.  A newer one is refused (-EPROTONOSUPPORT). */
 int store_schema_upgrade(sqlite3 *db, const char *state_dir, const struct store_migration *migrations,

@@ -108,6 +108,61 @@ static int apply(sqlite3 *db, int version, const struct store_migration *migrati
 	return r;
 }
 
+/* What the steps up to the version make, in memory.  Returns SQLite's code. */
+static int make_reference(int version, sqlite3 **ret)
+{
+	int code = sqlite3_open(":memory:", ret);
+	size_t i;
+
+	for (i = 0; i < store_n_migrations && code == SQLITE_OK && store_migrations[i].version <= version; i++)
+		code = sqlite3_exec(*ret, store_migrations[i].sql, NULL, NULL, NULL);
+	return code;
+}
+
+/* Steps the statement over one object of the schema; ret_name and ret_sql are SQLite's. */
+static bool next_object(sqlite3_stmt *statement, const char **ret_name, const char **ret_sql)
+{
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		return false;
+	*ret_name = strempty((const char *)sqlite3_column_text(statement, 0));
+	*ret_sql = strempty((const char *)sqlite3_column_text(statement, 1));
+	return true;
+}
+
+int store_schema_check(sqlite3 *db, int version, char **ret_why)
+{
+	static const char every[] = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+	static const char one[] = "SELECT name, sql FROM sqlite_master WHERE name = ?1";
+	sqlite3_stmt *expected = NULL, *found = NULL;
+	const char *name, *sql, *found_name, *found_sql;
+	sqlite3 *reference = NULL;
+	int code, r = 0;
+
+	code = make_reference(version, &reference);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(reference, every, -1, &expected, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(db, one, -1, &found, NULL);
+	while (code == SQLITE_OK && r == 0 && next_object(expected, &name, &sql)) {
+		code = sqlite3_bind_text(found, 1, name, -1, SQLITE_STATIC);
+		if (code != SQLITE_OK)
+			break;
+		if (!next_object(found, &found_name, &found_sql) || !streq(sql, found_sql)) {
+			*ret_why = xasprintf("its definition of \"%s\" is not ours", name);
+			r = -EBADMSG;
+		}
+		sqlite3_reset(found);
+	}
+	if (code != SQLITE_OK) {
+		*ret_why = strdup(sqlite3_errstr(code));
+		r = store_errno(NULL, code);
+	}
+	sqlite3_finalize(found);
+	sqlite3_finalize(expected);
+	sqlite3_close(reference);
+	return r;
+}
+
 int store_schema_upgrade(sqlite3 *db, const char *state_dir, const struct store_migration *migrations,
 			 size_t n_migrations, char **ret_message)
 {

@@ -85,6 +85,27 @@ def upgrade():
     equal(world.output(number), "done\n")
 
 
+def table(name):
+    return f"CREATE TABLE {name} (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL);"
+
+
+# What the first release made, with the rows that are there.
+FIRST_SCHEMA = "DELETE FROM audit; DROP TABLE commits; DROP TABLE aside;" + "".join(
+    f"ALTER TABLE {name} RENAME TO old_{name};"
+    for name in ("meta", "gpu", "lease", "job", "operation", "request", "event", "audit")) + \
+    "DROP INDEX job_state; DROP INDEX job_user; DROP INDEX audit_at;" + \
+    "".join(map(table, ("meta", "gpu", "lease"))) + \
+    "CREATE TABLE job (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL," \
+    " state TEXT GENERATED ALWAYS AS (json_extract(doc, '$.state')) VIRTUAL," \
+    " user TEXT GENERATED ALWAYS AS (json_extract(doc, '$.user')) VIRTUAL);" \
+    "CREATE INDEX job_state ON job (state);" \
+    "CREATE INDEX job_user ON job (user);" + \
+    "".join(map(table, ("operation", "request", "event", "audit"))) + "".join(
+        f"INSERT INTO {name} (id, doc) SELECT id, doc FROM old_{name}; DROP TABLE old_{name};"
+        for name in ("meta", "gpu", "lease", "job", "operation", "request", "event", "audit")) + \
+    "PRAGMA user_version = 1;"
+
+
 @test
 def first_release():
     """State of the first release is brought to the present schema while its jobs run."""
@@ -93,11 +114,7 @@ def first_release():
     number, stop, starts = long_job(world)
     world.stop()
     connection = sqlite3.connect(world.state / "state.db")
-    connection.executescript("""
-        DROP TABLE commits; DROP TABLE aside; DROP INDEX audit_at; DELETE FROM audit;
-        ALTER TABLE audit DROP COLUMN at; ALTER TABLE audit DROP COLUMN uid;
-        ALTER TABLE audit DROP COLUMN method; ALTER TABLE audit DROP COLUMN subject;
-        PRAGMA user_version = 1;""")
+    connection.executescript(FIRST_SCHEMA)
     connection.close()
     (world.state / "state.mark").unlink()
     world.start()

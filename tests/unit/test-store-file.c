@@ -146,7 +146,7 @@ static void test_cut_short(void **state)
 /* Bytes that changed: refused, or every row is there or was put aside. */
 static void test_changed_bytes(void **state)
 {
-	unsigned seed = getenv("GPUVF_SEED") ? (unsigned)atoi(getenv("GPUVF_SEED")) : 1u;
+	unsigned seed = getenv("GPUVF_SEED") ? (unsigned)atoi(getenv("GPUVF_SEED")) : (unsigned)getpid();
 	unsigned refusals = 0, asides = 0;
 	size_t size;
 	_cleanup_free_ char *whole = NULL;
@@ -187,6 +187,28 @@ static void test_table_is_missing(void **state)
 	make_state(1);
 	run_sql("state.db", "DROP TABLE lease");
 	refuse_store(-EBADMSG, "lease");
+}
+
+/* One bit of a name: SQLite finds nothing wrong with it. */
+static void test_changed_definition(void **state)
+{
+	static const char *const changes[] = { "at TEXT", "ay TEXT", "job_user", "job_usex", "$.state", "$.statd" };
+	size_t size;
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i += 2) {
+		_cleanup_free_ char *whole = NULL;
+		char *at;
+
+		clear_directory();
+		make_state(1);
+		whole = slurp("state.db", &size);
+		at = memmem(whole, size, changes[i], strlen(changes[i]));
+		assert_non_null(at);
+		memcpy(at, changes[i + 1], strlen(changes[i + 1]));
+		spill("state.db", whole, size);
+		refuse_store(-EBADMSG, "is damaged");
+		assert_same("state.db", whole, size);
+	}
 }
 
 /* What a large file is not checked for is the audit trail. */
@@ -691,6 +713,7 @@ int main(void)
 		STORE_TEST(test_few_copies_of_damaged_files),
 		STORE_TEST(test_cut_short),
 		STORE_TEST(test_changed_bytes),
+		STORE_TEST(test_changed_definition),
 		STORE_TEST(test_table_is_missing),
 		STORE_TEST(test_large_file),
 		STORE_TEST(test_wal_cut_short),
