@@ -4,6 +4,7 @@
 #include "host/helper-channel.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -21,6 +22,9 @@
 /* That many unexpected ends in that time, and requests are refused until it has passed. */
 #define DEATHS_MAX 5
 #define DEATHS_WINDOW_USEC (10 * USEC_PER_SEC)
+/* A busy host takes its time to start a process.  That is not the kernel's silence at a GPU, and the deadline of a
+ * request begins when its helper is there. */
+#define START_USEC (30 * USEC_PER_SEC)
 #define END_TIMEOUT_MSEC 2000 /* an idle helper ends at once when its socket closes */
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
@@ -38,6 +42,7 @@ struct helper_channel {
 	char name[PCI_ADDRESS_STRLEN];
 
 	pid_t pid; /* 0 = no process */
+	bool up;   /* it has said its first word */
 	int fd;
 	int pidfd;
 	struct line_buffer in;
@@ -59,7 +64,6 @@ struct helper_channel {
 
 static struct job *job_free(struct job *job)
 {
-	if (job)
 	free(job);
 	return NULL;
 }
@@ -116,6 +120,43 @@ static void clear_stuck(struct helper_channel *c)
 		c->setup->on_stuck(c->setup->userdata, c, NULL);
 }
 
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata);
+static int on_warning(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* The clock of the current request, or of the start that it waits for. */
+static int start_timers(struct helper_channel *c, uint64_t usec)
+{
+	sd_event *event = c->setup->event;
+	int r;
+
+	r = sd_event_add_time_relative(event, &c->deadline, CLOCK_MONOTONIC, usec, TIMER_ACCURACY_USEC,
+				       on_deadline, c);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &c->warning, CLOCK_MONOTONIC, usec / 2,
+					       TIMER_ACCURACY_USEC, on_warning, c);
+	if (r < 0)
+		stop_timers(c);
+	return r;
+}
+
+static uint64_t job_deadline(const struct job *job)
+{
+	return job->request.deadline_usec ? job->request.deadline_usec : host_op_deadline(job->request.op);
+}
+
+static void came_up(struct helper_channel *c)
+{
+	c->up = true;
+	if (!c->current) { /* given up meanwhile */
+		clear_stuck(c);
+		wake(c);
+		return;
+	}
+	stop_timers(c);
+	if (start_timers(c, job_deadline(c->current)) < 0)
+		log_gpu(c->name, LOG_WARNING, 0, "a request has no deadline: out of memory");
+}
+
 static void handle_line(struct helper_channel *c, const char *line, size_t size)
 {
 	_cleanup_(host_reply_done) struct host_reply reply = { 0 };
@@ -123,6 +164,10 @@ static void handle_line(struct helper_channel *c, const char *line, size_t size)
 	struct job *job = c->current;
 	int r;
 
+	if (!c->up) {
+		came_up(c);
+		return;
+	}
 	if (!job) { /* the late answer to a request that was given up */
 		clear_stuck(c);
 		wake(c);
@@ -183,6 +228,7 @@ static void forget_process(struct helper_channel *c)
 	c->pidfd = safe_close(c->pidfd);
 	line_buffer_done(&c->in);
 	c->pid = 0;
+	c->up = false;
 }
 
 static void count_death(struct helper_channel *c)
@@ -229,6 +275,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 	struct job *job = TAKE_PTR(c->current);
 
 	stop_timers(c);
+	if (!c->up) /* it has touched nothing yet */
+		(void)kill(c->pid, SIGKILL);
 	c->stuck_at = strdup(attribute ? attribute : "helper");
 	message = xasprintf("the kernel did not answer in time at %s", strempty(c->stuck_at));
 	log_gpu(c->name, LOG_ERR, -ETIMEDOUT, "%s does not return from %s",
@@ -292,22 +340,15 @@ static int send_request(struct helper_channel *c, const struct host_request *req
 
 static int start_job(struct helper_channel *c, struct job *job)
 {
-	uint64_t usec = job->request.deadline_usec;
 	int r;
 
-	if (usec == 0)
-		usec = host_op_deadline(job->request.op);
 	if (c->pid == 0) {
 		r = start_process(c);
 		if (r < 0)
 			return r;
 	}
 
-	r = sd_event_add_time_relative(c->setup->event, &c->deadline, CLOCK_MONOTONIC, usec,
-				       TIMER_ACCURACY_USEC, on_deadline, c);
-	if (r >= 0)
-		r = sd_event_add_time_relative(c->setup->event, &c->warning, CLOCK_MONOTONIC,
-					       usec / 2, TIMER_ACCURACY_USEC, on_warning, c);
+	r = start_timers(c, c->up ? job_deadline(job) : START_USEC);
 	if (r >= 0)
 		r = send_request(c, &job->request);
 	if (r == -EPIPE || r == -ECONNRESET)

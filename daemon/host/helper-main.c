@@ -13,6 +13,7 @@
 #include "host/sriov.h"
 #include "host/vf-control.h"
 #include "host/vfio.h"
+#include "host/helper-spawn.h"
 #include "lib/io.h"
 #include "lib/line-buffer.h"
 
@@ -272,7 +273,9 @@ int host_helper_main(int fd, const char *sysfs_root, bool allow_debugfs)
 	s.allow_debugfs = allow_debugfs;
 	sysfs_announce(&s, SYSFS_IDLE_COMM);
 	line_buffer_init(&buffer, REQUEST_MAX);
-	r = serve(fd, &s, &buffer);
+	r = write_all(fd, HELPER_HELLO, strlen(HELPER_HELLO));
+	if (r == 0)
+		r = serve(fd, &s, &buffer);
 	line_buffer_done(&buffer);
 	sysfs_done(&s);
 

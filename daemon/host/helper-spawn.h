@@ -9,6 +9,8 @@
 
 /* What the helper that scans carries in place of an address. */
 #define HELPER_SCAN_NAME "scan"
+/* The first line of a helper: it is there, and has touched nothing yet. */
+#define HELPER_HELLO "{}\n"
 
 /* Starts `program --helper [--allow-debugfs] [--sysfs-root SYSFS_ROOT] NAME` with one end of a
  * socket pair on descriptor 3 and nothing else open but standard error. program NULL =

@@ -17,6 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "host/host-ops.h"
+#include "host/helper-spawn.h"
 #include "lib/clock.h"
 #include "lib/io.h"
 #include "lib/units.h"
@@ -333,6 +334,25 @@ static void test_start_limit(void **state)
 	assert_true(strlen(log) + 1 <= windows * 5 * strlen("start\n"));
 }
 
+/* A host that takes its time to start a process: the deadline is for what it then does. */
+static void test_slow_start(void **state)
+{
+	struct stage *s = *state;
+	_cleanup_free_ char *script = xasprintf("%s/helper", s->fake.root), *text = NULL;
+	struct host_request request = to(GPU_A, HOST_READ);
+	char self[PATH_MAX];
+	struct result result;
+
+	text = xasprintf("#!/bin/sh\nsleep 1\nexec %s \"$@\"\n", helper_own_program(self, sizeof(self)));
+	fake_gpu_write(&s->fake, text, "helper");
+	fake_gpu_chmod(&s->fake, 0755, "helper");
+	open_host(s, script);
+	request.deadline_usec = SHORT_USEC;
+	result = ask(s, request);
+	assert_int_equal(result.r, 0);
+	assert_int_equal(s->n_events[HOST_EVENT_STUCK], 0);
+}
+
 /* The configuration reaches the helper's command line, and only then debugfs is used. */
 static void test_allow_debugfs(void **state)
 {
@@ -511,6 +531,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_helper_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_allow_debugfs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hang_in_a_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leftover, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leftover_with_debugfs, setup, teardown),
