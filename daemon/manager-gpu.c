@@ -330,6 +330,13 @@ static void set_stuck(struct manager *m, const struct pci_address *address, cons
 	struct gpu *gpu = gpu_find_address(m, address);
 	_cleanup_free_ char *reason = NULL;
 
+	if (!gpu && m->scan_pending) {
+		/* Names are given in the order of addresses, not of silence: the scan lists this one, too. */
+		if (!m->stuck_early)
+			m->stuck_early = json_object();
+		json_object_set_new(m->stuck_early, PCI_ADDRESS_STR(address), json_string(strempty(attribute)));
+		return;
+	}
 	if (!gpu) {
 		gpu = gpu_new(m, (unsigned)m->next_gpu++, address);
 		if (!gpu)
@@ -339,6 +346,21 @@ static void set_stuck(struct manager *m, const struct pci_address *address, cons
 	(void)free_and_strdup(&gpu->stuck, attribute ? attribute : "sysfs");
 	reason = xasprintf("an access to %s does not return", gpu->stuck);
 	gpu_set_state(m, gpu, GPU_WEDGED, reason);
+}
+
+/* The scan has named them. */
+static void set_stuck_early(struct manager *m)
+{
+	_cleanup_json_ json_t *early = TAKE_PTR(m->stuck_early);
+	const char *text;
+	json_t *attribute;
+
+	json_object_foreach(early, text, attribute) {
+		struct pci_address address;
+
+		if (pci_address_parse(text, &address) == 0)
+			set_stuck(m, &address, json_string_value(attribute));
+	}
 }
 
 /* The driver's own word that the device is broken: nothing that is asked of it works until it is bound again. */
@@ -359,6 +381,8 @@ static void clear_stuck(struct manager *m, const struct pci_address *address)
 {
 	struct gpu *gpu = gpu_find_address(m, address);
 
+	if (m->stuck_early)
+		(void)json_object_del(m->stuck_early, PCI_ADDRESS_STR(address));
 	if (!gpu || !gpu->stuck)
 		return;
 	log_gpu(gpu->name, LOG_NOTICE, 0, "the access to %s has returned", gpu->stuck);
@@ -456,6 +480,7 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 	}
 	for (size_t i = 0; i < reply->n_facts; i++)
 		scanned(m, reply->facts[i]);
+	set_stuck_early(m);
 	manager_pump(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		bool found = gpu->stuck != NULL;

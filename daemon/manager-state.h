@@ -229,6 +229,7 @@ struct manager {
 	bool hypervisor_connected; /* and listed: what we know of domains is true */
 	char *hypervisor_reason;
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
+	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *list_retry; /* asks again for the list of domains */

@@ -368,6 +368,7 @@ struct manager *manager_free(struct manager *m)
 	json_decref(m->policy_errors);
 	json_decref(m->lease_rows);
 	json_decref(m->aside);
+	json_decref(m->stuck_early);
 	json_decref(m->requests);
 	safe_close(m->jobs_fd);
 	free(m->state_dir);

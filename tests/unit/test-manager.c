@@ -73,6 +73,28 @@ static void a_name_stays_with_its_card(void **state)
 	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
 }
 
+/* A card that hangs while the host is scanned is not named before its neighbours. */
+static void names_come_in_the_order_of_addresses(void **state)
+{
+	struct bench *b = *state;
+	struct host_event stuck = { .type = HOST_EVENT_STUCK, .attribute = "sriov_numvfs" };
+
+	assert_int_equal(pci_address_parse("0000:ff:00.0", &stuck.gpu), 0);
+	manager_scan(b->m);
+	manager_on_host_event(b->m, &stuck);
+	assert_null(gpu_find(b->m, "gpu1"));
+	bench_until(b, gpu_find(b->m, "gpu1"));
+	assert_int_equal(gpu_find(b->m, "gpu1")->state, GPU_WEDGED);
+	/* One that answers again before that was never heard of. */
+	assert_int_equal(pci_address_parse("0000:fe:00.0", &stuck.gpu), 0);
+	manager_scan(b->m);
+	manager_on_host_event(b->m, &stuck);
+	stuck.type = HOST_EVENT_UNSTUCK;
+	manager_on_host_event(b->m, &stuck);
+	bench_until(b, !b->m->scan_pending);
+	assert_null(gpu_find(b->m, "gpu2"));
+}
+
 /* ---- apply ---- */
 
 static void cutting_takes_the_steps_in_order(void **state)
@@ -438,6 +460,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_state_has_a_name_and_a_way),
 		TEST(a_name_stays_with_its_card),
+		TEST(names_come_in_the_order_of_addresses),
 		TEST(cutting_takes_the_steps_in_order),
 		TEST(nothing_to_do_is_said_after_a_look),
 		TEST(a_failed_step_is_undone),
