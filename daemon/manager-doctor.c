@@ -260,9 +260,10 @@ static bool is_spared(const struct gpu *gpu)
 	return gpu->stuck || gpu->state == GPU_RECUTTING;
 }
 
-/* Fills argv; addresses are written into the buffers. */
-static void make_arguments(struct manager *m, char **argv, char (*addresses)[PCI_ADDRESS_STRLEN],
-			   size_t max)
+#define SPARE_SIZE (PCI_ADDRESS_STRLEN + 128)
+
+/* Fills argv; who is spared is written into the buffers. */
+static void make_arguments(struct manager *m, char **argv, char (*spares)[SPARE_SIZE], size_t max)
 {
 	const char *const options[][2] = {
 		{"--policy-dir", m->policy_dir},
@@ -285,7 +286,9 @@ static void make_arguments(struct manager *m, char **argv, char (*addresses)[PCI
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 	if (is_spared(gpu) && spared < max) {
 		argv[n++] = (char *)"--spare";
-		argv[n++] = (char *)pci_address_format(&gpu->address, addresses[spared++]);
+		snprintf(spares[spared], SPARE_SIZE, "%s%s%s", PCI_ADDRESS_STR(&gpu->address), gpu->stuck ? "=" : "",
+			 strempty(gpu->stuck));
+		argv[n++] = spares[spared++];
 	}
 	argv[n] = NULL;
 }
@@ -322,7 +325,7 @@ static int spawn(char **argv, int out, pid_t *ret)
 static int run_start(struct manager *m, struct doctor_run *run)
 {
 	char *argv[ARGUMENTS_MAX];
-	char addresses[64][PCI_ADDRESS_STRLEN];
+	char spares[64][SPARE_SIZE];
 	_cleanup_close_ int theirs = -1;
 	int pair[2], r;
 
@@ -334,7 +337,7 @@ static int run_start(struct manager *m, struct doctor_run *run)
 	theirs = pair[1];
 	if (fcntl(run->fd, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	make_arguments(m, argv, addresses, ARRAY_SIZE(addresses));
+	make_arguments(m, argv, spares, ARRAY_SIZE(spares));
 	r = spawn(argv, theirs, &run->pid);
 	if (r < 0)
 		return r;

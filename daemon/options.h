@@ -34,7 +34,7 @@ struct daemon_options {
 	bool json, wide;    /* of --doctor, as the next four */
 	const char *bundle;
 	bool force;
-	const char *spare[SPARE_MAX + 1]; /* addresses of GPUs that are not touched, NULL-ended */
+	const char *spare[SPARE_MAX + 1]; /* GPUs that are not touched: ADDRESS[=ATTRIBUTE], NULL-ended */
 	size_t n_spare;
 	char **files;
 	int n_files;

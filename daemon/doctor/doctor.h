@@ -10,10 +10,10 @@
 #include "doctor/gather.h"
 
 /* How long one run may take as a whole: two rounds of workers, see examine.c, and room. */
-#define DOCTOR_DEADLINE_USEC ((uint64_t)30 * 1000000)
+#define DOCTOR_DEADLINE_USEC ((uint64_t)40 * 1000000)
 
 /* Looks at everything.  spare: addresses (NULL-ended, or NULL) of GPUs that are known not to answer
- * and are not touched. */
+ * and are not touched, each with "=ATTRIBUTE" behind it when it is known what hangs. */
 void doctor_examine(const struct gather_options *o, const char *const *spare,
 		    struct examination *ret);
 

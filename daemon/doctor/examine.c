@@ -19,7 +19,7 @@
  * just being started take longest. */
 #define HOST_DEADLINE (5 * USEC_PER_SEC)
 #define LOG_DEADLINE (15 * USEC_PER_SEC)
-#define LIBVIRT_DEADLINE (15 * USEC_PER_SEC)
+#define LIBVIRT_DEADLINE (25 * USEC_PER_SEC)
 #define DAEMON_DEADLINE (10 * USEC_PER_SEC)
 /* As HOST_READ's own (host-message.c): what takes longer there makes a GPU wedged. */
 #define GPU_DEADLINE (5 * USEC_PER_SEC)
@@ -302,6 +302,22 @@ static void spare_leftovers(const struct gather_options *o, struct examination *
 	free(found);
 }
 
+/* What is in the way there, by "ADDRESS" or "ADDRESS=ATTRIBUTE".  NULL: this one is not named. */
+static const char *spared_for(const char *const *spare, const char *address)
+{
+	size_t i, length = strlen(address);
+
+	for (i = 0; spare && spare[i]; i++) {
+		if (strncmp(spare[i], address, length) != 0)
+			continue;
+		if (spare[i][length] == '=')
+			return spare[i] + length + 1;
+		if (spare[i][length] == '\0')
+			return "the daemon's request";
+	}
+	return NULL;
+}
+
 static void add_gpus(const char *const *spare, struct examination *e)
 {
 	_cleanup_json_ json_t *names = json_array();
@@ -315,13 +331,12 @@ static void add_gpus(const char *const *spare, struct examination *e)
 	{
 		const char *address = strempty(json_string_value(name));
 		struct subject *subject = examination_add(e, SUBJECT_GPU, address);
-		size_t k;
+		const char *at = spared_for(spare, address);
 
-		for (k = 0; subject && spare && spare[k]; k++)
-			if (streq(spare[k], address)) {
-				subject->silent = strdup("the daemon's request");
-				subject->spared = true;
-			}
+		if (subject && at) {
+			subject->silent = strdup(at);
+			subject->spared = true;
+		}
 	}
 }
 

@@ -1075,7 +1075,7 @@ static void test_hanging_gpu(void **state)
 /* A GPU that is known to hang is not touched: nobody opens its FIFO. */
 static void test_spared_gpu(void **state)
 {
-	const char *const spare[] = {PF, NULL};
+	const char *const spare[] = {PF "=sriov_numvfs", NULL};
 	STAGE(s);
 	struct gather_options o = {.socket = "/run/none",
 				   .libvirt_uri = "",
@@ -1087,7 +1087,7 @@ static void test_spared_gpu(void **state)
 	doctor_examine(&o, spare, &s->e);
 	assert_true(examination_find(&s->e, SUBJECT_GPU, PF)->spared);
 	judge(s);
-	expect(s, "gpu-answers", SEVERITY_ERROR, NULL, NULL);
+	expect(s, "gpu-answers", SEVERITY_ERROR, "sriov_numvfs", NULL);
 }
 
 /* ---- all of them ---- */
