@@ -71,8 +71,11 @@ static int sriov_configure(struct pci_dev *pdev, int num)
 	int ret;
 
 	/* R 1.2: a driver without an SR-IOV hook. It is one driver for all cards, so it has one. */
-	if (gpu && !gpu->hook)
+	if (gpu && !gpu->hook) {
+		/* … so that it says what the kernel says of one that has none. */
+		pci_info(pdev, "driver does not support SR-IOV configuration via sysfs\n");
 		return -ENOENT;
+	}
 	/* R 2.3: the device did not come up in PF mode. */
 	if (!gpu || gpu->pf != pdev)
 		return -ENODEV;

@@ -7,15 +7,15 @@
 card=$(pf_address 0)
 hardware=$SOURCE/tests/hardware/run
 
-check "looking passes" "$hardware" --bin /usr/sbin --output /run/looked.txt
+check "looking passes" "$hardware" --output /run/looked.txt
 is "and writes nothing" "$(write_count 0)" 0
 like "its transcript has the card" "$(cat /run/looked.txt)" "$card"
-check_fails "a transcript is not written over" "$hardware" --bin /usr/sbin --output /run/looked.txt
-check "writing passes" "$hardware" --bin /usr/sbin --write --yes --gpu "$card" --output /run/written.txt
+check_fails "a transcript is not written over" "$hardware" --output /run/looked.txt
+check "writing passes" "$hardware" --write --yes --gpu "$card" --output /run/written.txt
 is "no VF is left" "$(cat "$(pf_folder 0)/sriov_numvfs")" 0
 check_fails "a card with VFs is no card to try on" grep -q "left alone" /run/written.txt
 check "somebody cuts it" eval "echo 1 >$(pf_folder 0)/sriov_numvfs"
-check "then it is only looked at" "$hardware" --bin /usr/sbin --write --yes --gpu "$card" --output /run/held.txt
+check "then it is only looked at" "$hardware" --write --yes --gpu "$card" --output /run/held.txt
 check "and that is said" grep -q "left alone" /run/held.txt
 is "its VF is still there" "$(cat "$(pf_folder 0)/sriov_numvfs")" 1
 done_testing
