@@ -390,6 +390,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 	if (h->vf->state == VF_ATTACHING || h->vf->state == VF_LEASED)
 		vf_set_state(h->m, h->vf, VF_FREE, NULL);
 	vf_lease_end(h->m, h->vf);
+	vm_adopt_vf(h->m, h->vf); /* somebody else may have been faster */
 	finish(h, &error);
 	rpc_error_done(&error);
 }

@@ -36,8 +36,9 @@ static void recover_vf(struct manager *m, struct vf *vf)
 
 	if (vf->handover || !vf->inherited)
 		return;
-	if (vf->state == VF_ATTACHED && !live && shown_elsewhere(m, vf)) {
-		vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
+	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && shown_elsewhere(m, vf)) {
+		if (vf->state > VF_ATTACHING)
+			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
 		vf_set_state(m, vf, VF_FREE, NULL);
 		vf_lease_end(m, vf);
 		return; /* adopted by the comparison that follows */

@@ -339,6 +339,30 @@ static void every_row_has_its_rule(void **state)
 	}
 }
 
+static void a_row_of_a_vf_that_is_elsewhere(void **state)
+{
+	static const enum vf_state rows[] = { VF_LEASED, VF_ATTACHING, VF_ATTACHED, VF_DETACHING, VF_RESETTING };
+	struct bench *b = *state;
+
+	b->actors.vms[1]->state = VM_RUNNING;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		write_row(b, rows[i]);
+		bench_stop(b);
+		fake_set_hostdev(&b->actors, 0, 1, false, false);
+		fake_set_hostdev(&b->actors, 1, 1, true, false);
+		bench_start(b);
+		bench_settle(b);
+		expect_vf(b, VF_ATTACHED, LEASE_FOREIGN);
+		assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
+		assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+		bench_stop(b);
+		fake_set_hostdev(&b->actors, 1, 1, false, false);
+		bench_start(b);
+		bench_until(b, !bench_vf(b, VF)->handover && bench_vf(b, VF)->state == VF_FREE);
+		bench_settle(b);
+	}
+}
+
 static void a_row_of_a_vm_that_is_gone(void **state)
 {
 	struct bench *b = *state;
@@ -459,6 +483,7 @@ int main(void)
 		TEST(libvirt_comes_and_goes),
 		TEST(a_recovery_that_is_cut_off_counts_for_nothing),
 		TEST(every_row_has_its_rule),
+		TEST(a_row_of_a_vf_that_is_elsewhere),
 		TEST(a_row_of_a_vm_that_is_gone),
 		TEST(operations_go_on_after_a_restart),
 		TEST(a_free_vf_goes_through_the_gate),
