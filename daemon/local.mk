@@ -25,7 +25,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c daemon/manager-look.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
-	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-question.c \
+	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-reset.c daemon/manager-tune.c daemon/manager-tune.h \
 	daemon/manager-tune-run.c daemon/manager-weight.c \
 	daemon/manager-run.c daemon/manager-sleep.c daemon/manager-upload.c daemon/manager-vf.c \

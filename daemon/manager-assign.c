@@ -40,6 +40,7 @@ static struct vf *held_already(struct manager *m, const struct vm *vm, const str
 			if (vf->state == VF_DETACHING || vf->state == VF_RESETTING || vf->state == VF_QUARANTINED)
 				continue; /* on its way out */
 			if (vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB &&
+			    vf->lease.owner != LEASE_KEPT &&
 			    streq(vf->lease.vm_uuid, vm->uuid) && (!wanted || wanted == vf) &&
 			    vf_fits(vf, p->profile, p->vram_bytes))
 				return vf;

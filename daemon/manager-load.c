@@ -57,6 +57,8 @@ static int meta_row(void *manager, const char *id, const json_t *doc)
 	}
 	if (streq(id, "restored"))
 		m->restored = true;
+	if (strncmp(id, "vm/", 3) == 0)
+		return json_object_set(m->vm_rows, id + 3, (json_t *)doc);
 	return streq(id, "instance") ? -EBADMSG : 0;
 }
 
@@ -283,8 +285,10 @@ static void check_boot(struct manager *m)
 	if (m->stored_boot_id && json_object_size(m->lease_rows) > 0)
 		log_notice("The host was booted since: %zu leases are dropped",
 			   json_object_size(m->lease_rows));
-	if (m->stored_boot_id)
+	if (m->stored_boot_id) {
 		json_object_clear(m->lease_rows);
+		pool_forget_rows(m);
+	}
 	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
 }
 
@@ -322,6 +326,7 @@ int manager_load(struct manager *m)
 	int r;
 
 	m->lease_rows = json_object();
+	m->vm_rows = json_object();
 	m->next_epoch = m->next_job = m->next_operation = 1;
 	r = load_rows(m);
 	if (r == 0)

@@ -374,7 +374,12 @@ void store_everything(struct manager *m)
 	struct operation *op, *tmp_op;
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp_job;
+	struct vm *vm, *tmp_vm;
 
+	HASH_ITER(hh, m->vms, vm, tmp_vm) {
+		vm->pool.stored = true; /* what was to be deleted may be there still */
+		pool_store(m, vm);
+	}
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
 		gpu_store(m, gpu);
 		for (size_t i = 0; i < gpu->n_vfs; i++)

@@ -66,7 +66,9 @@ static void fill_vms(struct manager *m, struct round *r)
 		r->rules[i] = policy_match_vm(m->policy, vm->facts->name);
 		r->sched_vms[i] = (struct sched_vm){
 			.name = vm->facts->name,
-			.running = vm->facts->state == VM_RUNNING,
+			.running = vm->facts->state == VM_RUNNING && !vm->pool.stopping,
+			.can_start = pool_may_start(vm, r->rules[i]),
+			.starting = vm->pool.starting,
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
 			.quarantined = vm->quarantine != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
@@ -96,6 +98,8 @@ static void fill_vfs(struct manager *m, struct round *r)
 				.gpu_draining = gpu_is_draining(gpu),
 				.vram_bytes = facts ? facts->values[VF_ATTR_VRAM] : (struct known){ 0 },
 				.profile = vf->profile,
+				.kept = vf->lease.owner == LEASE_KEPT && !vf->handover,
+				.uid = vf->lease.uid,
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
 			};
 		}
@@ -253,7 +257,9 @@ static void placed_not_committed(struct manager *m, void *userdata)
 	struct job *job = job_find(m, userdata);
 	struct vf *vf = job ? vf_find(m, job->vf_name) : NULL;
 
-	if (vf && vf->lease.owner == LEASE_JOB && vf->lease.job == job->id) {
+	if (vf && vf->lease.owner == LEASE_JOB && vf->lease.job == job->id && vf->state == VF_ATTACHED) {
+		vf->lease.owner = LEASE_KEPT;
+	} else if (vf && vf->lease.owner == LEASE_JOB && vf->lease.job == job->id) {
 		vf->state = VF_FREE;
 		vf_lease_end(m, vf);
 	}
@@ -279,24 +285,54 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 	(void)free_and_strdup(&job->vm_name, vm->facts->name);
 	(void)free_and_strdup(&job->vf_name, vf ? vf->name : NULL);
 	job->vf_assigned = assigned;
-	if (vf && !assigned) {
+	if (vf && !assigned && vf->lease.owner == LEASE_KEPT) {
+		vf_lease_pass(m, vf, LEASE_JOB, job->id);
+	} else if (vf && !assigned) {
 		vf_lease(m, vf, LEASE_JOB, vm, job->id, job->uid, true, false);
 		vf_set_state(m, vf, VF_LEASED, NULL);
-		json_object_set_new(attempt, "epoch", json_integer((json_int_t)vf->lease.epoch));
 	}
+	if (vf && !assigned)
+		json_object_set_new(attempt, "epoch", json_integer((json_int_t)vf->lease.epoch));
 	job_set_state(m, job, JOB_STARTING, NULL);
 	outbox_add(m, placed_committed, placed_not_committed, strdup(job->name));
 }
 
-/* Why a job waits; a quarantined VM says itself why it takes none.  Returns new. */
+/* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
 static char *waiting_text(const struct round *r, const struct sched_decision *d)
 {
 	const struct sched_job *job = &r->sched_jobs[d->job];
+	const char *why = NULL;
 
-	for (size_t i = 0; d->wait == SCHED_WAIT_VM_QUARANTINED && i < job->n_vms; i++)
-		if (r->vms[job->vms[i]]->quarantine)
-			return xasprintf("%s: %s", strempty(d->text), r->vms[job->vms[i]]->quarantine);
-	return strdup(strempty(d->text));
+	for (size_t i = 0; i < job->n_vms && !why; i++) {
+		const struct vm *vm = r->vms[job->vms[i]];
+
+		if (d->wait == SCHED_WAIT_VM_QUARANTINED)
+			why = vm->quarantine;
+		else if (d->wait == SCHED_WAIT_VM_OFF || d->wait == SCHED_WAIT_NO_AGENT)
+			why = vm->quarantine ? vm->quarantine : vm->pool.failure;
+	}
+	return xasprintf("%s%s%s", strempty(d->text), why ? ": " : "", strempty(why));
+}
+
+/* ---- VFs that were left in their VM for the next job ---- */
+
+static void kept_back(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	if (error && vf->state == VF_ATTACHED && !streq_ptr(error->reason, "no_libvirt"))
+		vf_lease_pass(m, vf, LEASE_VM, 0); /* the guest keeps it: until somebody helps */
+	manager_pump(m);
+}
+
+/* No job that waits takes it: it goes back through the gate. */
+static void give_kept_back(struct manager *m)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner == LEASE_KEPT && gpu->vfs[i]->state == VF_ATTACHED &&
+			    !gpu->vfs[i]->handover)
+				handover_detach(m, gpu->vfs[i], kept_back, NULL);
 }
 
 bool job_place(struct manager *m)
@@ -305,10 +341,11 @@ bool job_place(struct manager *m)
 	struct round r = { 0 };
 	bool placed = false;
 
-	if (m->degraded || !m->hypervisor_connected || !m->jobs)
+	if (m->degraded || !m->hypervisor_connected)
 		return false;
-	if (round_fill(m, &r) < 0 || r.s.n_jobs == 0 || sched_decide(&r.s, &result) < 0) {
+	if (!m->jobs || round_fill(m, &r) < 0 || r.s.n_jobs == 0 || sched_decide(&r.s, &result) < 0) {
 		round_free(&r);
+		give_kept_back(m);
 		return false;
 	}
 	for (size_t i = 0; i < result->n_decisions; i++) {
@@ -320,6 +357,8 @@ bool job_place(struct manager *m)
 
 			if (!streq_ptr(job->reason, text))
 				job_set_state(m, job, JOB_QUEUED, text);
+			if (d->wait == SCHED_WAIT_VM_START)
+				pool_start(m, r.vms[d->vm]);
 			continue;
 		}
 		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],
@@ -327,5 +366,6 @@ bool job_place(struct manager *m)
 		placed = true;
 	}
 	round_free(&r);
+	give_kept_back(m);
 	return placed;
 }

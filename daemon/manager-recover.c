@@ -169,6 +169,7 @@ static void recover_now(struct manager *m)
 	for_each_vf(m, recover_vf);
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
 		vm_compare_hostdevs(m, vm, true);
+	pool_forget_rows(m);
 	recover_operations(m);
 	HASH_ITER(hh, m->jobs, job, tmp)
 		job_resume(m, job);

@@ -6,8 +6,6 @@
 #include "manager-state.h"
 #include "runner/runner.h"
 
-#define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
-
 static json_t *attempt_put_time(struct job *job, const char *name)
 {
 	json_t *attempt = job_attempt(job);
@@ -84,6 +82,20 @@ static void given_back(struct manager *m, struct vf *vf, void *userdata, const s
 	attempt_over(m, job);
 }
 
+/* The VF may stay in its VM for the next job of the same user; the next round of the scheduler says whether there
+ * is one.  Not after an attempt that left doubts about the guest. */
+static bool may_keep(struct manager *m, const struct job *job, const struct vf *vf)
+{
+	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+	const json_t *attempt = job_attempt(job);
+	int result = job_result_from_string(strempty(json_get_string(attempt, "result")));
+
+	return rule && rule->vf == VM_VF_KEEP && vm->facts->state == VM_RUNNING && vf->state == VF_ATTACHED &&
+	       !json_get_bool(attempt, "retry", false) && json_get_string(attempt, "boot_id") &&
+	       (result == JOB_SUCCEEDED || result == JOB_FAILED || result == JOB_CANCELLED || result == JOB_TIMEOUT);
+}
+
 /* Gives the VF back, then ends the attempt. */
 static void give_back(struct manager *m, struct job *job)
 {
@@ -104,6 +116,11 @@ static void give_back(struct manager *m, struct job *job)
 	if (vf->state == VF_RESETTING || vf->state == VF_QUARANTINED) {
 		/* Out of the guest already: an earlier daemon ended here. */
 		handover_reset(m, vf, given_back, strdup(job->name));
+		return;
+	}
+	if (may_keep(m, job, vf)) {
+		vf_lease_pass(m, vf, LEASE_KEPT, 0);
+		attempt_over(m, job);
 		return;
 	}
 	handover_detach(m, vf, given_back, strdup(job->name));
@@ -157,8 +174,10 @@ static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	json_t *attempt = job_attempt(job);
 
-	if (vm)
+	if (vm && vm->failed_starts > 0) {
 		vm->failed_starts = 0;
+		pool_store(m, vm);
+	}
 	if (attempt && !json_get_string(attempt, "boot_id")) {
 		json_put_string(attempt, "boot_id", boot_id);
 		json_put_uint(attempt, "pid", pid);
@@ -236,19 +255,12 @@ static enum job_result result_of(const struct runner_result *r)
 	return JOB_FAILED;
 }
 
-/* A VM whose guest does not become ready is tried three times, then left out until it is mended. */
 static void count_failed_start(struct manager *m, struct job *job, const char *reason)
 {
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 
-	if (!vm || ++vm->failed_starts < FAILED_STARTS_MAX || vm->quarantine)
-		return;
-	vm->quarantine = xasprintf("%u jobs in a row could not start here; the last: %s", vm->failed_starts,
-				   strempty(reason));
-	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s takes no more jobs: %s", vm->facts->name,
-	       vm->quarantine);
-	audit_vm(m, vm, NULL, "daemon:job");
-	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "quarantine", vm->quarantine));
+	if (vm)
+		vm_failed_start(m, vm, reason);
 }
 
 /* How it ended is durable: its traces in the guest may go, and the VF back.  Not before: a daemon that dies in
@@ -491,7 +503,7 @@ void job_run(struct manager *m, struct job *job)
 		rpc_error_done(&error);
 		return;
 	}
-	if (vf && !job->vf_assigned) {
+	if (vf && !job->vf_assigned && vf->state != VF_ATTACHED) { /* unless it was kept there for it */
 		handover_attach(m, vf, attached, strdup(job->name));
 		return;
 	}

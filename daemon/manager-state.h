@@ -24,6 +24,7 @@ enum lease_owner {
 	LEASE_NONE,
 	LEASE_VM,      /* assigned by hand to a VM */
 	LEASE_JOB,     /* for one attempt of a job */
+	LEASE_KEPT,    /* no job's any more: waits in its VM for the next one of the same user */
 	LEASE_FOREIGN, /* somebody else attached it; we only watch */
 	LEASE_OWNER_MAX,
 };
@@ -118,6 +119,20 @@ struct gpu {
 	UT_hash_handle hh; /* by name */
 };
 
+/* A VM that we may start and shut down (manager-pool.c). */
+struct vm_pool {
+	bool ours;	   /* it runs because we started it; stored */
+	bool stored;	   /* it has a row */
+	bool asked_before; /* … when it was to be started, and nobody knew what had come of that */
+	int id;		   /* libvirt's of that run; -1 = not known yet */
+	bool starting, stopping;
+	uint64_t until;	   /* boot clock: the deadline of either */
+	uint64_t retry_at; /* … not to be started before; 0 = at once */
+	uint64_t idle_since; /* … 0 = it is not idle */
+	char *failure;	   /* of the last start or stop */
+	sd_event_source *timer;
+};
+
 struct vm {
 	char uuid[37];
 	struct domain_facts *facts;
@@ -125,6 +140,7 @@ struct vm {
 	struct handover *waiting; /* … the others wait for their turn, in order */
 	unsigned failed_starts; /* jobs in a row whose guest never became ready */
 	char *quarantine;	/* why no job is placed here; NULL = fine */
+	struct vm_pool pool;
 	UT_hash_handle hh;	/* by uuid */
 };
 
@@ -228,6 +244,7 @@ struct manager {
 	uint64_t next_gpu, next_operation, next_job, next_epoch;
 	bool hypervisor_connected; /* and listed: what we know of domains is true */
 	char *hypervisor_reason;
+	json_t *vm_rows; /* as loaded: uuid → row, until the VM is seen */
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
 	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
 	struct look *looks; /* calls that wait for a card to be read */
@@ -480,6 +497,8 @@ void vf_free(struct vf *vf);
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config);
 void vf_lease_end(struct manager *m, struct vf *vf);
+/* Passes the lease of a VF that stays where it is on, to a job or (LEASE_KEPT) to whatever comes next. */
+void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job);
 struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */
 char *vf_alias(const struct vf *vf); /* returns new */
 const struct vf_facts *vf_facts_of(const struct vf *vf);
@@ -518,6 +537,20 @@ void vm_update(struct manager *m, const struct domain_facts *facts);
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
+
+/* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */
+void pool_store(struct manager *m, struct vm *vm);
+void pool_load(struct manager *m, struct vm *vm); /* of a VM that was just seen: what its row says */
+void pool_forget_rows(struct manager *m);
+void pool_vm_gone(struct manager *m, struct vm *vm);
+void vm_failed_start(struct manager *m, struct vm *vm, const char *reason);
+void vm_open(struct manager *m, struct vm *vm, const char *word); /* jobs are placed there again */
+const char *pool_state(const struct vm *vm); /* "starting", "stopping", NULL */
+uint64_t pool_ready_usec(struct manager *m);
+bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule);
+void pool_start(struct manager *m, struct vm *vm); /* a job waits for it; again does nothing */
+void pool_follow(struct manager *m, struct vm *vm, enum vm_state before); /* its facts are new */
+void pool_pump(struct manager *m);
 
 /* ---- manager-operation.c ---- */
 struct operation *operation_new(struct manager *m, const char *method, const char *subject,

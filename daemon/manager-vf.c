@@ -6,6 +6,7 @@ const char *const lease_owner_names[LEASE_OWNER_MAX] = {
 	[LEASE_NONE] = "none",
 	[LEASE_VM] = "vm",
 	[LEASE_JOB] = "job",
+	[LEASE_KEPT] = "kept",
 	[LEASE_FOREIGN] = "foreign",
 };
 DEFINE_ENUM_TABLE(lease_owner, enum lease_owner, LEASE_OWNER_MAX);
@@ -191,6 +192,16 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	manager_emit(m, "lease.changed", vf->name,
 		     json_pack("{s:s,s:I,s:s}", "owner", lease_owner_to_string(owner), "epoch",
 			       (json_int_t)vf->lease.epoch, "vm", vm->facts->name));
+}
+
+void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job)
+{
+	vf->lease.owner = owner;
+	vf->lease.job = job;
+	vf_store(m, vf);
+	manager_emit(m, "lease.changed", vf->name,
+		     json_pack("{s:s,s:I,s:s?}", "owner", lease_owner_to_string(owner), "epoch",
+			       (json_int_t)vf->lease.epoch, "vm", vf->lease.vm_name));
 }
 
 void vf_lease_end(struct manager *m, struct vf *vf)

@@ -193,6 +193,10 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 			 vm_state_to_string(f->state), "agent", vm_agent_to_string(f->agent), "persistent",
 			 (int)f->persistent, "vfs", vfs, "rule", rule ? rule->label : NULL, "reason",
 			 vm->quarantine);
+	json_put_string(json, "start", rule ? vm_start_to_string(rule->start) : NULL);
+	json_put_bool(json, "started_by_us", vm->pool.ours && f->state != VM_OFF);
+	json_put_string(json, "pool_state", pool_state(vm));
+	json_put_string(json, "pool_reason", vm->pool.failure);
 	json_put_uint_known(json, "slots", rule != NULL, rule ? rule->slots : 0);
 	json_put_uint_known(json, "free_ports", f->free_ports >= 0, (uint64_t)f->free_ports);
 	return json;

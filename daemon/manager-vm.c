@@ -28,18 +28,10 @@ void vm_free(struct manager *m, struct vm *vm)
 	HASH_DEL(m->vms, vm);
 	if (!m->ending)
 		handover_vm_gone(vm);
+	pool_vm_gone(m, vm);
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
 	free(vm);
-}
-
-/* Jobs are placed there again. */
-static void vm_open(struct manager *m, struct vm *vm, const char *word)
-{
-	_cleanup_free_ char *before = TAKE_PTR(vm->quarantine);
-
-	if (before)
-		audit_vm(m, vm, before, word);
 }
 
 static const struct domain_hostdev *find_hostdev(const struct domain_facts *facts,
@@ -217,6 +209,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 		snprintf(vm->uuid, sizeof(vm->uuid), "%s", facts->uuid);
 		vm->facts = copy;
 		HASH_ADD_STR(m->vms, uuid, vm);
+		pool_load(m, vm);
 		before = VM_GONE;
 	} else {
 		before = vm->facts->state;
@@ -227,11 +220,10 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 		manager_emit(m, "vm.changed", copy->name,
 			     json_pack("{s:s,s:s}", "state", vm_state_to_string(copy->state), "agent",
 				       vm_agent_to_string(copy->agent)));
-	if (copy->state == VM_RUNNING && before == VM_OFF) {
-		/* A fresh boot: what kept jobs away may be mended. */
+	/* A fresh boot that somebody made: what kept jobs away may be mended. */
+	if (copy->state == VM_RUNNING && before == VM_OFF && !vm->pool.starting)
 		vm_open(m, vm, "daemon:vm");
-		vm->failed_starts = 0;
-	}
+	pool_follow(m, vm, before);
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */
 	vm_compare_hostdevs(m, vm, false);
@@ -374,7 +366,7 @@ void manager_vm_heal(struct manager *m, const struct caller *caller, const struc
 	}
 	changed = vm->quarantine != NULL;
 	vm_open(m, vm, NULL);
-	vm->failed_starts = 0;
+	vm->pool.retry_at = 0;
 	manager_pump(m);
 	outbox_reply(m, reply, json_pack("{s:s,s:b}", "vm", vm->facts->name, "changed", (int)changed));
 }

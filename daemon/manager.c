@@ -206,6 +206,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	if (!m->sleeping)
 		(void)job_place(m);
+	pool_pump(m);
 	weights_update(m);
 	/* Here, where nobody walks over them. */
 	operations_forget_old(m);
@@ -367,6 +368,7 @@ struct manager *manager_free(struct manager *m)
 	policy_unref(m->policy);
 	json_decref(m->policy_errors);
 	json_decref(m->lease_rows);
+	json_decref(m->vm_rows);
 	json_decref(m->aside);
 	json_decref(m->stuck_early);
 	json_decref(m->requests);

@@ -8,7 +8,8 @@
 
 const char *const hv_op_names[HV_OP_MAX] = {
 	[HV_LIST] = "list",     [HV_GET] = "get",     [HV_ATTACH] = "attach",
-	[HV_DETACH] = "detach", [HV_AGENT] = "agent",
+	[HV_DETACH] = "detach", [HV_AGENT] = "agent", [HV_START] = "start",
+	[HV_SHUTDOWN] = "shutdown",
 };
 DEFINE_ENUM_TABLE(hv_op, enum hv_op, HV_OP_MAX);
 
@@ -52,6 +53,10 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_DETACH] = 60 * USEC_PER_SEC,
 	/* libvirt spends up to 5 s on its own guest-sync before the command gets the rest */
 	[HV_AGENT] = 20 * USEC_PER_SEC,
+	/* QEMU comes up in a second; with a VF in its XML it pins all of its memory first */
+	[HV_START] = 180 * USEC_PER_SEC,
+	/* the agent's part of it: libvirt asks by ACPI when that does not answer */
+	[HV_SHUTDOWN] = 30 * USEC_PER_SEC,
 };
 
 uint64_t hv_op_deadline(enum hv_op op)
@@ -72,6 +77,8 @@ static const unsigned op_needs[HV_OP_MAX] = {
 	[HV_ATTACH] = NEEDS_UUID | NEEDS_DEVICE,
 	[HV_DETACH] = NEEDS_UUID | NEEDS_DEVICE,
 	[HV_AGENT] = NEEDS_UUID | NEEDS_COMMAND,
+	[HV_START] = NEEDS_UUID,
+	[HV_SHUTDOWN] = NEEDS_UUID,
 };
 
 int hv_request_check(const struct hv_request *request)

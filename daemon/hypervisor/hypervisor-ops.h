@@ -12,6 +12,9 @@ enum hv_op {
 	HV_DETACH, /* the same: asks for its removal.  Live: answers once the guest let go
 		    * (libvirt's removal event) or refused, at the latest at the deadline */
 	HV_AGENT,  /* uuid, command: one guest agent command → result (the "return" member) */
+	HV_START,  /* a domain that is off is started; HV_ALREADY when it runs */
+	HV_SHUTDOWN, /* asks the guest to shut down, by its agent, else by ACPI; its going off is an
+		      * event, if it does */
 	HV_OP_MAX,
 };
 DECLARE_ENUM_TABLE(hv_op, enum hv_op);

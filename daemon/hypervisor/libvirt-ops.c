@@ -416,11 +416,31 @@ static void do_agent(struct libvirt_op *op, virConnectPtr connection)
 		agent_answer_parse(answer, strlen(answer), &op->reply.result, &op->reply.message);
 }
 
+static void do_start(struct libvirt_op *op, virConnectPtr connection)
+{
+	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
+
+	if (domain && virDomainCreate(domain) < 0)
+		(void)fail_libvirt(op);
+}
+
+/* With both flags libvirt asks the agent first and presses the power button when that does not
+ * answer. */
+static void do_shutdown(struct libvirt_op *op, virConnectPtr connection)
+{
+	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
+
+	if (domain && virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT |
+							     VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) < 0)
+		(void)fail_libvirt(op);
+}
+
 void libvirt_op_run(struct libvirt_op *op, virConnectPtr connection)
 {
 	static void (*const functions[HV_OP_MAX])(struct libvirt_op *, virConnectPtr) = {
 		[HV_LIST] = do_list,     [HV_GET] = do_get,     [HV_ATTACH] = do_attach,
-		[HV_DETACH] = do_detach, [HV_AGENT] = do_agent,
+		[HV_DETACH] = do_detach, [HV_AGENT] = do_agent, [HV_START] = do_start,
+		[HV_SHUTDOWN] = do_shutdown,
 	};
 
 	if (!connection)

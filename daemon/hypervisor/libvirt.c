@@ -66,6 +66,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 		[HV_ATTACH] = "libvirt did not attach the device in time",
 		[HV_DETACH] = "the guest did not let go of the device in time",
 		[HV_AGENT] = "the guest agent did not answer in time",
+		[HV_START] = "libvirt did not start the domain in time",
+		[HV_SHUTDOWN] = "libvirt did not ask the guest to shut down in time",
 	};
 	struct call *call = userdata;
 
@@ -113,7 +115,7 @@ static enum line line_of(const struct hv_request *request)
 		return LINE_DEVICES;
 	if (request->op == HV_AGENT)
 		return LINE_AGENTS;
-	return request->op == HV_ATTACH || request->op == HV_DETACH ? LINE_DEVICES : LINE_QUERIES;
+	return request->op == HV_LIST || request->op == HV_GET ? LINE_QUERIES : LINE_DEVICES;
 }
 
 int libvirt_submit(struct libvirt *l, const struct hv_request *request, uint64_t id)

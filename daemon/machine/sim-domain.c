@@ -12,6 +12,7 @@
 static const enum sim_point points[HV_OP_MAX] = {
 	[HV_LIST] = SIM_LIST,     [HV_GET] = SIM_GET,     [HV_ATTACH] = SIM_ATTACH,
 	[HV_DETACH] = SIM_DETACH, [HV_AGENT] = SIM_AGENT, /* or the command's own */
+	[HV_START] = SIM_START,   [HV_SHUTDOWN] = SIM_SHUTDOWN,
 };
 
 static void send_reply(struct sim_task *t, struct hv_reply *reply)
@@ -177,6 +178,36 @@ static void run_detach(struct sim_task *t)
 	send_failure(t, failure, message);
 }
 
+/* ---- on and off ---------------------------------------------------------------------------------
+ */
+
+static void run_start(struct sim_task *t)
+{
+	char *message = NULL;
+	enum hv_failure failure = HV_ALREADY;
+
+	if (sim_vm_is_active(t->vm))
+		message = strdup("Requested operation is not valid: domain is already running");
+	else
+		failure = sim_domain_start(t->m, t->vm, &message);
+	send_failure(t, failure, message);
+}
+
+/* A guest that is asked goes off at once. */
+static void run_shutdown(struct sim_task *t)
+{
+	struct sim_machine *m = t->m;
+	struct sim_vm *vm = t->vm;
+
+	if (!sim_vm_is_active(vm)) {
+		send_failure(t, HV_NOT_RUNNING,
+			     strdup("Requested operation is not valid: domain is not running"));
+		return;
+	}
+	send_failure(t, HV_OK, NULL);
+	sim_domain_stop(m, vm);
+}
+
 /* ---- agent -------------------------------------------------------------------------------------
  */
 
@@ -293,6 +324,7 @@ static void run_get(struct sim_task *t)
 static void (*const runners[HV_OP_MAX])(struct sim_task *t) = {
 	[HV_LIST] = run_list,     [HV_GET] = run_get,     [HV_ATTACH] = run_attach,
 	[HV_DETACH] = run_detach, [HV_AGENT] = run_agent,
+	[HV_START] = run_start,   [HV_SHUTDOWN] = run_shutdown,
 };
 
 void sim_domain_run(struct sim_task *t)

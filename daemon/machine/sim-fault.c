@@ -31,6 +31,7 @@ const char *const sim_point_names[SIM_POINT_MAX] = {
 	[SIM_ATTACH] = "attach",
 	[SIM_DETACH] = "detach",
 	[SIM_START] = "start",
+	[SIM_SHUTDOWN] = "shutdown",
 	[SIM_GUEST_DEVICE] = "guest-device",
 	[SIM_GUEST_BARS] = "guest-bars",
 	[SIM_GUEST_DRIVER] = "guest-driver",

@@ -35,6 +35,7 @@ enum sim_point {
 	SIM_ATTACH,
 	SIM_DETACH,
 	SIM_START,
+	SIM_SHUTDOWN,
 	/* what a guest makes of a device that was plugged in */
 	SIM_GUEST_DEVICE, /* it never appears there */
 	SIM_GUEST_BARS,	  /* it appears without addresses: no space in the root port's window */

@@ -15,8 +15,8 @@
 struct vm_rule_fields {
 	char *match;
 	json_t *allow, *ready;
-	uint64_t slots;
-	int vf;
+	uint64_t slots, stop_idle;
+	int vf, start;
 	char *run_as;
 };
 
@@ -29,6 +29,10 @@ static const struct json_field vm_rule_fields[] = {
 	      .summary = "jobs at the same time"),
 	FIELD(vm_rule_fields, vf, JSON_FIELD_ENUM, .names = vm_vf_mode_names,
 	      .names_max = VM_VF_MODE_MAX),
+	FIELD(vm_rule_fields, start, JSON_FIELD_ENUM, .names = vm_start_names,
+	      .names_max = VM_START_MAX),
+	FIELD(vm_rule_fields, stop_idle, JSON_FIELD_DURATION, .min = USEC_PER_SEC,
+	      .summary = "without a job for so long, a VM that was started on demand is shut down"),
 	FIELD(vm_rule_fields, ready, JSON_FIELD_STRINGS, .max_length = READY_ARGUMENTS_MAX,
 	      .nonempty = true, .summary = "a program of the guest and its arguments"),
 	FIELD(vm_rule_fields, run_as, JSON_FIELD_STRING, .nonempty = true, .max_length = 32,
@@ -38,8 +42,6 @@ static const struct json_field vm_rule_fields[] = {
 };
 
 static const struct unsupported vm_rule_unsupported[] = {
-	{ "start", "\"never\"", "start the VM yourself" },
-	{ "stop_idle", NULL, NULL },
 	{ "shared_dir", NULL, NULL },
 	{ NULL },
 };
@@ -70,6 +72,10 @@ static int check_vm_rule(const struct policy_vm_rule *rule, const char *pointer,
 		return json_fault_set(fault, pointer, "run_as",
 				      "a user of the guest, such as \"trainer\"",
 				      "\"%s\" is not a user name", rule->run_as);
+	if (rule->stop_idle_usec > 0 && rule->start != VM_START_ON_DEMAND)
+		return json_fault_set(fault, pointer, "stop_idle",
+				      "add \"start\": \"on-demand\", or leave it out",
+				      "only VMs that were started on demand are shut down again");
 	if (rule->ready && json_string_value(json_array_get(rule->ready, 0))[0] != '/')
 		return json_fault_set(fault, inner, "0", "such as \"/usr/local/bin/gpu-ok\"",
 				      "must be an absolute path");
@@ -97,6 +103,8 @@ int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char
 	rule->run_as = f.run_as;
 	rule->slots = (unsigned)f.slots;
 	rule->vf = f.vf;
+	rule->start = f.start;
+	rule->stop_idle_usec = f.stop_idle;
 	rule->label = policy_label(b, pointer);
 	if (!rule->label)
 		return -ENOMEM;

@@ -15,6 +15,12 @@ const char *const vm_vf_mode_names[VM_VF_MODE_MAX] = {
 };
 DEFINE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode, VM_VF_MODE_MAX);
 
+const char *const vm_start_names[VM_START_MAX] = {
+	[VM_START_NEVER] = "never",
+	[VM_START_ON_DEMAND] = "on-demand",
+};
+DEFINE_ENUM_TABLE(vm_start, enum vm_start, VM_START_MAX);
+
 const char *const scheduler_preset_names[SCHEDULER_PRESET_MAX] = {
 	[SCHEDULER_NONE] = "none",
 	[SCHEDULER_FLEXIBLE_30FPS] = "flexible-30fps",

@@ -13,6 +13,9 @@ DECLARE_ENUM_TABLE(role, enum role);
 enum vm_vf_mode { VM_VF_PER_JOB, VM_VF_KEEP, VM_VF_ASSIGNED, VM_VF_MODE_MAX };
 DECLARE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode);
 
+enum vm_start { VM_START_NEVER, VM_START_ON_DEMAND, VM_START_MAX };
+DECLARE_ENUM_TABLE(vm_start, enum vm_start);
+
 /* Time slices by the number of VFs (reference 5.3); partition/ has the formulas. */
 enum scheduler_preset {
 	SCHEDULER_NONE, /* null in JSON */
@@ -81,6 +84,8 @@ struct policy_vm_rule {
 	size_t n_allow;
 	unsigned slots;
 	enum vm_vf_mode vf;
+	enum vm_start start;
+	uint64_t stop_idle_usec; /* 0 = one that we started runs on */
 	json_t *ready; /* array of strings, or NULL */
 	char *run_as;  /* NULL: no jobs can run there */
 };

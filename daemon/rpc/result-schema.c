@@ -131,7 +131,9 @@ static const struct object objects[] = {
 			{ "busy_percent", "number?" }, { "busy_reason", "string?" },
 			{ "reason", "string?" }) },
 	{ "vm", MEMBERS({ "name", "string" }, { "uuid", "string" }, { "state", "string" },
-			{ "agent", "string" }, { "slots", "integer?" }, { "vfs", "string[]" }) },
+			{ "agent", "string" }, { "slots", "integer?" }, { "vfs", "string[]" },
+			{ "start", "string?" }, { "started_by_us", "boolean" }, { "pool_state", "string?" },
+			{ "pool_reason", "string?" }) },
 };
 
 static bool is_json_type(const char *type)

@@ -4,7 +4,7 @@ libscheduler_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libscheduler_a_SOURCES = \
 	daemon/scheduler/scheduler.c daemon/scheduler/scheduler.h \
 	daemon/scheduler/scheduler-inner.h \
-	daemon/scheduler/wait-reason.c
+	daemon/scheduler/start-vms.c daemon/scheduler/wait-reason.c
 
 if HAVE_CMOCKA
 SCHEDULER_TESTS = tests/unit/test-scheduler tests/unit/test-scheduler-property

@@ -16,14 +16,22 @@ struct sched_round {
 /* Has what the job asks for, whoever holds it. */
 bool sched_vf_fits(const struct sched_vf *vf, const struct sched_job *job);
 
-/* Could be given to a job in this VM now. */
-bool sched_vf_is_open(const struct sched_round *round, size_t vf, size_t vm);
+/* Could be given to the job in this VM now. */
+bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *job, size_t vf,
+		      size_t vm);
+
+/* For jobs that wait and have a place in a VM that is off: says which, best job first.  After all
+ * that can be placed is placed. */
+int sched_start_vms(struct sched_round *round);
+enum sched_wait sched_check_limits(const struct sched_round *round, const struct sched_job *job);
 
 /* SCHED_PLACED when the VM could take the job now, else what is in the way. */
 enum sched_wait sched_vm_state(const struct sched_round *round, const struct sched_job *job,
 			       size_t vm);
 
-bool sched_needs_port(const struct sched_vm *vm, const struct sched_job *job);
+/* Nothing has to be plugged in for it on this VF (SCHED_NONE: on any of its VM's). */
+bool sched_needs_port(const struct sched_round *round, const struct sched_job *job, size_t vm,
+		      size_t vf);
 unsigned sched_user_running(const struct sched_round *round, const struct sched_job *job);
 
 /* Why find_place() found nothing. */

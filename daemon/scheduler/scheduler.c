@@ -15,6 +15,7 @@ const char *const sched_wait_names[SCHED_WAIT_MAX] = {
 	[SCHED_WAIT_NO_PORT] = "no_port",
 	[SCHED_WAIT_NO_FIT] = "no_fit",
 	[SCHED_WAIT_VF_BUSY] = "vf_busy",
+	[SCHED_WAIT_VM_START] = "vm_starting",
 	[SCHED_WAIT_GPU] = "gpu_not_ready",
 };
 DEFINE_ENUM_TABLE(sched_wait, enum sched_wait, SCHED_WAIT_MAX);
@@ -70,6 +71,8 @@ static int compare_vfs(const struct sched_round *round, size_t ia, size_t ib)
 	uint64_t size_b = b->vram_bytes.known ? b->vram_bytes.value : UINT64_MAX;
 	int r;
 
+	if (a->kept != b->kept) /* one that is there already costs nothing */
+		return a->kept ? -1 : 1;
 	r = compare_numbers(size_a, size_b);
 	if (r == 0)
 		r = (int)gpu_is_used(round, &b->gpu) - (int)gpu_is_used(round, &a->gpu);
@@ -78,7 +81,14 @@ static int compare_vfs(const struct sched_round *round, size_t ia, size_t ib)
 	return r != 0 ? r : compare_numbers(a->index, b->index);
 }
 
-bool sched_vf_is_open(const struct sched_round *round, size_t i, size_t vm)
+/* The last job of the same user left it in this VM. */
+static bool is_kept_for(const struct sched_vf *vf, const struct sched_job *job, size_t vm)
+{
+	return vf->kept && vf->vm == vm && vf->uid == job->uid;
+}
+
+bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *job, size_t i,
+		      size_t vm)
 {
 	const struct sched_vf *vf = &round->s->vfs[i];
 
@@ -86,6 +96,8 @@ bool sched_vf_is_open(const struct sched_round *round, size_t i, size_t vm)
 		return false;
 	if (round->s->vms[vm].mode == VM_VF_ASSIGNED)
 		return vf->state == VF_ATTACHED && vf->vm == vm;
+	if (round->s->vms[vm].mode == VM_VF_KEEP && is_kept_for(vf, job, vm))
+		return vf->state == VF_ATTACHED;
 	return vf->state == VF_FREE && vf->gpu_ready;
 }
 
@@ -95,7 +107,7 @@ static size_t best_vf(const struct sched_round *round, const struct sched_job *j
 	size_t best = SCHED_NONE, i;
 
 	for (i = 0; i < round->s->n_vfs; i++) {
-		if (!sched_vf_is_open(round, i, vm) || !sched_vf_fits(&round->s->vfs[i], job))
+		if (!sched_vf_is_open(round, job, i, vm) || !sched_vf_fits(&round->s->vfs[i], job))
 			continue;
 		if (best == SCHED_NONE || compare_vfs(round, i, best) < 0)
 			best = i;
@@ -103,9 +115,20 @@ static size_t best_vf(const struct sched_round *round, const struct sched_job *j
 	return best;
 }
 
-bool sched_needs_port(const struct sched_vm *vm, const struct sched_job *job)
+bool sched_needs_port(const struct sched_round *round, const struct sched_job *job, size_t vm,
+		      size_t vf)
 {
-	return job->vfs > 0 && vm->mode != VM_VF_ASSIGNED;
+	size_t i;
+
+	if (job->vfs == 0 || round->s->vms[vm].mode == VM_VF_ASSIGNED)
+		return false;
+	if (vf != SCHED_NONE)
+		return !round->s->vfs[vf].kept;
+	for (i = 0; i < round->s->n_vfs; i++)
+		if (round->s->vfs[i].kept && sched_vf_is_open(round, job, i, vm) &&
+		    sched_vf_fits(&round->s->vfs[i], job))
+			return false;
+	return true;
 }
 
 enum sched_wait sched_vm_state(const struct sched_round *round, const struct sched_job *job,
@@ -121,14 +144,22 @@ enum sched_wait sched_vm_state(const struct sched_round *round, const struct sch
 		return SCHED_WAIT_NO_AGENT;
 	if (round->used[i] >= vm->slots)
 		return SCHED_WAIT_VM_BUSY;
-	if (sched_needs_port(vm, job) && round->ports[i] == 0)
+	if (round->ports[i] == 0 && sched_needs_port(round, job, i, SCHED_NONE))
 		return SCHED_WAIT_NO_PORT;
 	return SCHED_PLACED;
 }
 
-/* Fewest running jobs, then the name. */
-static bool vm_is_better(const struct sched_round *round, size_t a, size_t b)
+static bool is_kept(const struct sched_round *round, size_t vf)
 {
+	return vf != SCHED_NONE && round->s->vfs[vf].kept;
+}
+
+/* Where a VF waits for this very job, then fewest running jobs, then the name. */
+static bool place_is_better(const struct sched_round *round, size_t a, size_t vf_a, size_t b,
+			    size_t vf_b)
+{
+	if (is_kept(round, vf_a) != is_kept(round, vf_b))
+		return is_kept(round, vf_a);
 	if (round->used[a] != round->used[b])
 		return round->used[a] < round->used[b];
 	return strcmp(round->s->vms[a].name, round->s->vms[b].name) < 0;
@@ -144,10 +175,10 @@ static bool find_place(const struct sched_round *round, const struct sched_job *
 
 		if (sched_vm_state(round, job, vm) != SCHED_PLACED)
 			continue;
-		if (best != SCHED_NONE && !vm_is_better(round, vm, best))
-			continue;
 		vf = job->vfs > 0 ? best_vf(round, job, vm) : SCHED_NONE;
 		if (job->vfs > 0 && vf == SCHED_NONE)
+			continue;
+		if (best != SCHED_NONE && !place_is_better(round, vm, vf, best, best_place))
 			continue;
 		best = vm;
 		best_place = vf;
@@ -170,13 +201,14 @@ unsigned sched_user_running(const struct sched_round *round, const struct sched_
 		const struct sched_decision *d = &round->result->decisions[i];
 		const struct sched_job *other = &round->s->jobs[d->job];
 
-		if (d->wait == SCHED_PLACED && other->queue == job->queue && other->uid == job->uid)
+		if ((d->wait == SCHED_PLACED || d->wait == SCHED_WAIT_VM_START) &&
+		    other->queue == job->queue && other->uid == job->uid)
 			running++;
 	}
 	return running;
 }
 
-static enum sched_wait check_limits(const struct sched_round *round, const struct sched_job *job)
+enum sched_wait sched_check_limits(const struct sched_round *round, const struct sched_job *job)
 {
 	const struct sched_queue *queue = &round->s->queues[job->queue];
 
@@ -194,7 +226,7 @@ static void take_place(struct sched_round *round, const struct sched_job *job, s
 	round->running[job->queue]++;
 	if (vf != SCHED_NONE)
 		round->taken[vf] = true;
-	if (sched_needs_port(&round->s->vms[vm], job) && round->ports[vm] > 0)
+	if (round->ports[vm] > 0 && sched_needs_port(round, job, vm, vf))
 		round->ports[vm]--;
 }
 
@@ -203,7 +235,7 @@ static int decide_one(struct sched_round *round, size_t index)
 	const struct sched_job *job = &round->s->jobs[index];
 	struct sched_decision d = { .job = index, .vm = SCHED_NONE, .vf = SCHED_NONE };
 
-	d.wait = check_limits(round, job);
+	d.wait = sched_check_limits(round, job);
 	if (d.wait == SCHED_PLACED && !find_place(round, job, &d.vm, &d.vf))
 		d.wait = sched_wait_reason(round, job);
 	if (d.wait == SCHED_PLACED) {
@@ -268,6 +300,8 @@ int sched_decide(const struct sched_snapshot *snapshot, struct sched_result **re
 	qsort_r(order, snapshot->n_jobs, sizeof(*order), compare_jobs, (void *)snapshot);
 	for (i = 0; i < snapshot->n_jobs && r == 0; i++)
 		r = decide_one(&round, order[i]);
+	if (r == 0)
+		r = sched_start_vms(&round);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(round.result);

@@ -4,7 +4,7 @@
  * ended.  Knows no store, no libvirt and no clock.
  *
  * Order: queue priority, then the job's own (higher first), then submitted_at, then id (lower
- * first). Each job takes the VM with the fewest running jobs (then the lower name) that can take it
+ * first). Each job takes the VM that kept a VF for it, else the one with the fewest running jobs (then the lower name) that can take it
  * now, and there the smallest free VF that fits; among equal ones a VF of a GPU that is in use
  * already, then the lower address, then the lower index.  A job that cannot be placed blocks
  * nobody. */
@@ -28,6 +28,7 @@ enum sched_wait {
 	SCHED_WAIT_NO_PORT,  /* … have no free PCIe port to plug a VF into */
 	SCHED_WAIT_NO_FIT,   /* no VF that exists has what the job asks for */
 	SCHED_WAIT_VF_BUSY,  /* VFs that fit exist, all in use */
+	SCHED_WAIT_VM_START, /* a VM is started for it, or is about to be */
 	SCHED_WAIT_GPU,	     /* … or on a GPU that is draining, being cut again or wedged */
 	SCHED_WAIT_MAX,
 };
@@ -45,6 +46,8 @@ struct sched_vf {
 	const char *profile; /* NULL = made without one */
 	size_t vm;	     /* the VM that holds it: index in vms, or SCHED_NONE */
 	bool has_job;	     /* a job uses it or is about to */
+	bool kept;	     /* the last job of `uid` left it in its VM for the next one */
+	uint32_t uid;
 };
 
 struct sched_vm {
@@ -52,6 +55,8 @@ struct sched_vm {
 	bool running;
 	bool agent; /* its guest agent answers */
 	bool quarantined;
+	bool can_start; /* it is off, and we may start it */
+	bool starting;	/* … are at it */
 	unsigned slots;
 	unsigned used;	/* jobs that are there now */
 	int free_ports; /* −1 = unknown: not a reason to wait */
@@ -103,7 +108,7 @@ struct sched_snapshot {
 struct sched_decision {
 	size_t job; /* index in the snapshot */
 	enum sched_wait wait;
-	size_t vm;  /* when placed, else SCHED_NONE */
+	size_t vm;  /* when placed, or to be started for it (SCHED_WAIT_VM_START), else SCHED_NONE */
 	size_t vf;  /* when placed on one, else SCHED_NONE */
 	char *text; /* why it waits, with the numbers; NULL when placed */
 };

@@ -229,6 +229,7 @@ char *sched_wait_text(const struct sched_round *round, const struct sched_job *j
 	case SCHED_WAIT_GPU:
 		return vf_text(round, job, wait);
 	case SCHED_PLACED:
+	case SCHED_WAIT_VM_START: /* start-vms.c */
 	case SCHED_WAIT_MAX:
 		break;
 	}

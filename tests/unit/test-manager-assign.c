@@ -309,6 +309,22 @@ static void write_row(struct bench *b, enum vf_state state)
 	bench_settle(b);
 }
 
+static void a_kept_vf_of_an_earlier_daemon(void **state)
+{
+	struct bench *b = *state;
+	struct vf *vf = bench_vf(b, VF);
+
+	vf_lease(b->m, vf, LEASE_KEPT, vm_find(b->m, "train-a"), 0, 0, true, false);
+	vf->state = VF_ATTACHED;
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	vf_store(b->m, vf);
+	bench_restart(b); /* before its own pump gives it back */
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	expect_vf(b, VF_FREE, LEASE_NONE);
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 1);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 static void every_row_has_its_rule(void **state)
 {
 	static const struct {
@@ -482,6 +498,7 @@ int main(void)
 		TEST(a_vf_that_vanishes_during_a_handover),
 		TEST(libvirt_comes_and_goes),
 		TEST(a_recovery_that_is_cut_off_counts_for_nothing),
+		TEST(a_kept_vf_of_an_earlier_daemon),
 		TEST(every_row_has_its_rule),
 		TEST(a_row_of_a_vf_that_is_elsewhere),
 		TEST(a_row_of_a_vm_that_is_gone),

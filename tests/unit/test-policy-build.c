@@ -310,10 +310,13 @@ static void test_refusals_of_use_sections(void **state)
 	assert_refused(IN("vms", "{\"match\": \"*\", \"run_as\": \"a b\"}"), "is not a user name");
 	assert_refused(IN("vms", "{\"match\": \"*\", \"ready\": [\"gpu-ok\"]}"),
 		       "/vms/0/ready/0: must be an absolute path");
-	assert_refused(IN("vms", "{\"match\": \"*\", \"start\": \"on-demand\"}"),
-		       "this value of \"start\" is not supported by this version (leave it out or "
-		       "write \"never\"");
-	assert_refused(IN("vms", "{\"match\": \"*\", \"stop_idle\": \"15m\"}"), "not supported");
+	assert_refused(IN("vms", "{\"match\": \"*\", \"start\": \"always\"}"), "/vms/0/start");
+	assert_refused(IN("vms", "{\"match\": \"*\", \"stop_idle\": \"15m\"}"),
+		       "/vms/0/stop_idle: only VMs that were started on demand are shut down again "
+		       "(add \"start\": \"on-demand\"");
+	assert_refused(IN("vms", "{\"match\": \"*\", \"start\": \"on-demand\", \"stop_idle\": "
+				 "\"10ms\"}"),
+		       "/vms/0/stop_idle");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"host\": true}"), "jobs run in VMs only");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"windows\": []}"), "not supported");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"limits\": {\"vram\": \"4GiB\"}}"),

@@ -51,10 +51,14 @@ static void make_vms(struct world *w)
 					       .running = !one_in(8),
 					       .agent = !one_in(8),
 					       .quarantined = one_in(12),
+					       .can_start = one_in(2),
+					       .starting = one_in(2),
 					       .slots = (unsigned)random_number(3) + 1,
 					       .used = (unsigned)random_number(3),
 					       .free_ports = (int)random_number(4) - 1,
 					       .mode = (int)random_number(VM_VF_MODE_MAX) };
+		w->vms[i].can_start = w->vms[i].can_start && !w->vms[i].running;
+		w->vms[i].starting = w->vms[i].starting && !w->vms[i].agent;
 	}
 }
 
@@ -78,6 +82,8 @@ static void make_vfs(struct world *w)
 		if (vf->state == VF_ATTACHED && w->s.n_vms > 0) {
 			vf->vm = random_number(w->s.n_vms);
 			vf->has_job = one_in(2);
+			vf->kept = !vf->has_job && one_in(2);
+			vf->uid = (uint32_t)random_number(USERS);
 		}
 	}
 }
@@ -169,6 +175,9 @@ static void check_placed(const struct world *w, const struct sched_decision *d)
 	assert_false(vf->has_job);
 	if (vm->mode == VM_VF_ASSIGNED)
 		assert_true(vf->state == VF_ATTACHED && vf->vm == d->vm);
+	else if (vf->kept)
+		assert_true(vm->mode == VM_VF_KEEP && vf->state == VF_ATTACHED &&
+			    vf->vm == d->vm && vf->uid == job->uid);
 	else
 		assert_true(vf->state == VF_FREE && vf->gpu_ready);
 	if (job->vram_bytes > 0)
@@ -197,7 +206,7 @@ static void check_totals(const struct world *w, const struct sched_result *r)
 			assert_int_equal(++by_vf[d->vf], 1);
 		assert_true(++by_vm[d->vm] + w->vms[d->vm].used <= w->vms[d->vm].slots);
 		if (d->vf != SCHED_NONE && w->vms[d->vm].mode != VM_VF_ASSIGNED &&
-		    w->vms[d->vm].free_ports >= 0)
+		    !w->vfs[d->vf].kept && w->vms[d->vm].free_ports >= 0)
 			assert_true(++plugged[d->vm] <= (unsigned)w->vms[d->vm].free_ports);
 		by_queue[job->queue]++;
 		if (queue->limit_running > 0)
@@ -209,6 +218,29 @@ static void check_totals(const struct world *w, const struct sched_result *r)
 				    queue->limit_running_per_user);
 	}
 	assert_int_equal(placed, r->n_placed);
+}
+
+/* A VM that is started for a job is open to it and has a slot, and a VF that nobody else was given. */
+static void check_starts(const struct world *w, const struct sched_result *r)
+{
+	unsigned by_vm[VMS_MAX] = { 0 };
+	size_t i;
+
+	for (i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+		const struct sched_vm *vm = &w->vms[d->vm == SCHED_NONE ? 0 : d->vm];
+
+		if (d->wait == SCHED_PLACED)
+			by_vm[d->vm]++;
+		if (d->wait != SCHED_WAIT_VM_START)
+			continue;
+		assert_true(job_may_use_vm(&w->jobs[d->job], d->vm));
+		assert_true((vm->can_start || vm->starting) && !vm->quarantined);
+		assert_int_equal(d->vf, SCHED_NONE);
+		by_vm[d->vm]++;
+	}
+	for (i = 0; i < w->s.n_vms; i++)
+		assert_true(by_vm[i] == 0 || by_vm[i] + w->vms[i].used <= w->vms[i].slots);
 }
 
 static bool comes_before(const struct sched_job *a, const struct sched_job *b)
@@ -275,7 +307,7 @@ static void check_nothing_left(struct world *w, const struct sched_result *r)
 		w->usages[job->queue * USERS + job->uid].running++;
 		if (d->vf == SCHED_NONE)
 			continue;
-		if (vm->mode != VM_VF_ASSIGNED && vm->free_ports > 0)
+		if (vm->mode != VM_VF_ASSIGNED && !w->vfs[d->vf].kept && vm->free_ports > 0)
 			vm->free_ports--;
 		w->vfs[d->vf].state = VF_ATTACHED;
 		w->vfs[d->vf].vm = d->vm;
@@ -300,6 +332,7 @@ static void test_properties(void **state)
 		make_world(&w);
 		assert_int_equal(sched_decide(&w.s, &r), 0);
 		check_order(&w, r);
+		check_starts(&w, r);
 		check_totals(&w, r);
 		check_nothing_left(&w, r);
 		placed += r->n_placed;

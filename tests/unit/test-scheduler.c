@@ -251,6 +251,110 @@ static void test_vm_reasons(void **state)
 	scene_done(&c);
 }
 
+/* A VM that is off is started for the job that nothing which runs can take. */
+static void test_vm_is_started_on_demand(void **state)
+{
+	struct scene c;
+
+	scene_init(&c, 3);
+	c.vms[1].running = false;
+	c.vms[1].can_start = true;
+	assert_int_equal(decide(&c, 0)->vm, 0);
+	assert_int_equal(decide(&c, 1)->wait, SCHED_WAIT_VM_START);
+	assert_int_equal(c.result->decisions[1].vm, 1);
+	assert_string_equal(c.result->decisions[1].text, "VM vm-b is being started");
+	assert_int_equal(c.result->decisions[2].wait, SCHED_WAIT_VM_BUSY); /* one slot, one job */
+
+	c.vms[1].running = c.vms[1].starting = true; /* it runs, its agent is not there yet */
+	c.vms[1].agent = c.vms[1].can_start = false;
+	assert_int_equal(decide(&c, 1)->wait, SCHED_WAIT_VM_START);
+
+	c.vms[1].quarantined = true;
+	assert_int_equal(decide(&c, 1)->wait, SCHED_WAIT_VM_BUSY);
+	scene_done(&c);
+}
+
+/* None is started for a job that could not run there either. */
+static void test_vm_is_not_started_in_vain(void **state)
+{
+	struct scene c;
+	size_t i;
+
+	scene_init(&c, 1);
+	for (i = 0; i < 2; i++) {
+		c.vms[i].running = false;
+		c.vms[i].can_start = true;
+	}
+	assert_int_equal(decide(&c, 0)->vm, 0);
+	c.queues[0].limit_running = c.queues[0].running = 1;
+	assert_waits(&c, SCHED_WAIT_QUEUE_LIMIT, "queue default runs 1");
+	c.queues[0].limit_running = 0;
+	c.jobs[0].vram_bytes = 6 * GIB;
+	assert_waits(&c, SCHED_WAIT_NO_FIT, "needs a VF with 6.0GiB");
+	c.jobs[0].vram_bytes = 0;
+	for (i = 0; i < 4; i++)
+		c.vfs[i].gpu_draining = true;
+	assert_int_not_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	scene_done(&c);
+
+	scene_init(&c, 1);
+	c.vms[0].running = false;
+	c.vms[0].can_start = true;
+	c.vms[0].mode = VM_VF_ASSIGNED; /* its VF waits in its stored definition */
+	c.vms[1].quarantined = true;
+	assert_waits(&c, SCHED_WAIT_VM_QUARANTINED, "quarantined");
+	c.vfs[2].state = VF_RESERVED;
+	c.vfs[2].vm = 0;
+	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	assert_int_equal(c.result->decisions[0].vm, 0);
+	scene_done(&c);
+}
+
+/* The limits hold for jobs whose VMs are only on their way up, too. */
+static void test_starts_count_for_limits(void **state)
+{
+	struct scene c;
+	size_t i;
+
+	scene_init(&c, 2);
+	for (i = 0; i < 2; i++) {
+		c.vms[i].running = false;
+		c.vms[i].can_start = true;
+	}
+	c.queues[0].limit_running_per_user = 1;
+	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	assert_int_not_equal(c.result->decisions[1].wait, SCHED_WAIT_VM_START);
+	c.queues[0].limit_running_per_user = 0;
+	assert_int_equal(decide(&c, 1)->wait, SCHED_WAIT_VM_START);
+	assert_int_equal(c.result->decisions[1].vm, 1);
+	scene_done(&c);
+}
+
+static void test_kept_vf_waits_for_its_user(void **state)
+{
+	struct scene c;
+
+	scene_init(&c, 1);
+	c.vms[1].mode = VM_VF_KEEP;
+	c.vms[1].free_ports = 0; /* nothing has to be plugged in */
+	c.vfs[3].state = VF_ATTACHED;
+	c.vfs[3].vm = 1;
+	c.vfs[3].kept = true;
+	c.vfs[3].uid = 1000;
+	assert_int_equal(decide(&c, 0)->vf, 3);
+	assert_int_equal(c.result->decisions[0].vm, 1);
+
+	c.jobs[0].uid = 1001;
+	assert_int_equal(decide(&c, 0)->vf, 2); /* somebody else's job gets a fresh one */
+	c.jobs[0].uid = 1000;
+	c.jobs[0].profile = "half";
+	assert_waits(&c, SCHED_WAIT_NO_FIT, "profile half");
+	c.jobs[0].profile = NULL;
+	c.vms[1].mode = VM_VF_PER_JOB; /* the rule was changed */
+	assert_int_equal(decide(&c, 0)->vf, 2);
+	scene_done(&c);
+}
+
 static void test_ports_are_counted_in_a_round(void **state)
 {
 	struct scene c;
@@ -366,6 +470,10 @@ int main(void)
 		cmocka_unit_test(test_a_job_that_fits_nowhere_blocks_nobody),
 		cmocka_unit_test(test_unknown_vram_fits_no_wish),
 		cmocka_unit_test(test_vm_reasons),
+		cmocka_unit_test(test_vm_is_started_on_demand),
+		cmocka_unit_test(test_vm_is_not_started_in_vain),
+		cmocka_unit_test(test_starts_count_for_limits),
+		cmocka_unit_test(test_kept_vf_waits_for_its_user),
 		cmocka_unit_test(test_ports_are_counted_in_a_round),
 		cmocka_unit_test(test_vf_reasons),
 		cmocka_unit_test(test_draining_gpu_takes_no_job),
