@@ -59,10 +59,8 @@ static void recover_vf(struct manager *m, struct vf *vf)
 			vf_set_state(m, vf, VF_RESETTING, "its VM is gone");
 		break;
 	case VF_RESERVED:
-		if (gone) {
-			vf_set_state(m, vf, VF_FREE, NULL);
-			vf_lease_end(m, vf);
-		}
+		if (gone)
+			vf_set_state(m, vf, VF_RESETTING, "its VM is gone");
 		break;
 	case VF_FREE:
 	case VF_RESETTING:

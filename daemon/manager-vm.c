@@ -71,6 +71,7 @@ void vm_adopt_vf(struct manager *m, struct vf *vf)
 static void after_loss(struct manager *m, struct vf *vf, void *userdata,
 		       const struct rpc_error *error)
 {
+	vm_adopt_vf(m, vf); /* another may have it by now */
 	job_vf_back(m, vf->name);
 	manager_pump(m);
 }
@@ -156,9 +157,7 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 	if (dev && (dev->live || dev->config)) {
 		hostdev_seen(m, vm, vf, dev);
 	} else if (vf->state == VF_RESERVED) {
-		vf_set_state(m, vf, VF_FREE, NULL);
-		vf_lease_end(m, vf);
-		vm_adopt_vf(m, vf);
+		handover_reset(m, vf, after_loss, NULL); /* its VM may have run with it */
 	} else if (sure || vm->facts->state == VM_OFF) {
 		hostdev_lost(m, vm, vf);
 	} else {

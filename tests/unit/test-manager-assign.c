@@ -163,6 +163,26 @@ static void an_undefined_vm_gives_its_vf_back(void **state)
 	expect_vf(b, VF_FREE, LEASE_NONE);
 }
 
+/* It ran with the VF: that somebody takes it out of the XML later does not make it clean. */
+static void what_was_reserved_is_reset_too(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	b->actors.vms[1]->state = VM_RUNNING;
+	fake_set_hostdev(&b->actors, 1, 1, true, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	b->actors.vms[1]->state = VM_OFF;
+	fake_set_hostdev(&b->actors, 1, 1, false, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	expect_vf(b, VF_RESERVED, LEASE_VM);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+	fake_set_hostdev(&b->actors, 1, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 static void a_foreign_hostdev_is_adopted_and_given_up(void **state)
 {
 	struct bench *b = *state;
@@ -491,6 +511,7 @@ int main(void)
 		TEST(a_vf_that_fails_the_gate_is_quarantined_until_healed),
 		TEST(a_vm_that_goes_off_gives_its_vf_back),
 		TEST(an_undefined_vm_gives_its_vf_back),
+		TEST(what_was_reserved_is_reset_too),
 		TEST(a_foreign_hostdev_is_adopted_and_given_up),
 		TEST(old_news_take_nothing_away),
 		TEST(libvirt_says_where_it_is),

@@ -323,6 +323,7 @@ static void nothing_is_done_that_is_not_stored(void **state)
 	bench_until(b, !b->m->degraded);
 	fake_set_hostdev(&b->actors, 1, 1, false, false);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_until(b, bench_vf(b, "gpu0/vf1")->state == VF_FREE);
 	a = answer_new();
 	p.wait_usec = FOREVER;
 	assert_false(manager_request_seen(b->m, &root_caller, "r1", "vf.assign", params, &a->reply));
