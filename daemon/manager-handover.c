@@ -402,6 +402,16 @@ static void attach_now(struct handover *h)
 	ask_hv(h, HV_ATTACH, on_attached);
 }
 
+/* Who looks now sees it, and not what was read before. */
+static void note_bound(struct vf *vf)
+{
+	struct gpu_facts *facts = vf->gpu->facts;
+
+	vf->bound = true;
+	if (facts && vf->index <= facts->n_vfs)
+		(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, "vfio-pci");
+}
+
 static void on_bound(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
@@ -413,7 +423,7 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 		quarantine(h, reply, "the VF could not be bound to vfio-pci");
 		return;
 	}
-	h->vf->bound = true;
+	note_bound(h->vf);
 	on_turn(h, attach_now);
 }
 
@@ -441,7 +451,7 @@ static void on_fresh_bound(void *userdata, const struct host_reply *reply)
 		quarantine(h, reply, "the VF could not be bound to vfio-pci");
 		return;
 	}
-	h->vf->bound = true;
+	note_bound(h->vf);
 	finish(h, NULL);
 }
 

@@ -96,7 +96,7 @@ BY_HAND = [
 # A quota of a VF that is not among those enabled.
 BEYOND = [put(5, "vram_quota", GIB), numvfs(2), READ, numvfs(0), READ, numvfs(5), READ, numvfs(0), READ,
           RESTORE, READ]
-SHARES = [step for count in (1, 2, 4, 5, 7) for step in (numvfs(count), READ, numvfs(0))]
+SHARES = [step for count in (1, 4, 7) for step in (numvfs(count), READ, numvfs(0))]
 TILES = [step for attribute, value in (("vram_quota", 3 * GIB), ("ggtt_quota", 256 * MIB),
                                        ("contexts_quota", 1024), ("doorbells_quota", 16))
          for step in (put(1, attribute, value, tile=2), put(2, attribute, value, tile=1),

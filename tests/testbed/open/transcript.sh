@@ -3,7 +3,7 @@
 # One script on both: the same requests to GPUs of every kind, to the daemon's helper over this kernel
 # and to the made-up machine, must be answered alike. What may differ stands in transcript.py, with the
 # reason. The kernel's transcript comes out, to be kept as tests/data/transcript.json.
-# testbed: --gpus flex170:vfs=7,flex170:vfs=7:quota=ro,flex170:vfs=7:quota=no:debugfs=new,flex170:vfs=7:admin=no:quota=no:debugfs=old,b60:vfs=7:media=no:euclean=yes,flex170:vfs=7:driver=i915,max1550:vfs=7,adl:driver=i915:hook=no --limit 700
+# testbed: --gpus flex170:vfs=7,flex170:vfs=7:quota=ro,flex170:vfs=7:quota=no:debugfs=new,flex170:vfs=7:admin=no:quota=no:debugfs=old,b60:vfs=7:media=no:euclean=yes,flex170:vfs=7:driver=i915,max1550:vfs=7,adl:driver=i915:hook=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 script=$SOURCE/tests/support/transcript.py
@@ -31,6 +31,10 @@ check "the kernel says what is recorded" python3 "$script" compare \
 	$keep/transcript.json "$SOURCE/tests/data/transcript.json"
 
 # ---- the daemon's plans and layouts
+systemctl stop gpuvfd.socket gpuvfd.service
+for n in 0 1 2 3 4 5 6 7; do # as a fresh machine has it
+	echo 1 >"$(pf_folder $n)/sriov_drivers_autoprobe"
+done
 mkdir -p /etc/gpuvf
 echo '{ "allow_debugfs": true }' >/etc/gpuvf/gpuvfd.json
 start_gpuvfd
