@@ -44,7 +44,7 @@ static void world_begin(struct world *w, unsigned n)
 		fake_gpu_enable_vfs(&w->fake, pf, VFS, 100 + i * VFS);
 	}
 	w->b = bench_new();
-	assert_int_equal(host_helper_new(w->b->event, NULL, w->fake.root, &w->b->host), 0);
+	assert_int_equal(host_helper_new(w->b->event, NULL, w->fake.root, false, &w->b->host), 0);
 	bench_start(w->b);
 	assert_int_equal(HASH_COUNT(w->b->m->gpus), n);
 }
@@ -154,6 +154,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 3 && streq(argv[1], "--helper"))
-		return host_helper_main(HELPER_FD, argv[3]) < 0;
+		return host_helper_main(HELPER_FD, argv[3], false) < 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

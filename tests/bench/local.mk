@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # `make bench`: programs and scripts that print times and their ratio to a floor taken in the same run, and
-# fail where a promise is broken.  Not part of `make check`: a busy machine says nothing of us.
+# fail where a promise is broken.  `make check` builds them and runs none: a busy machine says nothing of us.
 BENCHES =
-EXTRA_PROGRAMS += $(BENCHES)
+check_PROGRAMS += $(BENCHES)
 
 if HAVE_CMOCKA
 BENCHES += tests/bench/bench-scan
@@ -17,7 +17,6 @@ endif
 bench: $(BENCHES)
 	$(AM_V_at)set -e; for b in $(BENCHES); do CMOCKA_MESSAGE_OUTPUT=TAP ./$$b; done
 .PHONY: bench
-CLEANFILES += $(BENCHES)
 
 # In the testbed, because it writes to sysfs.
 bench-testbed: all

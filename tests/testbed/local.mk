@@ -43,10 +43,10 @@ testbed_files = \
 	tests/testbed/nested/init \
 	tests/testbed/run \
 	tests/testbed/setup \
-	tests/testbed/open/boot.sh \
+	tests/testbed/scenarios/boot.sh \
 	tests/testbed/open/doctor.sh \
-	tests/testbed/open/drain.sh \
-	tests/testbed/open/hardware.sh \
+	tests/testbed/scenarios/drain.sh \
+	tests/testbed/open/hardware.sh tests/testbed/open/inject.sh \
 	tests/testbed/open/hotplug.sh \
 	tests/testbed/open/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \

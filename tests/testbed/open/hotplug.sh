@@ -123,6 +123,7 @@ check "that mends it" wait_for 30 is_cut gpu0 "$first" 3
 # ---- events that get lost
 
 pid=$(main_pid)
+systemctl service-watchdogs no # it would take the stop for a hang
 kill -STOP "$pid"
 # More than the socket holds, of a device that nobody cares for; then one that matters.
 for _ in $(seq 1500); do
@@ -132,6 +133,7 @@ udevadm settle -t 60
 put 0 "$second/sriov_numvfs"
 udevadm settle -t 20
 kill -CONT "$pid"
+systemctl service-watchdogs yes
 check "after an overflow everything is looked at" wait_for 30 drift_is gpu1 "0 VFs"
 is "the daemon is the same" "$(main_pid)" "$pid"
 check "it has said that events were lost" bash -c 'journalctl --no-pager -u gpuvfd.service | grep "events were lost"'
