@@ -278,6 +278,53 @@ start_gpuvfd() {
 	systemctl enable --quiet --now gpuvfd.socket
 }
 
+# ---- what gpuvf says
+
+# gpu_member GPU NAME: a member of the GPU's own object, without quotes.
+gpu_member() {
+	gpuvf call gpu.get "{\"gpu\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
+}
+
+# gpu_is GPU STATE
+gpu_is() {
+	[ "$(gpu_member "$1" state)" = "$2" ]
+}
+
+# main_pid: of the daemon.
+main_pid() {
+	systemctl show -P MainPID gpuvfd.service
+}
+
+# connected [false]: whether the daemon has libvirt.
+connected() {
+	gpuvf call daemon.status | grep -q "\"hypervisor_connected\": ${1:-true}"
+}
+
+# helper_hangs: a process of gpuvfd is in uninterruptible sleep.
+helper_hangs() {
+	local folder
+	for folder in /proc/[0-9]*; do
+		grep -qs '^State:.*D (disk' "$folder/status" &&
+			[ "$(readlink "$folder/exe")" = /usr/sbin/gpuvfd ] && return
+	done
+	return 1
+}
+
+# refused CODE PATTERN COMMAND...: the command ends so, and says so.
+refused() {
+	local code=$1 pattern=$2 said status
+	shift 2
+	said=$("$@" 2>&1)
+	status=$?
+	if [ $status -eq "$code" ] && [[ $said =~ $pattern ]]; then
+		pass "$*: $said"
+	else
+		miss "$*"
+		note "exit status $status, wanted $code; pattern: $pattern"
+		note "output: $said"
+	fi
+}
+
 # add_user NAME [GROUP...]: an ordinary user of the outer machine.
 add_user() {
 	useradd --create-home --shell /bin/bash "$1" &&

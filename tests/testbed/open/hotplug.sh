@@ -17,18 +17,9 @@ cat >/etc/gpuvf/policies.d/hotplug.json <<'JSON'
 }
 JSON
 
-# gpu_member GPU NAME; drift_member GPU NAME
-gpu_member() {
-	gpuvf call gpu.get "{\"gpu\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
 drift_member() {
 	gpuvf call gpu.get "{\"gpu\": \"$1\"}" | sed -n '/^  "drift": {/,/^  }/p' |
 		sed -n "s/^    \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-gpu_is() {
-	[ "$(gpu_member "$1" state)" = "$2" ]
 }
 
 # is_cut GPU FOLDER NUMBER: the kernel and gpuvf show that many VFs, and nothing differs from what is wanted.
@@ -43,10 +34,6 @@ drift_is() {
 
 drift_has() {
 	[ "$(drift_member "$1" "$2")" = "$3" ]
-}
-
-main_pid() {
-	systemctl show -P MainPID gpuvfd.service
 }
 
 start_gpuvfd

@@ -24,28 +24,10 @@ kernel_layout() {
 	echo "$line"
 }
 
-gpu_member() {
-	gpuvf call gpu.get '{"gpu": "gpu0"}' | sed -n "s/^  \"$1\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-gpu_is() {
-	[ "$(gpu_member state)" = "$1" ]
-}
-
 # operation_state: of the last operation that cut the GPU.
 operation_state() {
 	gpuvf -o json call operation.list '{}' |
 		python3 -c 'import json,sys; ops=[o for o in json.load(sys.stdin)["items"] if o["method"] == "gpu.apply"]; print(ops[-1]["state"])'
-}
-
-# A process of gpuvfd in uninterruptible sleep, that of ATTRIBUTE by its name.
-helper_hangs() {
-	local folder
-	for folder in /proc/[0-9]*; do
-		grep -qs '^State:.*D (disk' "$folder/status" &&
-			[ "$(readlink "$folder/exe")" = /usr/sbin/gpuvfd ] && return
-	done
-	return 1
 }
 
 over() {
@@ -55,9 +37,9 @@ over() {
 # settled NAME: the layout is the old one or the new one, the operation says which, and the GPU is ready.
 settled() {
 	local name=$1 layout state
-	if ! wait_for 60 gpu_is ready || ! wait_for 60 over; then
+	if ! wait_for 60 gpu_is gpu0 ready || ! wait_for 60 over; then
 		miss "$name: settles"
-		note "$(gpu_member state): $(gpu_member reason); operation $(operation_state)"
+		note "$(gpu_member gpu0 state): $(gpu_member gpu0 reason); operation $(operation_state)"
 		return 1
 	fi
 	layout=$(kernel_layout) state=$(operation_state)
@@ -77,7 +59,7 @@ echo '{"deadlines": {"sriov_numvfs": "8s", "attribute": "6s"}}' >$config
 check "the configuration is right" gpuvfd --check-config
 start_gpuvfd
 check "gpuvfd has it" systemctl restart gpuvfd.service
-check "it sees the card" wait_for 60 gpu_is unmanaged || bail_out "$(gpuvf list)"
+check "it sees the card" wait_for 60 gpu_is gpu0 unmanaged || bail_out "$(gpuvf list)"
 check "the old layout" gpuvf apply gpu0 "${old_layout[@]}"
 is "the kernel shows it" "$(kernel_layout)" "$old"
 forget_writes 0
@@ -108,11 +90,11 @@ for point in "${points[@]}"; do
 		wait_for 30 helper_hangs || miss "$name: hangs"
 		if [ $how = kill ]; then
 			kill -9 "$(systemctl show -P MainPID gpuvfd.service)"
-			wait_for 60 gpu_is wedged || miss "$name: the next daemon knows"
+			wait_for 60 gpu_is gpu0 wedged || miss "$name: the next daemon knows"
 		else
-			wait_for 30 gpu_is wedged || miss "$name: wedged"
-			[[ $(gpu_member reason) == *"${attribute##*/}"* ]] ||
-				miss "$name: the reason names the attribute: $(gpu_member reason)"
+			wait_for 30 gpu_is gpu0 wedged || miss "$name: wedged"
+			[[ $(gpu_member gpu0 reason) == *"${attribute##*/}"* ]] ||
+				miss "$name: the reason names the attribute: $(gpu_member gpu0 reason)"
 		fi
 		release_hang 0
 		settled "$name"

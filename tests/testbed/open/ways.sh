@@ -32,21 +32,6 @@ ready() {
 	gpuvf list gpus >/dev/null 2>&1
 }
 
-# refused CODE PATTERN COMMAND...: the command ends so, and says so.
-refused() {
-	local code=$1 pattern=$2 said status
-	shift 2
-	said=$("$@" 2>&1)
-	status=$?
-	if [ $status -eq "$code" ] && [[ $said =~ $pattern ]]; then
-		pass "$*: $said"
-	else
-		miss "$*"
-		note "exit status $status, wanted $code; pattern: $pattern"
-		note "output: $said"
-	fi
-}
-
 # numbers FILE...: their contents in a line.
 numbers() {
 	cat "$@" | xargs

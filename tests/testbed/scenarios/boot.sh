@@ -27,10 +27,6 @@ vf_is() {
 	[ "$(vf_member "$1" state)" = "$2" ]
 }
 
-connected() {
-	gpuvf call daemon.status | grep -q '"hypervisor_connected": true'
-}
-
 first=$(pf_folder 0) second=$(pf_folder 1)
 is "the cards are where their VMs look for them" "$(pf_address 0) $(pf_address 1)" "0000:01:00.0 0000:02:00.0"
 

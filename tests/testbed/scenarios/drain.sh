@@ -9,32 +9,8 @@
 pf=$(pf_folder 0) || bail_out "there is no GPU"
 profile=$pf/sriov_admin/vf1/profile
 
-gpu_member() {
-	gpuvf call gpu.get '{"gpu": "gpu0"}' |
-		sed -n "s/^  \"$1\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-gpu_is() {
-	[ "$(gpu_member state)" = "$1" ]
-}
-
 numvfs() {
 	cat "$pf/sriov_numvfs"
-}
-
-# refused CODE PATTERN COMMAND...: the command ends so, and says so.
-refused() {
-	local code=$1 pattern=$2 said status
-	shift 2
-	said=$("$@" 2>&1)
-	status=$?
-	if [ $status -eq "$code" ] && [[ $said =~ $pattern ]]; then
-		pass "$*: $said"
-	else
-		miss "$*"
-		note "exit status $status, wanted $code; pattern: $pattern"
-		note "output: $said"
-	fi
 }
 
 check "a guest starts" start_guest trainer-on
@@ -82,19 +58,19 @@ like "and the one that is off" "$plan" "disturbs: gpu0/vf2: VM trainer-off"
 refused 6 "--drain" gpuvf apply gpu0 --vfs 2
 gpuvf apply gpu0 --vfs 2 --drain >/run/apply.out 2>&1 &
 apply=$!
-check "the GPU is draining" wait_for 30 gpu_is draining
+check "the GPU is draining" wait_for 30 gpu_is gpu0 draining
 refused 9 "draining" gpuvf assign trainer-on --add
 check "the daemon is killed" systemctl kill -s KILL gpuvfd.service
-check "the next one drains on" wait_for 60 gpu_is draining
+check "the next one drains on" wait_for 60 gpu_is gpu0 draining
 is "nothing was taken away" "$(numvfs)" 3
 check "the guest lets go" gpuvf release trainer-on
-check "it still waits" gpu_is draining
+check "it still waits" gpu_is gpu0 draining
 check "the other one gives it up" gpuvf release trainer-off --config
 wait $apply
 is "then the apply goes on" $? 0
 note "$(cat /run/apply.out)"
 is "the kernel has 2 VFs" "$(numvfs)" 2
-check "and the GPU is ready" gpu_is ready
+check "and the GPU is ready" gpu_is gpu0 ready
 
 # ---- a VM that dies while its GPU is drained
 
@@ -103,9 +79,9 @@ refused 7 "trainer-on.*gpuvf cancel op/" gpuvf drain gpu0 --wait 1s
 check "the guest dies" virsh destroy trainer-on
 check "drained" gpuvf drain gpu0 --wait 60s
 check "it stays so over an apply" gpuvf apply gpu0 --vfs 0
-check "still" gpu_is draining
+check "still" gpu_is gpu0 draining
 check "until it is undrained" gpuvf undrain gpu0
-check "ready" gpu_is ready
+check "ready" gpu_is gpu0 ready
 
 check_fails "nothing hangs in the kernel" eval "dmesg | grep -E 'blocked for more than|BUG:|Oops'"
 done_testing

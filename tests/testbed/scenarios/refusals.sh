@@ -26,32 +26,9 @@ job_member() {
 	member job.get "{\"id\": \"$1\"}" "$2"
 }
 
-connected() {
-	[ "$(member daemon.status '{}' hypervisor_connected)" = "$1" ]
-}
-
-main_pid() {
-	systemctl show -P MainPID gpuvfd.service
-}
-
 numvfs_writes() {
 	awk '/^sriov_numvfs:1000000:/ { print $NF }' \
 		"/sys/kernel/debug/gpuvf_testgpu/$(pf_address 0)/faults"
-}
-
-# refused CODE PATTERN COMMAND...: the command ends so, and says so.
-refused() {
-	local code=$1 pattern=$2 said status
-	shift 2
-	said=$("$@" 2>&1)
-	status=$?
-	if [ $status -eq "$code" ] && [[ $said =~ $pattern ]]; then
-		pass "$*: $said"
-	else
-		miss "$*"
-		note "exit status $status, wanted $code; pattern: $pattern"
-		note "output: $said"
-	fi
 }
 
 policy() {

@@ -12,7 +12,7 @@ set_to() {
 	check "$1" put "$3" "$2" && is "  is read as" "$(cat "$2")" "$4"
 }
 
-refused() {
+write_refused() {
 	is "$1" "$(errno_of "$3" "$2")" "$4"
 }
 
@@ -28,28 +28,28 @@ check_fails "and no name of the card but its number" test -e "/sys/kernel/debug/
 like "the mode" "$(cat "$old/sriov_info")" "mode: SR-IOV PF"
 is "what the PF keeps" "$(cat "$old"/gt0/pf/{ggtt,contexts,doorbells,lmem}_spare | xargs)" \
 	"$((64 << 20)) 256 0 $((128 << 20))"
-refused "less is refused" "$old/gt0/pf/lmem_spare" $((64 << 20)) "Invalid argument"
+write_refused "less is refused" "$old/gt0/pf/lmem_spare" $((64 << 20)) "Invalid argument"
 set_to "space goes up to 64 KiB on this card" "$old/gt0/vf1/ggtt_quota" 5000 65536
 is "partly provisioned: ENOKEY" "$(errno_of 1 "$pf/sriov_numvfs")" "Required key not available"
 set_to "contexts as they are" "$old/gt0/vf1/contexts_quota" 100 100
 set_to "memory goes up to 2 MiB" "$old/gt0/vf1/lmem_quota" 3000001 4194304
-refused "contexts beyond all" "$old/gt0/vf1/contexts_quota" 65536 "Invalid argument"
-refused "doorbells beyond all" "$old/gt0/vf1/doorbells_quota" 257 "Invalid argument"
+write_refused "contexts beyond all" "$old/gt0/vf1/contexts_quota" 65536 "Invalid argument"
+write_refused "doorbells beyond all" "$old/gt0/vf1/doorbells_quota" 257 "Invalid argument"
 check "half of the doorbells" put 128 "$old/gt0/vf2/doorbells_quota"
-refused "more than the rest: EDQUOT" "$old/gt0/vf1/doorbells_quota" 129 "Disk quota exceeded"
+write_refused "more than the rest: EDQUOT" "$old/gt0/vf1/doorbells_quota" 129 "Disk quota exceeded"
 check "back" put 0 "$old/gt0/vf2/doorbells_quota"
-refused "memory beyond all: ENOSPC" "$old/gt0/vf2/lmem_quota" $((17 * GIB)) "No space left on device"
-refused "no number" "$old/gt0/vf1/lmem_quota" much "Invalid argument"
-refused "more than 32 bits" "$old/gt0/vf1/exec_quantum_ms" 4294967296 \
+write_refused "memory beyond all: ENOSPC" "$old/gt0/vf2/lmem_quota" $((17 * GIB)) "No space left on device"
+write_refused "no number" "$old/gt0/vf1/lmem_quota" much "Invalid argument"
+write_refused "more than 32 bits" "$old/gt0/vf1/exec_quantum_ms" 4294967296 \
 	"Value too large for defined data type"
 set_to "a quantum has its ceiling" "$old/gt0/vf1/exec_quantum_ms" 200000 100000
 set_to "the PF has a priority" "$old/gt0/pf/sched_priority" 2 2
-refused "  of three" "$old/gt0/pf/sched_priority" 3 "Invalid argument"
+write_refused "  of three" "$old/gt0/pf/sched_priority" 3 "Invalid argument"
 check_fails "a VF has none" test -e "$old/gt0/vf1/sched_priority"
 set_to "a threshold" "$old/gt0/vf1/threshold_guc_time_us" 7 7
 set_to "a policy" "$old/gt0/pf/sched_if_idle" 1 1
 check "a command" put pause "$old/gt0/vf1/control"
-refused "an unknown one" "$old/gt0/vf1/control" melt "Invalid argument"
+write_refused "an unknown one" "$old/gt0/vf1/control" melt "Invalid argument"
 check "1 VF, as it was given" put 1 "$pf/sriov_numvfs"
 is "it has what it was given" "$(cat "$old/gt0/vf1/lmem_quota")" 4194304
 check "no VFs" put 0 "$pf/sriov_numvfs"
@@ -59,7 +59,7 @@ is "shared out: powers of two, and all memory" \
 	"$(cat "$old"/gt0/vf4/{ggtt,contexts,doorbells,lmem}_quota | xargs)" \
 	"$((512 << 20)) 8192 32 $(((16 * GIB - (128 << 20)) / 4))"
 like "free memory" "$(cat "$old/vram0_mm")" "visible_avail: 128MiB"
-refused "no quota while VFs are on" "$old/gt0/vf1/ggtt_quota" 0 "Input/output error"
+write_refused "no quota while VFs are on" "$old/gt0/vf1/ggtt_quota" 0 "Input/output error"
 check "no VFs" put 0 "$pf/sriov_numvfs"
 
 # ---- the new layout
@@ -76,7 +76,7 @@ check "4 VFs" put 4 "$pf/sriov_numvfs"
 vram=$(cat "$sriov/vf4/tile0/vram_quota")
 like "shared out" "$vram" "^[1-9][0-9]+$"
 is "contexts of the media GT too" "$(cat "$sriov/vf4/tile0/gt1/contexts_quota")" 8192
-refused "automatic cannot be restored" "$sriov/restore_auto_provisioning" 1 "Device or resource busy"
+write_refused "automatic cannot be restored" "$sriov/restore_auto_provisioning" 1 "Device or resource busy"
 check "no VFs" put 0 "$pf/sriov_numvfs"
 is "released" "$(cat "$sriov/vf4/tile0/vram_quota")" 0
 check "sriov_admin" put 10 "$admin/vf1/profile/exec_quantum_ms"
@@ -110,14 +110,14 @@ exec 7<"$sriov/lockdown_vfs_enabling"
 is "while that file is open: EBUSY" "$(errno_of 1 "$pf/sriov_numvfs")" "Device or resource busy"
 exec 7<&-
 fault 1 vf1/tile0/vram_quota:1:EIO
-refused "a fault reaches it" "$sriov/vf1/tile0/vram_quota" 0 "Input/output error"
+write_refused "a fault reaches it" "$sriov/vf1/tile0/vram_quota" 0 "Input/output error"
 is "and the count" "$(write_count 1 vf1/tile0/vram_quota)" 2
 
 # ---- other forms of sriov_admin
 
 quota=$(pf_folder 2)/sriov_admin/vf1/profile/vram_quota
 is "read-only" "$(stat -c %a "$quota")" 444
-refused "  is refused" "$quota" 0 "Permission denied"
+write_refused "  is refused" "$quota" 0 "Permission denied"
 check "2 VFs" put 2 "$(pf_folder 2)/sriov_numvfs"
 like "  and can be read" "$(cat "$quota")" "^[1-9][0-9]+$"
 check "no VFs" put 0 "$(pf_folder 2)/sriov_numvfs"
@@ -158,11 +158,11 @@ is "without VFs" "$(cat "$(pf_folder 3)/sriov_numvfs")" 0
 # ---- lockdown
 
 check "the kernel locks itself down" lock_down
-refused "no write in debugfs" "$old/gt0/vf1/lmem_quota" 0 "Operation not permitted"
+write_refused "no write in debugfs" "$old/gt0/vf1/lmem_quota" 0 "Operation not permitted"
 is "not even a read, where a write would be" "$(read_errno_of "$old/gt0/vf1/lmem_quota")" \
 	"Operation not permitted"
 is "but of what is read-only" "$(read_errno_of "$old/sriov_info")" none
-refused "no restoring" "$sriov/restore_auto_provisioning" 1 "Operation not permitted"
+write_refused "no restoring" "$sriov/restore_auto_provisioning" 1 "Operation not permitted"
 check "sysfs works on" put 10 "$admin/vf1/profile/exec_quantum_ms"
 check "VFs too" put 2 "$(pf_folder 1)/sriov_numvfs"
 check "no VFs" put 0 "$(pf_folder 1)/sriov_numvfs"

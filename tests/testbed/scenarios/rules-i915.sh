@@ -25,8 +25,8 @@ set_to() {
 	check "$1" put "$3" "$2" && is "  is read as" "$(cat "$2")" "$4"
 }
 
-# refused NAME FILE VALUE ERRNO
-refused() {
+# write_refused NAME FILE VALUE ERRNO
+write_refused() {
 	is "$1" "$(errno_of "$3" "$2")" "$4"
 }
 
@@ -62,7 +62,7 @@ is "without a hook it is ENOENT" "$(errno_of 1 "$(pf_folder 3)/sriov_numvfs")" \
 	"No such file or directory"
 is "with max_vfs=0 there are no VFs" "$(cat "$(pf_folder 4)/sriov_totalvfs")" 0
 check_fails "and no tree" i915_folder 4
-refused "  one more is ERANGE" "$(pf_folder 4)/sriov_numvfs" 1 "Numerical result out of range"
+write_refused "  one more is ERANGE" "$(pf_folder 4)/sriov_numvfs" 1 "Numerical result out of range"
 
 # ---- what is left, what the PF keeps
 
@@ -74,9 +74,9 @@ ggtt=$(cat "$(flex pf/gt0/available/ggtt_free)")
 is "space left" "$ggtt" $((0xfee00000 - (64 << 20)))
 is "what the PF keeps" "$(for name in ggtt contexts doorbells lmem; do
 	cat "$(flex "pf/gt0/${name}_spare")"; done | xargs)" "$((64 << 20)) 256 0 $((128 << 20))"
-refused "less GGTT than it must" "$(flex pf/gt0/ggtt_spare)" 4096 "Invalid argument"
-refused "less contexts" "$(flex pf/gt0/contexts_spare)" 255 "Invalid argument"
-refused "less memory" "$(flex pf/gt0/lmem_spare)" $((127 << 20)) "Invalid argument"
+write_refused "less GGTT than it must" "$(flex pf/gt0/ggtt_spare)" 4096 "Invalid argument"
+write_refused "less contexts" "$(flex pf/gt0/contexts_spare)" 255 "Invalid argument"
+write_refused "less memory" "$(flex pf/gt0/lmem_spare)" $((127 << 20)) "Invalid argument"
 set_to "more is taken" "$(flex pf/gt0/doorbells_spare)" 16 16
 is "  and missing elsewhere" "$(cat "$(flex pf/gt0/available/doorbells_free)")" 240
 check "back" put 0 "$(flex pf/gt0/doorbells_spare)"
@@ -86,26 +86,26 @@ is "spares leave the mode alone" "$(cat "$(flex pf/auto_provisioning)")" 1
 
 set_to "space goes up to 4 KiB" "$(flex vf1/gt0/ggtt_quota)" 5000 8192
 is "that turns automatic off" "$(cat "$(flex pf/auto_provisioning)")" 0
-refused "and not on again: ESTALE" "$(flex pf/auto_provisioning)" 1 "Stale file handle"
+write_refused "and not on again: ESTALE" "$(flex pf/auto_provisioning)" 1 "Stale file handle"
 is "partly provisioned: ENOKEY" "$(errno_of 1 "$pf/sriov_numvfs")" "Required key not available"
 set_to "contexts go up to 128" "$(flex vf1/gt0/contexts_quota)" 100 128
 set_to "memory goes up to 2 MiB" "$(flex vf1/gt0/lmem_quota)" 3000001 4194304
 set_to "doorbells stay" "$(flex vf1/gt0/doorbells_quota)" 10 10
-refused "space beyond all: E2BIG" "$(flex vf2/gt0/ggtt_quota)" $((5 * GIB)) "Argument list too long"
-refused "space beyond the rest: EDQUOT" "$(flex vf2/gt0/ggtt_quota)" "$ggtt" "Disk quota exceeded"
-refused "memory: EDQUOT" "$(flex vf2/gt0/lmem_quota)" $((16 * GIB)) "Disk quota exceeded"
-refused "contexts beyond 16 bits: ERANGE" "$(flex vf2/gt0/contexts_quota)" 70000 \
+write_refused "space beyond all: E2BIG" "$(flex vf2/gt0/ggtt_quota)" $((5 * GIB)) "Argument list too long"
+write_refused "space beyond the rest: EDQUOT" "$(flex vf2/gt0/ggtt_quota)" "$ggtt" "Disk quota exceeded"
+write_refused "memory: EDQUOT" "$(flex vf2/gt0/lmem_quota)" $((16 * GIB)) "Disk quota exceeded"
+write_refused "contexts beyond 16 bits: ERANGE" "$(flex vf2/gt0/contexts_quota)" 70000 \
 	"Numerical result out of range"
-refused "contexts: ENOSPC" "$(flex vf1/gt0/contexts_quota)" 65500 "No space left on device"
+write_refused "contexts: ENOSPC" "$(flex vf1/gt0/contexts_quota)" 65500 "No space left on device"
 is "  what was there stays" "$(cat "$(flex vf1/gt0/contexts_quota)")" 128
-refused "doorbells: ENOSPC" "$(flex vf1/gt0/doorbells_quota)" 257 "No space left on device"
+write_refused "doorbells: ENOSPC" "$(flex vf1/gt0/doorbells_quota)" 257 "No space left on device"
 is "  what was there is gone" "$(cat "$(flex vf1/gt0/doorbells_quota)")" 0
-refused "no number: EINVAL" "$(flex vf1/gt0/lmem_quota)" much "Invalid argument"
-refused "a negative one too" "$(flex vf1/gt0/lmem_quota)" -1 "Invalid argument"
+write_refused "no number: EINVAL" "$(flex vf1/gt0/lmem_quota)" much "Invalid argument"
+write_refused "a negative one too" "$(flex vf1/gt0/lmem_quota)" -1 "Invalid argument"
 is "the rest stays" "$(quotas vf1)" "8192 128 0 4194304"
 check "clear takes all" put clear "$(flex vf1/control)"
 is "  it did" "$(quotas vf1)" "0 0 0 0"
-refused "an unknown command" "$(flex vf1/control)" melt "Invalid argument"
+write_refused "an unknown command" "$(flex vf1/control)" melt "Invalid argument"
 check "now automatic goes on" put 1 "$(flex pf/auto_provisioning)"
 
 # ---- scheduling, policies, thresholds
@@ -116,9 +116,9 @@ check "back" put 0 "$(flex vf1/gt0/exec_quantum_ms)"
 check "on" put 1 "$(flex pf/auto_provisioning)"
 set_to "the PF's does not" "$(flex pf/gt0/exec_quantum_ms)" 20 20
 set_to "a timeout" "$(flex pf/gt0/preempt_timeout_us)" 20000 20000
-refused "more than 32 bits" "$(flex pf/gt0/exec_quantum_ms)" 4294967296 "Numerical result out of range"
+write_refused "more than 32 bits" "$(flex pf/gt0/exec_quantum_ms)" 4294967296 "Numerical result out of range"
 set_to "a policy" "$(flex pf/gt0/policies/sched_if_idle)" 1 1
-refused "  which is a bool" "$(flex pf/gt0/policies/engine_reset)" 7 "Invalid argument"
+write_refused "  which is a bool" "$(flex pf/gt0/policies/engine_reset)" 7 "Invalid argument"
 set_to "a period" "$(flex pf/gt0/policies/sample_period_ms)" 500 500
 is "  automatic still" "$(cat "$(flex pf/auto_provisioning)")" 1
 set_to "a threshold" "$(flex vf1/gt0/threshold/h2g_time_us)" 5 5
@@ -135,7 +135,7 @@ is "all was shared out" "$(quotas vf4)" \
 	"$((ggtt / 5 / 4096 * 4096)) $((65279 / 4 / 128 * 128)) 64 $(((16 * GIB - (128 << 20)) / 4))"
 is "not to VFs that are off" "$(quotas vf5)" "0 0 0 0"
 is "vf1 is virtfn0" "$(basename "$(readlink "$(flex vf1/device)")")" "$(vf_address 0 0)"
-refused "no quota while VFs are on" "$(flex vf1/gt0/lmem_quota)" 0 "Input/output error"
+write_refused "no quota while VFs are on" "$(flex vf1/gt0/lmem_quota)" 0 "Input/output error"
 check "the same again is nothing" put "$(cat "$(flex vf1/gt0/lmem_quota)")" "$(flex vf1/gt0/lmem_quota)"
 check "no VFs" put 0 "$pf/sriov_numvfs"
 is "it came back" "$(quotas vf1)" "0 0 0 0"
@@ -189,7 +189,7 @@ is "ENOKEY" "$(errno_of 1 "$(pf_folder 2)/sriov_numvfs")" "Required key not avai
 check "the count begins again" forget_writes 0
 fault 0 vf2/gt/lmem_quota:2:EDQUOT
 check "the first write works" put $GIB "$(flex vf2/gt0/lmem_quota)"
-refused "the second fails" "$(flex vf2/gt0/lmem_quota)" 0 "Disk quota exceeded"
+write_refused "the second fails" "$(flex vf2/gt0/lmem_quota)" 0 "Disk quota exceeded"
 is "it changed nothing" "$(cat "$(flex vf2/gt0/lmem_quota)")" $GIB
 fault 0 pf/auto_provisioning:1:read-EIO
 is "a read fails" "$(read_errno_of "$(flex pf/auto_provisioning)")" "Input/output error"

@@ -7,33 +7,6 @@
 
 first=$(pf_folder 0) second=$(pf_folder 1)
 
-# gpu_member GPU NAME
-gpu_member() {
-	gpuvf call gpu.get "{\"gpu\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-gpu_is() {
-	[ "$(gpu_member "$1" state)" = "$2" ]
-}
-
-main_pid() {
-	systemctl show -P MainPID gpuvfd.service
-}
-
-connected() {
-	gpuvf call daemon.status | grep -q '"hypervisor_connected": true'
-}
-
-# A process of gpuvfd in uninterruptible sleep: the helper that hangs.
-helper_hangs() {
-	local folder
-	for folder in /proc/[0-9]*; do
-		grep -qs '^State:.*D (disk' "$folder/status" &&
-			[ "$(readlink "$folder/exe")" = /usr/sbin/gpuvfd ] && return
-	done
-	return 1
-}
-
 quotas() {
 	local k
 	for k in 1 2 3 4; do
