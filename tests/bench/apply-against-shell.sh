@@ -64,11 +64,9 @@ quiet() {
 
 start_gpuvfd
 check "gpuvfd answers" gpuvf status || bail_out "no daemon"
-connected() {
-	gpuvf call daemon.status | grep -q '"hypervisor_connected": true'
-}
 check "libvirt too" wait_for 60 connected
-pid=$(systemctl show -P MainPID gpuvfd.service)
+systemctl service-watchdogs no # gpuvfd stands still on purpose
+pid=$(main_pid)
 
 for ((round = 0; round <= rounds; round++)); do
 	quiet

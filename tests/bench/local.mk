@@ -21,5 +21,6 @@ bench: $(BENCHES)
 # In the testbed, because it writes to sysfs.
 bench-testbed: all
 	$(top_srcdir)/tests/testbed/run --build $(abs_top_builddir) $(top_srcdir)/tests/bench/apply-against-shell.sh
+	$(top_srcdir)/tests/testbed/run --build $(abs_top_builddir) $(top_srcdir)/tests/bench/assign-against-virsh.sh
 .PHONY: bench-testbed
-dist_noinst_SCRIPTS += tests/bench/apply-against-shell.sh
+dist_noinst_SCRIPTS += tests/bench/apply-against-shell.sh tests/bench/assign-against-virsh.sh
