@@ -122,14 +122,15 @@ take_trs() {
 	done >>"$results/all"
 }
 
-# testbed_scenario FILE: runs it in the testbed; a scenario without TAP is one test.
+# testbed_scenario FILE: runs it in the testbed; a scenario without TAP is one test.  Another one may run beside it,
+# so what it says comes in one piece, at its end.
 testbed_scenario() {
-	local name=${1##*/} status=0 log
+	local name=${1##*/} status=0 began=$SECONDS log
 	name=${name%.sh}
 	log=$results/testbed-$name.log
 	echo "== $name"
-	tests/testbed/run --build build "$1" 2>&1 | tee "$log"
-	status=${PIPESTATUS[0]}
+	tests/testbed/run --build build "$1" >"$log" 2>&1 || status=$?
+	printf '== %s has ended with status %s after %s s\n%s\n' "$name" "$status" $((SECONDS - began)) "$(<"$log")"
 	# A scenario that began again in a fresh machine (tests/testbed/run says why) counts once.
 	awk '/the scenario begins again in a fresh machine$/ { n = 0; next } { line[++n] = $0 }
 		END { for (i = 1; i <= n; i++) print line[i] }' "$log" >"$log.last"

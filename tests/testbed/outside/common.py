@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Paths, messages and small helpers of the testbed's outside part."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -28,6 +30,15 @@ class Paths:
         self.kept = self.cache / "kept"
         self.outer_initramfs = self.cache / "outer.cpio"
         self.guest_initramfs = self.cache / "guest.cpio"
+
+
+@contextlib.contextmanager
+def alone(paths):
+    """Nobody else makes or changes anything in the testbed's folder meanwhile."""
+    paths.cache.mkdir(parents=True, exist_ok=True)
+    with open(paths.cache / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 _started = time.monotonic()

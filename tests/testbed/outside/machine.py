@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from . import gpus
-from .common import TestbedError, say
+from .common import TestbedError, alone, say
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 # Time that the machine gets beyond the scenario's limit, to start and to print its journal.
@@ -172,15 +172,17 @@ class Machine:
         run; libvirt itself finds out when it is no longer true."""
         found = self.folder / "capabilities"
         if found.is_dir() and any(found.iterdir()):
-            shutil.rmtree(self.paths.capabilities, ignore_errors=True)
-            shutil.copytree(found, self.paths.capabilities)
+            with alone(self.paths):
+                shutil.rmtree(self.paths.capabilities, ignore_errors=True)
+                shutil.copytree(found, self.paths.capabilities)
 
     def _keep_results(self):
         """Files that the scenario wants to have outside."""
         found = self.folder / "keep"
         if any(found.iterdir()):
-            shutil.rmtree(self.paths.kept, ignore_errors=True)
-            shutil.copytree(found, self.paths.kept)
+            with alone(self.paths):
+                shutil.rmtree(self.paths.kept, ignore_errors=True)
+                shutil.copytree(found, self.paths.kept)
 
     def clean_up(self, keep):
         self.stop()
