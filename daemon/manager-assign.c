@@ -68,6 +68,13 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 	return best;
 }
 
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes)
+{
+	const struct vf_assign_params p = { .profile = (char *)profile, .vram_bytes = vram_bytes };
+
+	return pick_free(m, NULL, &p);
+}
+
 static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 {
 	if (vf->lease.vm_name)

@@ -54,6 +54,9 @@ static const char *vf_word(const struct vf *vf)
 		return "daemon:gate";
 	if (vf->lease.owner == LEASE_FOREIGN)
 		return "daemon:adopt";
+	if (vf->lease.owner == LEASE_POLICY ||
+	    streq_ptr(json_get_string(vf->audited, "owner"), lease_owner_to_string(LEASE_POLICY)))
+		return "daemon:policy";
 	if (vf->lease.owner == LEASE_JOB || vf->lease.owner == LEASE_KEPT ||
 	    streq_ptr(json_get_string(vf->audited, "owner"), lease_owner_to_string(LEASE_JOB)))
 		return "daemon:job";

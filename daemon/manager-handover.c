@@ -216,7 +216,7 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.op = op,
 		.uuid = h->vm_uuid,
 		.address = h->vf->address,
-		.alias = h->vf->lease.owner == LEASE_FOREIGN ? NULL : alias,
+		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
 		.live = h->vf->lease.live,
 		.config = h->vf->lease.config,
 	};

@@ -93,7 +93,10 @@ static void swap(struct manager *m, struct policy *policy)
 {
 	_cleanup_free_ char *before = strdup(m->policy->revision);
 	struct gpu *gpu, *tmp;
+	struct vm *vm, *tmp_vm;
 
+	HASH_ITER(hh, m->vms, vm, tmp_vm)
+		fixed_try_again(vm);
 	policy_unref(m->policy);
 	m->policy = policy;
 	audit_policy(m, strempty(before));

@@ -297,14 +297,15 @@ static bool is_idle(struct manager *m, const struct vm *vm)
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp;
 
-	if (vm->device_busy || vm->facts->n_hostdevs > 0)
+	if (vm->device_busy)
 		return false;
 	HASH_ITER(hh, m->jobs, job, tmp)
 		if (job->state >= JOB_STARTING && job->state < JOB_ENDED && streq(job->vm_uuid, vm->uuid))
 			return false;
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->lease.owner != LEASE_NONE && streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE && gpu->vfs[i]->lease.owner != LEASE_POLICY &&
+			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
 				return false;
 	return true;
 }

@@ -25,6 +25,7 @@ enum lease_owner {
 	LEASE_VM,      /* assigned by hand to a VM */
 	LEASE_JOB,     /* for one attempt of a job */
 	LEASE_KEPT,    /* no job's any more: waits in its VM for the next one of the same user */
+	LEASE_POLICY,  /* the policy assigns one to the VM */
 	LEASE_FOREIGN, /* somebody else attached it; we only watch */
 	LEASE_OWNER_MAX,
 };
@@ -37,6 +38,7 @@ struct lease {
 	char vm_uuid[37];
 	char *vm_name;
 	bool live, config;    /* where the hostdev is, or shall be */
+	bool adopted;	      /* … and bears another alias than this lease's */
 	uid_t uid;	      /* who asked */
 	uint64_t since;	      /* wall clock */
 };
@@ -141,6 +143,11 @@ struct vm {
 	unsigned failed_starts; /* jobs in a row whose guest never became ready */
 	char *quarantine;	/* why no job is placed here; NULL = fine */
 	struct vm_pool pool;
+	struct { /* what the policy assigns to it (manager-fixed.c) */
+		char *failure;	   /* why it does not have that; NULL = it has */
+		uint64_t retry_at; /* boot clock */
+		unsigned failures; /* in a row */
+	} fixed;
 	UT_hash_handle hh;	/* by uuid */
 };
 
@@ -249,6 +256,7 @@ struct manager {
 	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
+	sd_event_source *fixed_timer; /* tries assignments of the policy again */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	sd_event_source *scan_retry; /* looks again after a scan that failed */
 	unsigned scan_failures;	     /* in a row */
@@ -524,6 +532,12 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);
+
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes); /* NULL = none */
+
+/* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
+void fixed_pump(struct manager *m);
+void fixed_try_again(struct vm *vm); /* something changed: whatever failed may go well now */
 
 /* ---- manager-reset.c ---- */
 void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */

@@ -7,6 +7,7 @@ const char *const lease_owner_names[LEASE_OWNER_MAX] = {
 	[LEASE_VM] = "vm",
 	[LEASE_JOB] = "job",
 	[LEASE_KEPT] = "kept",
+	[LEASE_POLICY] = "policy",
 	[LEASE_FOREIGN] = "foreign",
 };
 DEFINE_ENUM_TABLE(lease_owner, enum lease_owner, LEASE_OWNER_MAX);
@@ -108,6 +109,7 @@ void vf_store(struct manager *m, struct vf *vf)
 			"config", (int)vf->lease.config, "uid", (json_int_t)vf->lease.uid, "since",
 			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
 	json_put(doc, "weighted", weighted_row(&vf->weighted));
+	json_put_bool(doc, "adopted", vf->lease.adopted);
 	outbox_put(m, STORE_LEASE, id, doc);
 }
 
@@ -126,6 +128,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 		 strempty(json_get_string(row, "vm_uuid")));
 	vf->lease.live = json_get_bool(row, "live", false);
 	vf->lease.config = json_get_bool(row, "config", false);
+	vf->lease.adopted = json_get_bool(row, "adopted", false);
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
@@ -185,6 +188,7 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	vf->lease.uid = uid;
 	vf->lease.live = live;
 	vf->lease.config = config;
+	vf->lease.adopted = false;
 	vf->lease.since = now_realtime();
 	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s", vm->uuid);
 	(void)free_and_strdup(&vf->lease.vm_name, vm->facts->name);

@@ -197,6 +197,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 	json_put_bool(json, "started_by_us", vm->pool.ours && f->state != VM_OFF);
 	json_put_string(json, "pool_state", pool_state(vm));
 	json_put_string(json, "pool_reason", vm->pool.failure);
+	json_put_string(json, "assignment_reason", vm->fixed.failure);
 	json_put_uint_known(json, "slots", rule != NULL, rule ? rule->slots : 0);
 	json_put_uint_known(json, "free_ports", f->free_ports >= 0, (uint64_t)f->free_ports);
 	return json;

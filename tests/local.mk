@@ -15,6 +15,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-doctor.py \
 	tests/integration/test-drain.py \
 	tests/integration/test-every-way.py \
+	tests/integration/test-fixed.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
 	tests/integration/test-inject.py \

@@ -8,7 +8,7 @@ libpolicy_a_SOURCES = \
 	daemon/policy/layout.c daemon/policy/layout.h \
 	daemon/policy/layout-document.c \
 	daemon/policy/policy.c daemon/policy/policy.h \
-	daemon/policy/policy-build.c daemon/policy/policy-build.h \
+	daemon/policy/policy-assignments.c daemon/policy/policy-build.c daemon/policy/policy-build.h \
 	daemon/policy/policy-complaint.c \
 	daemon/policy/policy-export.c daemon/policy/policy-export.h \
 	daemon/policy/policy-gpu-sections.c \

@@ -27,6 +27,7 @@ static const struct json_field document_fields[] = {
 	SECTION_FIELD("layouts", POLICY_LAYOUTS),
 	SECTION_FIELD("gpus", POLICY_GPUS),
 	SECTION_FIELD("vms", POLICY_VMS),
+	SECTION_FIELD("assignments", POLICY_ASSIGNMENTS),
 	SECTION_FIELD("queues", POLICY_QUEUES),
 	SECTION_FIELD("access", POLICY_ACCESS),
 	{ "scheduling", JSON_FIELD_OBJECT, offsetof(struct document_fields, scheduling),
@@ -36,7 +37,6 @@ static const struct json_field document_fields[] = {
 };
 
 static const struct unsupported document_unsupported[] = {
-	{ "assignments", NULL, "use `gpuvf assign`" },
 	{ "templates", NULL, "use vms" },
 	{ NULL },
 };

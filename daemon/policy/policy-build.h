@@ -45,6 +45,7 @@ enum policy_section_id {
 	POLICY_LAYOUTS,
 	POLICY_GPUS,
 	POLICY_VMS,
+	POLICY_ASSIGNMENTS,
 	POLICY_QUEUES,
 	POLICY_ACCESS,
 	POLICY_SECTION_MAX,
@@ -102,6 +103,12 @@ int policy_read_queue(struct policy_builder *b, const json_t *item, const char *
 int policy_read_access(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
 		       struct json_fault *fault);
 
+/* policy-assignments.c */
+int policy_read_assignment(struct policy_builder *b, const json_t *item, const char *pointer, void *out,
+			   struct json_fault *fault);
+void policy_assignment_done(void *item);
+int policy_check_assignments(struct policy_builder *b); /* against each other and the profiles */
+
 /* policy-scheduling.c: the object "scheduling" of one file. */
 int policy_read_scheduling(struct policy_builder *b, const json_t *scheduling, struct json_fault *fault);
 
@@ -111,6 +118,8 @@ int policy_read_slices(const json_t *array, const char *pointer, struct policy_l
 
 /* policy-references.c: what can be judged only when all files are read. */
 int policy_check_references(struct policy_builder *b);
+int policy_complain_missing(struct policy_builder *b, const struct policy_place *place, const char *member,
+			    enum policy_section_id id, const char *name);
 
 /* Appends text that may hold foreign bytes (a file's name, a piece of bad JSON, half a character
  * where a word was cut): what is not printable UTF-8 is escaped. */

@@ -29,8 +29,8 @@ static char *reference_hint(const struct policy_builder *b, enum policy_section_
 	return xasprintf("write one in \"%s\"", section->name);
 }
 
-static int complain_missing(struct policy_builder *b, const struct policy_place *place,
-			    const char *member, enum policy_section_id id, const char *name)
+int policy_complain_missing(struct policy_builder *b, const struct policy_place *place, const char *member,
+			    enum policy_section_id id, const char *name)
 {
 	_cleanup_free_ char *hint = reference_hint(b, id, name);
 
@@ -53,7 +53,7 @@ static int check_slices(struct policy_builder *b, const struct policy_place *pla
 			return -ENOMEM;
 		if (!profile || policy_find_profile(b->policy, profile))
 			continue;
-		r = complain_missing(b, place, inner, POLICY_PROFILES, profile);
+		r = policy_complain_missing(b, place, inner, POLICY_PROFILES, profile);
 		if (r < 0)
 			return r;
 	}
@@ -89,7 +89,7 @@ static int check_gpu_rule(struct policy_builder *b, size_t i)
 
 	named = policy_find_layout(b->policy, layout->name);
 	if (!named)
-		return complain_missing(b, place, "layout", POLICY_LAYOUTS, layout->name);
+		return policy_complain_missing(b, place, "layout", POLICY_LAYOUTS, layout->name);
 	return copy_slices(layout, named);
 }
 
@@ -145,6 +145,8 @@ int policy_check_references(struct policy_builder *b)
 				 "slices");
 	for (i = 0; i < b->policy->n_gpus && r == 0; i++)
 		r = check_gpu_rule(b, i);
+	if (r == 0)
+		r = policy_check_assignments(b);
 	if (r == 0)
 		r = check_weights(b);
 	return r < 0 ? r : check_default_queue(b);

@@ -103,6 +103,8 @@ const struct policy_section policy_sections[POLICY_SECTION_MAX] = {
 			  .done = gpu_rule_done },
 	[POLICY_VMS] = { SECTION(vms, policy_vm_rule), .read = policy_read_vm_rule,
 			 .done = vm_rule_done },
+	[POLICY_ASSIGNMENTS] = { SECTION(assignments, policy_assignment), .read = policy_read_assignment,
+				 .done = policy_assignment_done },
 	[POLICY_QUEUES] = { SECTION(queues, policy_queue), NAMED("queue", policy_queue),
 			    .read = policy_read_queue, .done = queue_done },
 	[POLICY_ACCESS] = { SECTION(access, policy_access), .read = policy_read_access,

@@ -90,6 +90,19 @@ struct policy_vm_rule {
 	char *run_as;  /* NULL: no jobs can run there */
 };
 
+enum assignment_mode { ASSIGNMENT_LIVE, ASSIGNMENT_CONFIG, ASSIGNMENT_BOTH, ASSIGNMENT_MODE_MAX };
+DECLARE_ENUM_TABLE(assignment_mode, enum assignment_mode);
+
+/* A VF that VMs shall have: by one of profile, vf and vram_bytes. */
+struct policy_assignment {
+	char *label;
+	char *vm; /* glob */
+	char *profile;
+	char *vf;
+	uint64_t vram_bytes; /* at least; 0 = not by size */
+	enum assignment_mode mode; /* live: held while the VM runs only */
+};
+
 struct policy_queue {
 	char *name;
 	bool is_default;
@@ -131,6 +144,8 @@ struct policy {
 	size_t n_gpus;
 	struct policy_vm_rule *vms;
 	size_t n_vms;
+	struct policy_assignment *assignments;
+	size_t n_assignments;
 	struct policy_queue
 		*queues; /* never empty: a queue "default" is made when none is written */
 	size_t n_queues;

@@ -301,6 +301,26 @@ static void test_refusals_of_gpu_sections(void **state)
 		       "/gpus/0/heal: must be true or false");
 }
 
+static void test_refusals_of_assignments(void **state)
+{
+	assert_refused(IN("assignments", "{\"vm\": \"a\"}"),
+		       "/assignments/0: must have one of \"profile\", \"vf\" and \"vram\" (an assignment for");
+	assert_refused(IN("assignments", "{\"vm\": \"a\", \"vram\": \"1GiB\", \"vf\": \"gpu0/vf1\"}"),
+		       "must have one of");
+	assert_refused(IN("assignments", "{\"vm\": \"a\", \"vf\": \"gpu0/vf0\"}"),
+		       "/assignments/0/vf: \"gpu0/vf0\" names no VF (such as");
+	assert_refused(IN("assignments", "{\"vm\": \"a*\", \"vf\": \"gpu0/vf1\"}"),
+		       "/assignments/0/vf: several VMs (\"a*\") cannot have one VF (name one VM");
+	assert_refused(IN("assignments", "{\"vm\": \"a\", \"vf\": \"gpu0/vf1\", \"mode\": \"config\", "
+					 "\"shared\": true}"),
+		       "/assignments/0/shared: a VF in a stored definition is nobody else's");
+	assert_refused(IN("assignments", "{\"vm\": \"a\", \"vf\": \"gpu0/vf1\"}, "
+					 "{\"vm\": \"b\", \"vf\": \"gpu0/vf1\"}"),
+		       "/assignments/1/vf: gpu0/vf1 is VM a's already, at ");
+	assert_refused(IN("assignments", "{\"vm\": \"a\", \"profile\": \"p\"}"),
+		       "/assignments/0/profile: no profile \"p\" in any file of the policy");
+}
+
 static void test_refusals_of_use_sections(void **state)
 {
 	assert_refused(IN("vms", "{\"match\": \"\"}"), "/vms/0/match: is not a pattern");
@@ -479,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_all_errors_are_told),
 		cmocka_unit_test(test_refusals_of_documents),
 		cmocka_unit_test(test_refusals_of_gpu_sections),
+		cmocka_unit_test(test_refusals_of_assignments),
 		cmocka_unit_test(test_refusals_of_use_sections),
 		cmocka_unit_test(test_unknown_people_are_warned_of),
 		cmocka_unit_test(test_check_asks_for_no_names),

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* VFs that the policy says VMs shall have ("assignments"): given as soon as one is free, held in the stored
+ * definition of a VM that is off, and taken back when the policy no longer says so and the VM does not have them in
+ * its guest.  Asked by the pump; a VM where that fails is left alone for a while and says why. */
+#include "manager-state.h"
+
+#define RETRY_USEC (5 * USEC_PER_SEC) /* after a failure, doubled each time up to 64 times that */
+#define RETRY_DOUBLED_MAX 6
+
+/* ---- what is in the way ---- */
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->fixed_timer = sd_event_source_unref(m->fixed_timer);
+	manager_pump(m);
+	return 0;
+}
+
+static void tell(struct manager *m, struct vm *vm, const char *failure)
+{
+	if (streq_ptr(vm->fixed.failure, failure))
+		return;
+	(void)free_and_strdup(&vm->fixed.failure, failure);
+	if (failure)
+		log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s does not have what the policy assigns to it: %s",
+		       vm->facts->name, failure);
+	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "assignment_reason", failure));
+}
+
+static void failed(struct manager *m, struct vm *vm, const char *why)
+{
+	uint64_t pause = RETRY_USEC << MIN_OF(vm->fixed.failures, RETRY_DOUBLED_MAX);
+
+	vm->fixed.failures++;
+	vm->fixed.retry_at = now_boottime() + pause;
+	tell(m, vm, why);
+	if (!m->fixed_timer)
+		(void)sd_event_add_time_relative(m->event, &m->fixed_timer, CLOCK_BOOTTIME, pause, USEC_PER_MSEC,
+						 on_retry, m);
+}
+
+static void done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	_cleanup_free_ char *uuid = userdata;
+	struct vm *vm = vm_find_uuid(m, uuid);
+
+	if (!vm || m->ending)
+		return;
+	if (error) {
+		failed(m, vm, error->message);
+	} else {
+		vm->fixed.failures = 0;
+		manager_pump(m);
+	}
+}
+
+/* ---- giving ---- */
+
+static void give_committed(struct manager *m, void *userdata)
+{
+	_cleanup_free_ char *name = userdata;
+	struct vf *vf = vf_find(m, name);
+
+	if (vf && vf->lease.owner == LEASE_POLICY && vf->state == VF_LEASED && !vf->handover)
+		handover_attach(m, vf, done, strdup(vf->lease.vm_uuid));
+}
+
+static void give_not_committed(struct manager *m, void *userdata)
+{
+	_cleanup_free_ char *name = userdata;
+	struct vf *vf = vf_find(m, name);
+
+	if (vf && vf->lease.owner == LEASE_POLICY && vf->state == VF_LEASED) {
+		vf->state = VF_FREE;
+		vf_lease_end(m, vf);
+	}
+}
+
+static void give(struct manager *m, struct vm *vm, struct vf *vf, bool live, bool config)
+{
+	vf_lease(m, vf, LEASE_POLICY, vm, 0, m->own_uid, live, config);
+	vf_set_state(m, vf, VF_LEASED, NULL);
+	outbox_add(m, give_committed, give_not_committed, strdup(vf->name));
+}
+
+static char *why_not_named(const struct policy_assignment *a, const struct vf *vf)
+{
+	if (!vf)
+		return xasprintf("%s does not exist (%s)", a->vf, a->label);
+	return xasprintf("%s is %s%s%s (%s)", vf->name, vf_state_to_string(vf->state),
+			 vf->lease.vm_name ? ", held by VM " : "", strempty(vf->lease.vm_name), a->label);
+}
+
+/* NULL, and new ret_why, when there is none. */
+static struct vf *find_free(struct manager *m, const struct policy_assignment *a, char **ret_why)
+{
+	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes);
+
+	if (a->vf && (!vf || vf->state != VF_FREE || vf->handover || gpu_is_draining(vf->gpu) ||
+		      (vf->gpu->state != GPU_READY && vf->gpu->state != GPU_UNMANAGED))) {
+		*ret_why = why_not_named(a, vf);
+		return NULL;
+	}
+	if (!vf)
+		*ret_why = xasprintf("no VF that fits is free (%s)", a->label);
+	return vf;
+}
+
+/* Returns new: why the VM cannot have it now; NULL = it gets it, or nothing is to be done. */
+static char *acquire(struct manager *m, struct vm *vm, const struct policy_assignment *a)
+{
+	bool running = vm->facts->state == VM_RUNNING || vm->facts->state == VM_PAUSED;
+	bool live = running && a->mode != ASSIGNMENT_CONFIG;
+	bool config = vm->facts->persistent && a->mode != ASSIGNMENT_LIVE;
+	char *why = NULL;
+	struct vf *vf;
+
+	if (live && vm->facts->free_ports == 0) {
+		if (!config)
+			return xasprintf("it has no free PCIe port to plug a VF into (%s)", a->label);
+		live = false; /* from its next start */
+	}
+	if (!live && !config)
+		return a->mode == ASSIGNMENT_LIVE
+			       ? NULL
+			       : xasprintf("it is transient and has no stored definition (%s)", a->label);
+	vf = find_free(m, a, &why);
+	if (vf)
+		give(m, vm, vf, live, config);
+	return why;
+}
+
+/* ---- what it has ---- */
+
+static bool fits(struct manager *m, const struct vf *vf, const struct policy_assignment *a)
+{
+	return a->vf ? vf == vf_find(m, a->vf) : vf_fits(vf, a->profile, a->vram_bytes);
+}
+
+static bool has(const struct vf *vf, const struct vm *vm)
+{
+	return vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB && vf->lease.owner != LEASE_KEPT &&
+	       vf->state != VF_DETACHING && vf->state != VF_RESETTING && vf->state != VF_QUARANTINED &&
+	       streq(vf->lease.vm_uuid, vm->uuid);
+}
+
+/* One that we gave it before the host was booted was adopted since. */
+static void take_over(struct manager *m, const struct vm *vm, struct vf *vf)
+{
+	if (vf->lease.owner != LEASE_FOREIGN)
+		return;
+	for (size_t i = 0; i < vm->facts->n_hostdevs; i++) {
+		const struct domain_hostdev *dev = &vm->facts->hostdevs[i];
+
+		if (pci_address_equal(&dev->address, &vf->address) && dev->alias &&
+		    strncmp(dev->alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0) {
+			vf->lease.adopted = true;
+			vf_lease_pass(m, vf, LEASE_POLICY, 0);
+		}
+	}
+}
+
+/* Those that no assignment speaks of any more: back, unless the guest has them. */
+static void give_back(struct manager *m, struct vf *vf)
+{
+	if (vf->lease.owner == LEASE_POLICY && vf->state == VF_RESERVED && !vf->handover)
+		handover_detach(m, vf, done, strdup(vf->lease.vm_uuid));
+}
+
+static size_t collect(struct manager *m, const struct vm *vm, struct vf **held, size_t max)
+{
+	struct gpu *gpu, *tmp;
+	size_t n = 0;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs && n < max; i++)
+			if (has(gpu->vfs[i], vm))
+				held[n++] = gpu->vfs[i];
+	return n;
+}
+
+#define HELD_MAX 256 /* more PCI devices than a guest can have on one bus */
+
+static struct vf *claim(struct manager *m, struct vf **held, size_t n, const struct policy_assignment *a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (held[i] && fits(m, held[i], a)) {
+			struct vf *vf = held[i];
+
+			held[i] = NULL;
+			return vf;
+		}
+	return NULL;
+}
+
+static void look(struct manager *m, struct vm *vm)
+{
+	_cleanup_free_ char *why = NULL;
+	struct vf *held[HELD_MAX];
+	size_t n = collect(m, vm, held, HELD_MAX);
+	bool waits = vm->fixed.retry_at > now_boottime();
+
+	for (size_t i = 0; i < m->policy->n_assignments; i++) {
+		const struct policy_assignment *a = &m->policy->assignments[i];
+		struct vf *vf;
+
+		if (!glob_match(a->vm, vm->facts->name))
+			continue;
+		vf = claim(m, held, n, a);
+		if (vf) {
+			take_over(m, vm, vf);
+			if (vf->lease.owner == LEASE_POLICY && vf->state == VF_LEASED && !vf->handover &&
+			    outbox_is_empty(m)) /* an earlier daemon ended here */
+				handover_attach(m, vf, done, strdup(vm->uuid));
+		} else if (!waits && !why) {
+			why = acquire(m, vm, a);
+		}
+	}
+	for (size_t i = 0; i < n && !waits; i++)
+		if (held[i])
+			give_back(m, held[i]);
+	if (!waits)
+		tell(m, vm, why);
+}
+
+void fixed_pump(struct manager *m)
+{
+	struct vm *vm, *tmp;
+
+	if (m->degraded || !m->hypervisor_connected || m->sleeping || !m->ready)
+		return;
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (vm->facts->state == VM_OFF || vm->facts->state == VM_RUNNING || vm->facts->state == VM_PAUSED)
+			look(m, vm);
+}
+
+void fixed_try_again(struct vm *vm)
+{
+	vm->fixed.retry_at = 0;
+	vm->fixed.failures = 0;
+}

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VFs that the policy assigns to VMs: given by themselves, held while the VM is off, taken back without a word in it."""
+
+from harness import POLICY, World, equal, main, refused, test, until
+
+OFF = {"name": "desk-1", "state": "off"}
+
+
+def fixed(*assignments, vms=(OFF,), vfs=2, policy=None, **more):
+    world = World({"vms": list(vms)}, policy={**POLICY, **(policy or {}), "assignments": list(assignments)}, **more)
+    world.apply(vfs)
+    return world
+
+
+def set_assignments(world, *assignments):
+    world.write_policy({**POLICY, "assignments": list(assignments)})
+    world.call("policy.reload")
+
+
+def held(world, vm="desk-1", state=None):
+    """The VFs of the VM, once all of them are in the state."""
+    vfs = [vf for vf in world.items("vf.list") if vf["vm"] == vm]
+    return vfs if all(vf["state"] == state for vf in vfs) else []
+
+
+def until_held(world, vm, state, count=1):
+    return until(lambda: len(held(world, vm, state)) == count and held(world, vm, state),
+                 f"{vm} has {count} VFs {state}")
+
+
+def until_free(world):
+    until(lambda: all(vf["state"] == "free" and vf["lease"] is None for vf in world.items("vf.list")), "all are free")
+
+
+def hostdevs(world, vm="desk-1"):
+    """(live, stored) addresses as the machine has them."""
+    facts = next(one for one in world.machine("state")["vms"] if one["name"] == vm)
+    return tuple([one["address"] for one in facts["hostdevs"] if one[side]] for side in ("live", "config"))
+
+
+@test
+def before_the_start():
+    """A VM that is off has its VF in the stored definition, reserved; it is there when the VM starts, and stays."""
+    world = fixed({"vm": "desk-*", "vram": "1GiB"})
+    vf = until_held(world, "desk-1", "reserved")[0]
+    equal((vf["lease"]["owner"], vf["lease"]["uid"]), ("policy", 0))
+    equal(hostdevs(world), ([], [vf["address"]]))
+    world.machine("domain-start", vm="desk-1")
+    equal(until_held(world, "desk-1", "attached")[0]["name"], vf["name"])
+    world.machine("domain-stop", vm="desk-1")
+    equal(until_held(world, "desk-1", "reserved")[0]["lease"]["epoch"], vf["lease"]["epoch"])
+    equal(world.vm("desk-1")["assignment_reason"], None)
+    assert "policy" in world.cli("show", vf["name"], check=0).stdout
+    rows = [row for row in world.call("audit.list", limit=500)["items"] if row["subject"] == vf["name"]]
+    assert any(row["method"] == "daemon:policy" for row in rows), rows
+
+
+@test
+def running():
+    """A VM that runs gets it at once: in both, live or in its definition only, as the mode says."""
+    for mode, live, config in (("both", 1, 1), ("live", 1, 0), ("config", 0, 1)):
+        world = fixed({"vm": "desk-1", "vf": "gpu0/vf2", "mode": mode}, vms=[{"name": "desk-1"}])
+        vf = until_held(world, "desk-1", "attached" if live else "reserved")[0]
+        equal(vf["name"], "gpu0/vf2")
+        equal([len(side) for side in hostdevs(world)], [live, config], mode)
+        world.end()
+
+
+@test
+def shared():
+    """A shared one is anybody's while its VM is off, and plugged in when it runs."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB", "shared": True}, vms=[OFF, {"name": "other"}], vfs=1)
+    world.call("vf.assign", vm="other", wait_seconds=60)
+    world.machine("domain-start", vm="desk-1")
+    until(lambda: "no VF that fits is free" in (world.vm("desk-1")["assignment_reason"] or ""), "it is told")
+    world.call("vf.release", vm="other", wait_seconds=60)
+    until_held(world, "desk-1", "attached")
+    equal(world.vm("desk-1")["assignment_reason"], None)
+    world.machine("domain-stop", vm="desk-1")
+    until_free(world)
+
+
+@test
+def several():
+    """Several VFs in one VM, one for each assignment; what a VM has by hand counts."""
+    world = fixed({"vm": "desk-*", "vram": "1GiB"}, {"vm": "desk-1", "vram": "1GiB"},
+                  vms=[OFF, {"name": "desk-2", "state": "off"}], vfs=4)
+    until_held(world, "desk-1", "reserved", 2)
+    until_held(world, "desk-2", "reserved", 1)
+    set_assignments(world)
+    until_free(world)
+    world.call("vf.assign", vm="desk-1", vf="gpu0/vf3", wait_seconds=60)
+    set_assignments(world, {"vm": "desk-1", "vram": "1GiB"})
+    until(lambda: world.call("daemon.status")["policy_revision"], "the policy is in force")
+    world.call("vf.release", vm="desk-1", wait_seconds=60)
+    until(lambda: [vf["lease"]["owner"] for vf in held(world, "desk-1", "reserved")] == ["policy"], "another comes")
+
+
+@test
+def taken_out_of_the_policy():
+    """Without its assignment a VM that is off loses the VF, one that runs keeps it until it is off."""
+    rule = {"vm": "desk-1", "vram": "1GiB"}
+    world = fixed(rule)
+    until_held(world, "desk-1", "reserved")
+    set_assignments(world)
+    until_free(world)
+    equal(hostdevs(world), ([], []))
+    set_assignments(world, rule)
+    until_held(world, "desk-1", "reserved")
+    world.machine("domain-start", vm="desk-1")
+    vf = until_held(world, "desk-1", "attached")[0]
+    set_assignments(world)
+    equal(world.vf(vf["name"])["state"], "attached")
+    equal(hostdevs(world)[0], [vf["address"]])
+    world.machine("domain-stop", vm="desk-1")
+    until_free(world)
+    equal(hostdevs(world), ([], []))
+
+
+@test
+def over_a_restart():
+    """The next daemon finds what was given, and goes on where the last one died."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"})
+    vf = until_held(world, "desk-1", "reserved")[0]
+    world.crash_and_restart()
+    equal(until_held(world, "desk-1", "reserved")[0]["lease"]["epoch"], vf["lease"]["epoch"])
+    set_assignments(world)
+    until_free(world)
+    for kill in ("before", "after"):
+        world.fault("attach", nth=1, kill=kill)
+        world.write_policy({**POLICY, "assignments": [{"vm": "desk-1", "vram": "1GiB"}]})
+        try:
+            world.call("policy.reload")
+        except (OSError, EOFError, AssertionError):
+            pass
+        world.until_killed()
+        world.machine("clear-faults")
+        world.start()
+        vf = until_held(world, "desk-1", "reserved")[0]
+        equal(vf["lease"]["owner"], "policy")
+        equal(hostdevs(world), ([], [vf["address"]]))
+        set_assignments(world)
+        until_free(world)
+
+
+@test
+def in_the_way():
+    """Why a VM does not have what is assigned to it is told; an attach that fails is tried again."""
+    world = fixed({"vm": "desk-1", "vf": "gpu0/vf9"}, {"vm": "thin", "vram": "1GiB", "mode": "live"},
+                  {"vm": "brief", "vram": "1GiB"}, {"vm": "big", "vram": "64GiB"},
+                  vms=[OFF, {"name": "thin", "ports": 0}, {"name": "brief", "persistent": False},
+                       {"name": "big", "state": "off"}])
+    for vm, words in (("desk-1", "gpu0/vf9 does not exist (assignments[0] of "),
+                      ("thin", "no free PCIe port"), ("big", "no VF that fits is free")):
+        until(lambda v=vm, w=words: w in (world.vm(v)["assignment_reason"] or ""), f"{vm}: {words}")
+    until_held(world, "brief", "attached") # it is transient, so it has it live
+    world.machine("domain-stop", vm="brief")
+    until_free(world)
+    world.fault("attach", nth=1, error="failed", message="libvirt is out of sorts")
+    set_assignments(world, {"vm": "desk-1", "vf": "gpu0/vf2"})
+    until(lambda: "out of sorts" in (world.vm("desk-1")["assignment_reason"] or ""), "it is told")
+    until_held(world, "desk-1", "reserved")
+
+
+@test
+def jobs_leave_it_alone():
+    """What is reserved for a VM that is off is nobody else's; a job with vf assigned runs on it."""
+    world = fixed({"vm": "trainer-1", "vram": "1GiB"}, vms=[{"name": "trainer-1", "state": "off"}, {"name": "trainer-2"}],
+                  vfs=1, policy={"vms": [{**POLICY["vms"][0], "match": "trainer-1", "vf": "assigned",
+                                          "start": "on-demand", "stop_idle": "1s"},
+                                         POLICY["vms"][0]]})
+    until_held(world, "trainer-1", "reserved")
+    with refused(-32004, "no free VF"):
+        world.call("vf.assign", vm="trainer-2", wait_seconds=60)
+    job = world.until_ended(world.submit("true"))
+    equal(job["vm"], "trainer-1")
+    until_held(world, "trainer-1", "reserved")
+    equal(world.vm("trainer-1")["state"], "off")
+
+
+@test
+def two_vms_one_vf():
+    """Two VMs and one VF are refused when the policy is loaded, with both places."""
+    world = World()
+    world.write_policy('{"version": 1,\n "assignments": [{"vm": "a", "vf": "gpu0/vf1"},\n'
+                       '  {"vm": "b", "vf": "gpu0/vf1"}]}')
+    with refused(-32005, "10-test.json:3:21", "gpu0/vf1 is vm a's already, at", "10-test.json:2:36"):
+        world.call("policy.reload")
+
+
+if __name__ == "__main__":
+    main()
