@@ -23,7 +23,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-export.c \
 	daemon/manager-fixed.c daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
-	daemon/manager-load.c daemon/manager-look.c \
+	daemon/manager-load.c daemon/manager-look.c daemon/manager-missing.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-reset.c daemon/manager-tune.c daemon/manager-tune.h \

@@ -177,6 +177,27 @@ static void check_quarantined_vms(struct manager *m, const char *id, struct find
 	}
 }
 
+static void check_missing_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+	{
+		_cleanup_free_ char *missing = vm_missing_text(m, vm);
+		struct finding *f;
+
+		if (!missing)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_VM, vm->facts->name);
+		finding_what(f, "it will not start: a VF of its stored definition is gone");
+		finding_evidence_text(f, "libvirt, kernel", missing);
+		finding_cure(f,
+			     "cut the GPU so that it has the VF again (gpuvf apply), or take the hostdev out "
+			     "with virsh edit %s and give it another: gpuvf assign %s",
+			     vm->facts->name, vm->facts->name);
+	}
+}
+
 static void check_simulation(struct manager *m, const char *id, struct findings *findings)
 {
 	struct finding *f;
@@ -203,6 +224,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "sleep-lock", "the host is kept awake while VFs are in use", check_sleep_lock },
 	{ "gpu-drift", "each GPU is cut as wanted", check_drift },
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
+	{ "vm-vf-missing", "no VM that is off names a VF that is gone", check_missing_vfs },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },
 	{ NULL },
 };

@@ -29,7 +29,7 @@ static void tell(struct manager *m, struct vm *vm, const char *failure)
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "assignment_reason", failure));
 }
 
-static void failed(struct manager *m, struct vm *vm, const char *why)
+void fixed_failed(struct manager *m, struct vm *vm, const char *why)
 {
 	uint64_t pause = RETRY_USEC << MIN_OF(vm->fixed.failures, RETRY_DOUBLED_MAX);
 
@@ -49,7 +49,7 @@ static void done(struct manager *m, struct vf *vf, void *userdata, const struct 
 	if (!vm || m->ending)
 		return;
 	if (error) {
-		failed(m, vm, error->message);
+		fixed_failed(m, vm, error->message);
 	} else {
 		vm->fixed.failures = 0;
 		manager_pump(m);
@@ -58,13 +58,18 @@ static void done(struct manager *m, struct vf *vf, void *userdata, const struct 
 
 /* ---- giving ---- */
 
+void fixed_resume(struct manager *m, struct vf *vf)
+{
+	handover_attach(m, vf, done, strdup(vf->lease.vm_uuid));
+}
+
 static void give_committed(struct manager *m, void *userdata)
 {
 	_cleanup_free_ char *name = userdata;
 	struct vf *vf = vf_find(m, name);
 
 	if (vf && vf->lease.owner == LEASE_POLICY && vf->state == VF_LEASED && !vf->handover)
-		handover_attach(m, vf, done, strdup(vf->lease.vm_uuid));
+		fixed_resume(m, vf);
 }
 
 static void give_not_committed(struct manager *m, void *userdata)
@@ -147,25 +152,28 @@ static bool has(const struct vf *vf, const struct vm *vm)
 }
 
 /* One that we gave it before the host was booted was adopted since. */
+static bool is_ours(const struct vm *vm, const struct vf *vf)
+{
+	if (vf->lease.owner == LEASE_POLICY)
+		return true;
+	for (size_t i = 0; i < vm->facts->n_hostdevs && vf->lease.owner == LEASE_FOREIGN; i++)
+		if (pci_address_equal(&vm->facts->hostdevs[i].address, &vf->address))
+			return alias_is_of_policy(vm->facts->hostdevs[i].alias);
+	return false;
+}
+
 static void take_over(struct manager *m, const struct vm *vm, struct vf *vf)
 {
-	if (vf->lease.owner != LEASE_FOREIGN)
+	if (vf->lease.owner == LEASE_POLICY || !is_ours(vm, vf))
 		return;
-	for (size_t i = 0; i < vm->facts->n_hostdevs; i++) {
-		const struct domain_hostdev *dev = &vm->facts->hostdevs[i];
-
-		if (pci_address_equal(&dev->address, &vf->address) && dev->alias &&
-		    strncmp(dev->alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0) {
-			vf->lease.adopted = true;
-			vf_lease_pass(m, vf, LEASE_POLICY, 0);
-		}
-	}
+	vf->lease.adopted = true;
+	vf_lease_pass(m, vf, LEASE_POLICY, 0);
 }
 
 /* Those that no assignment speaks of any more: back, unless the guest has them. */
-static void give_back(struct manager *m, struct vf *vf)
+static void give_back(struct manager *m, const struct vm *vm, struct vf *vf)
 {
-	if (vf->lease.owner == LEASE_POLICY && vf->state == VF_RESERVED && !vf->handover)
+	if (is_ours(vm, vf) && vf->state == VF_RESERVED && !vf->handover)
 		handover_detach(m, vf, done, strdup(vf->lease.vm_uuid));
 }
 
@@ -183,10 +191,17 @@ static size_t collect(struct manager *m, const struct vm *vm, struct vf **held, 
 
 #define HELD_MAX 256 /* more PCI devices than a guest can have on one bus */
 
-static struct vf *claim(struct manager *m, struct vf **held, size_t n, const struct policy_assignment *a)
+/* A VM that is off makes way for a drain, and gets another VF. */
+static bool makes_way(const struct vm *vm, const struct vf *vf)
+{
+	return vf->state == VF_RESERVED && gpu_is_draining(vf->gpu) && is_ours(vm, vf);
+}
+
+static struct vf *claim(struct manager *m, const struct vm *vm, struct vf **held, size_t n,
+			const struct policy_assignment *a)
 {
 	for (size_t i = 0; i < n; i++)
-		if (held[i] && fits(m, held[i], a)) {
+		if (held[i] && fits(m, held[i], a) && !makes_way(vm, held[i])) {
 			struct vf *vf = held[i];
 
 			held[i] = NULL;
@@ -202,25 +217,23 @@ static void look(struct manager *m, struct vm *vm)
 	size_t n = collect(m, vm, held, HELD_MAX);
 	bool waits = vm->fixed.retry_at > now_boottime();
 
+	if (vm_mend_missing(m, vm))
+		return;
 	for (size_t i = 0; i < m->policy->n_assignments; i++) {
 		const struct policy_assignment *a = &m->policy->assignments[i];
 		struct vf *vf;
 
 		if (!glob_match(a->vm, vm->facts->name))
 			continue;
-		vf = claim(m, held, n, a);
-		if (vf) {
+		vf = claim(m, vm, held, n, a);
+		if (vf)
 			take_over(m, vm, vf);
-			if (vf->lease.owner == LEASE_POLICY && vf->state == VF_LEASED && !vf->handover &&
-			    outbox_is_empty(m)) /* an earlier daemon ended here */
-				handover_attach(m, vf, done, strdup(vm->uuid));
-		} else if (!waits && !why) {
+		else if (!waits && !why)
 			why = acquire(m, vm, a);
-		}
 	}
 	for (size_t i = 0; i < n && !waits; i++)
 		if (held[i])
-			give_back(m, held[i]);
+			give_back(m, vm, held[i]);
 	if (!waits)
 		tell(m, vm, why);
 }

@@ -228,6 +228,15 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 	}
 }
 
+static void note_stored(struct handover *h, bool there)
+{
+	_cleanup_free_ char *alias = there ? vf_alias(h->vf) : NULL;
+	struct vm *vm = h->vf->lease.config ? vm_find_uuid(h->m, h->vm_uuid) : NULL;
+
+	if (vm)
+		vm_note_stored(vm, &h->vf->address, alias, there);
+}
+
 /* ---- the gate ---- */
 
 static void quarantine(struct handover *h, const struct host_reply *reply, const char *what)
@@ -318,6 +327,7 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	case HV_OK:
 	case HV_ALREADY:
 	case HV_NO_DOMAIN:
+		note_stored(h, false);
 		gate(h); /* a VM that is off or gone holds nothing: the gate looks for itself */
 		return;
 	default:
@@ -375,6 +385,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 	if (vanished(h))
 		return;
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
+		note_stored(h, true);
 		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);
 		finish(h, NULL);
 		return;

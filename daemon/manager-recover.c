@@ -87,7 +87,9 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 		return;
 	if (vf->state == VF_RESETTING) {
 		handover_reset(m, vf, reset_done, NULL);
-	} else if (vf->state == VF_LEASED && inherited && vf->lease.owner != LEASE_POLICY) {
+	} else if (vf->state == VF_LEASED && inherited && vf->lease.owner == LEASE_POLICY) {
+		fixed_resume(m, vf);
+	} else if (vf->state == VF_LEASED && inherited) {
 		vf_set_state(m, vf, VF_FREE, NULL);
 		vf_lease_end(m, vf);
 	} else if (vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB) {

@@ -19,6 +19,7 @@
 
 #define EVENTS_KEPT 10000	/* interface §3: the last 10,000 can be resumed */
 #define ALIAS_PREFIX "ua-gpuvf-" /* libvirt keeps aliases that begin with ua- */
+#define ALIAS_POLICY_PREFIX ALIAS_PREFIX "policy-"
 
 enum lease_owner {
 	LEASE_NONE,
@@ -147,6 +148,7 @@ struct vm {
 		char *failure;	   /* why it does not have that; NULL = it has */
 		uint64_t retry_at; /* boot clock */
 		unsigned failures; /* in a row */
+		bool mending;	   /* a VF that is gone is on its way out of its definition */
 	} fixed;
 	UT_hash_handle hh;	/* by uuid */
 };
@@ -538,6 +540,14 @@ struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vra
 /* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
 void fixed_pump(struct manager *m);
 void fixed_try_again(struct vm *vm); /* something changed: whatever failed may go well now */
+void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier daemon, not attached */
+void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */
+
+/* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
+bool alias_is_of_policy(const char *alias);
+const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm); /* the first; NULL = none */
+char *vm_missing_text(struct manager *m, const struct vm *vm); /* why it will not start; returns new, or NULL */
+bool vm_mend_missing(struct manager *m, struct vm *vm); /* true: one that the policy gave is being taken out */
 
 /* ---- manager-reset.c ---- */
 void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */
@@ -550,6 +560,8 @@ void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
+/* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
+void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);
 void manager_on_hv_event(void *manager, const struct hv_event *event);
 
 /* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */

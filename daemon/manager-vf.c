@@ -225,7 +225,8 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 char *vf_alias(const struct vf *vf)
 {
 	/* libvirt takes letters, digits, '-' and '_' only. */
-	return xasprintf(ALIAS_PREFIX "%u-%u-e%llu", vf->gpu->number, vf->index,
+	return xasprintf("%s%u-%u-e%llu",
+			 vf->lease.owner == LEASE_POLICY ? ALIAS_POLICY_PREFIX : ALIAS_PREFIX, vf->gpu->number, vf->index,
 			 (unsigned long long)vf->lease.epoch);
 }
 

@@ -181,6 +181,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 {
 	const struct domain_facts *f = vm->facts;
 	const struct policy_vm_rule *rule = policy_match_vm(m->policy, f->name);
+	_cleanup_free_ char *missing = vm_missing_text(m, vm);
 	json_t *vfs = json_array(), *json;
 	struct gpu *gpu, *tmp;
 
@@ -198,6 +199,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 	json_put_string(json, "pool_state", pool_state(vm));
 	json_put_string(json, "pool_reason", vm->pool.failure);
 	json_put_string(json, "assignment_reason", vm->fixed.failure);
+	json_put_string(json, "cannot_start", missing);
 	json_put_uint_known(json, "slots", rule != NULL, rule ? rule->slots : 0);
 	json_put_uint_known(json, "free_ports", f->free_ports >= 0, (uint64_t)f->free_ports);
 	return json;

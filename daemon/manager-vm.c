@@ -44,6 +44,31 @@ static const struct domain_hostdev *find_hostdev(const struct domain_facts *fact
 	return NULL;
 }
 
+void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there)
+{
+	struct domain_facts *f = vm->facts;
+	struct domain_hostdev *grown;
+	size_t i = 0;
+
+	while (i < f->n_hostdevs && !pci_address_equal(&f->hostdevs[i].address, address))
+		i++;
+	if (i == f->n_hostdevs && there) {
+		grown = reallocarray(f->hostdevs, f->n_hostdevs + 1, sizeof(*grown));
+		if (!grown)
+			return;
+		f->hostdevs = grown;
+		grown[f->n_hostdevs++] = (struct domain_hostdev){ .address = *address,
+								  .alias = alias ? strdup(alias) : NULL };
+	}
+	if (i == f->n_hostdevs)
+		return;
+	f->hostdevs[i].config = there;
+	if (there || f->hostdevs[i].live)
+		return;
+	free(f->hostdevs[i].alias);
+	f->hostdevs[i] = f->hostdevs[--f->n_hostdevs];
+}
+
 /* A hostdev that we did not put there: its VF is held all the same.  One that runs goes before one that is
  * only named by a VM that is off. */
 static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
@@ -192,6 +217,24 @@ static void jobs_of_stopped_vm(struct manager *m, struct vm *vm)
 			job_vm_off(m, job);
 }
 
+/* Its leases hold by uuid; the name is what people see. */
+static void renamed(struct manager *m, struct vm *vm, const char *name)
+{
+	struct gpu *gpu, *tmp;
+
+	log_vm(name, LOG_NOTICE, 0, "VM %s is called %s now", vm->facts->name, name);
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			struct vf *vf = gpu->vfs[i];
+
+			if (vf->lease.owner == LEASE_NONE || !streq(vf->lease.vm_uuid, vm->uuid) ||
+			    free_and_strdup(&vf->lease.vm_name, name) < 0)
+				continue;
+			vf_store(m, vf);
+		}
+	manager_emit(m, "vm.changed", name, json_pack("{s:s}", "was", vm->facts->name));
+}
+
 void vm_update(struct manager *m, const struct domain_facts *facts)
 {
 	struct domain_facts *copy = domain_facts_copy(facts);
@@ -213,6 +256,8 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 		before = VM_GONE;
 	} else {
 		before = vm->facts->state;
+		if (!streq(vm->facts->name, copy->name))
+			renamed(m, vm, copy->name);
 		domain_facts_free(vm->facts);
 		vm->facts = copy;
 	}

@@ -409,10 +409,16 @@ static json_t *troubles(struct manager *m)
 								"what", "quarantined", "reason",
 								gpu->vfs[i]->reason));
 	}
-	HASH_ITER(hh, m->vms, vm, tmp_vm)
+	HASH_ITER(hh, m->vms, vm, tmp_vm) {
+		_cleanup_free_ char *missing = vm_missing_text(m, vm);
+
 		if (vm->quarantine)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", vm->facts->name, "what",
 							      "quarantined", "reason", vm->quarantine));
+		if (missing)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", vm->facts->name, "what",
+							      "vf-missing", "reason", missing));
+	}
 	aside_view(m, list);
 	return list;
 }

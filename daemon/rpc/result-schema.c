@@ -133,7 +133,8 @@ static const struct object objects[] = {
 	{ "vm", MEMBERS({ "name", "string" }, { "uuid", "string" }, { "state", "string" },
 			{ "agent", "string" }, { "slots", "integer?" }, { "vfs", "string[]" },
 			{ "start", "string?" }, { "started_by_us", "boolean" }, { "pool_state", "string?" },
-			{ "pool_reason", "string?" }, { "assignment_reason", "string?" }) },
+			{ "pool_reason", "string?" }, { "assignment_reason", "string?" },
+			{ "cannot_start", "string?" }) },
 };
 
 static bool is_json_type(const char *type)

@@ -223,6 +223,31 @@ def vm_dies():
 
 
 @test
+def five_hung_guests():
+    """Five guests that do not let go of their VFs, and five whose agents are silent, hold up nobody else."""
+    world = World({"vms": [{"name": "trainer-%d", "count": 6}]})
+    world.apply(12)
+    for number in range(1, 6):
+        world.call("vf.assign", vm=f"trainer-{number}", wait_seconds=60)
+        world.fault("detach", vm=f"trainer-{number}", hang=True)
+        world.fault("agent", vm=f"trainer-{number}", hang=True)
+        world.call("vf.release", vm=f"trainer-{number}", wait_seconds=0)
+    until(lambda: len([vf for vf in world.items("vf.list") if vf["state"] == "detaching"]) == 5, "five hang")
+    jobs = [world.submit("true", run_in={"vm": f"trainer-{number}"}) for number in range(1, 6)]
+    world.call("vf.assign", vm="trainer-6", wait_seconds=60)
+    equal(world.call("vf.release", vm="trainer-6", wait_seconds=60)["changed"], True)
+    world.until_ended(world.submit("true", run_in={"vm": "trainer-6"}))
+    equal(len([vf for vf in world.items("vf.list") if vf["state"] == "detaching"]), 5)
+    assert all(world.job(number)["state"] != "ended" for number in jobs)
+    world.machine("clear-faults")
+    for number in range(1, 6):
+        world.machine("release-hang", vm=f"trainer-{number}")
+    for number in jobs:
+        world.until_ended(number)
+    until(lambda: all(vf["state"] == "free" for vf in world.items("vf.list")), "all came back")
+
+
+@test
 def libvirt_away():
     """Without libvirt: a clear state, refusals, and all goes on when it is back."""
     world = World()

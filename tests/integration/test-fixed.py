@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VFs that the policy assigns to VMs: given by themselves, held while the VM is off, taken back without a word in it."""
 
+import json
+import sqlite3
+
 from harness import POLICY, World, equal, main, refused, test, until
 
 OFF = {"name": "desk-1", "state": "off"}
@@ -176,6 +179,61 @@ def jobs_leave_it_alone():
     equal(job["vm"], "trainer-1")
     until_held(world, "trainer-1", "reserved")
     equal(world.vm("trainer-1")["state"], "off")
+
+
+@test
+def gone_from_the_host():
+    """When somebody else takes the VF of a VM that is off away, the VM gets another; one by hand is told."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vms=[OFF, {"name": "hand", "state": "off"}], vfs=3,
+                  config={"heal_drift": False})
+    first = until_held(world, "desk-1", "reserved")[0]
+    world.call("vf.assign", vm="hand", vf="gpu0/vf3", wait_seconds=60)
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    until(lambda: hostdevs(world) == ([], []), "it is taken out")
+    told = until(lambda: world.vm("hand")["cannot_start"], "it is told")
+    assert "a VF that is not there" in told, told
+    assert [one for one in world.call("daemon.status")["troubles"] if one["what"] == "vf-missing"]
+    assert "vm-vf-missing" in world.cli("-q", "doctor").stdout.split()
+    equal(world.vm("desk-1")["cannot_start"], None)
+    world.apply(3)
+    equal(until_held(world, "desk-1", "reserved")[0]["lease"]["owner"], "policy")
+    equal(len(hostdevs(world)[1]), 1)
+    until(lambda: world.vm("hand")["cannot_start"] is None, "it is there again")
+    assert first["address"]
+
+
+@test
+def another_layout():
+    """A cut lists the VM that is off; with drain it makes way, and its definition names a VF of the new layout."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vfs=2)
+    until_held(world, "desk-1", "reserved")
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 4})
+    assert "VM desk-1 (reserved" in json.dumps(plan["disturbs"]), plan
+    with refused(-32003, "desk-1"):
+        world.apply(4)
+    world.apply(4, drain=True)
+    vf = until_held(world, "desk-1", "reserved")[0]
+    equal(hostdevs(world), ([], [vf["address"]]))
+    equal(world.writes()["sriov_numvfs_while_held"], 0)
+
+
+@test
+def over_a_boot_of_the_host():
+    """After a boot of the host what the definition names is the policy's again, also to be taken back."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"})
+    until_held(world, "desk-1", "reserved")
+    world.kill()
+    database = sqlite3.connect(world.state / "state.db")
+    with database:
+        database.execute("UPDATE meta SET doc = json_object('value', ?) WHERE id = 'boot'",
+                         ["00000000-0000-4000-8000-000000000000"])
+    database.close()
+    world.machine("reboot")
+    world.start()
+    equal(until_held(world, "desk-1", "reserved")[0]["lease"]["owner"], "policy")
+    set_assignments(world)
+    until_free(world)
+    equal(hostdevs(world), ([], []))
 
 
 @test

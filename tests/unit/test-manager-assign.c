@@ -183,6 +183,22 @@ static void what_was_reserved_is_reset_too(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
 }
 
+static void a_renamed_vm_keeps_its_vf(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	assert_int_equal(free_and_strdup(&b->actors.vms[0]->name, "train-z"), 0);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-z");
+	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_NOT_FOUND, "no_vm");
+	bench_settle(b);
+	bench_restart(b);
+	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-z");
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+}
+
 static void a_foreign_hostdev_is_adopted_and_given_up(void **state)
 {
 	struct bench *b = *state;
@@ -512,6 +528,7 @@ int main(void)
 		TEST(a_vm_that_goes_off_gives_its_vf_back),
 		TEST(an_undefined_vm_gives_its_vf_back),
 		TEST(what_was_reserved_is_reset_too),
+		TEST(a_renamed_vm_keeps_its_vf),
 		TEST(a_foreign_hostdev_is_adopted_and_given_up),
 		TEST(old_news_take_nothing_away),
 		TEST(libvirt_says_where_it_is),

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* VFs that stored definitions of VMs name and the host does not have: after somebody else cut the card, or a boot
+ * with another layout.  Such a VM would not start.  What the policy assigned is taken out, so that the VM gets another
+ * one; what somebody put there by hand is told, and stays his. */
+#include "manager-state.h"
+
+#include <stdio.h>
+
+bool alias_is_of_policy(const char *alias)
+{
+	return alias && strncmp(alias, ALIAS_POLICY_PREFIX, strlen(ALIAS_POLICY_PREFIX)) == 0;
+}
+
+/* The GPU whose VF it was says so: one that is away, or is being cut, may have it again in a moment. */
+static bool is_missing(struct manager *m, const struct domain_hostdev *dev)
+{
+	const char *rest = dev->alias;
+	_cleanup_free_ char *name = NULL;
+	unsigned number;
+	struct gpu *gpu;
+
+	if (!m->ready || !dev->config || dev->live || !rest || vf_find_address(m, &dev->address))
+		return false;
+	if (alias_is_of_policy(rest))
+		rest += strlen(ALIAS_POLICY_PREFIX);
+	else if (strncmp(rest, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0)
+		rest += strlen(ALIAS_PREFIX);
+	else
+		return false;
+	if (sscanf(rest, "%u-", &number) != 1)
+		return false;
+	name = xasprintf("gpu%u", number);
+	gpu = name ? gpu_find(m, name) : NULL;
+	return gpu && gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED);
+}
+
+const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm)
+{
+	for (size_t i = 0; i < vm->facts->n_hostdevs; i++)
+		if (is_missing(m, &vm->facts->hostdevs[i]))
+			return &vm->facts->hostdevs[i];
+	return NULL;
+}
+
+char *vm_missing_text(struct manager *m, const struct vm *vm)
+{
+	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
+
+	return dev ? xasprintf("its stored definition names %s, a VF that is not there: it will not start",
+			       PCI_ADDRESS_STR(&dev->address))
+		   : NULL;
+}
+
+/* ---- mending ---- */
+
+struct mending {
+	struct manager *m;
+	char uuid[37];
+	struct pci_address address;
+};
+
+static void on_mended(void *userdata, const struct hv_reply *reply)
+{
+	_cleanup_free_ struct mending *mending = userdata;
+	struct manager *m = mending->m;
+	struct vm *vm = vm_find_uuid(m, mending->uuid);
+
+	if (!vm)
+		return;
+	vm->fixed.mending = false;
+	if (reply->failure == HV_OK || reply->failure == HV_ALREADY)
+		vm_note_stored(vm, &mending->address, NULL, false);
+	else
+		fixed_failed(m, vm, reply->message ? reply->message : "a VF that is gone cannot be taken out of its definition");
+	manager_pump(m);
+}
+
+bool vm_mend_missing(struct manager *m, struct vm *vm)
+{
+	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
+	struct hv_request request = { .op = HV_DETACH, .uuid = vm->uuid, .config = true };
+	struct mending *mending;
+
+	if (!dev || !alias_is_of_policy(dev->alias))
+		return vm->fixed.mending;
+	if (vm->fixed.mending || vm->fixed.retry_at > now_boottime())
+		return true;
+	mending = calloc(1, sizeof(*mending));
+	if (!mending)
+		return true;
+	log_vm(vm->facts->name, LOG_NOTICE, 0, "%s is gone from the host: it is taken out of the definition of VM %s",
+	       PCI_ADDRESS_STR(&dev->address), vm->facts->name);
+	mending->m = m;
+	mending->address = request.address = dev->address;
+	snprintf(mending->uuid, sizeof(mending->uuid), "%s", vm->uuid);
+	vm->fixed.mending = true;
+	if (m->hypervisor->ops->request(m->hypervisor, &request, on_mended, mending) < 0)
+		on_mended(mending, &(struct hv_reply){ .failure = HV_FAILED });
+	return true;
+}
