@@ -94,6 +94,17 @@ static const char *libvirt_uri(const struct daemon *d)
 				       : json_get_string(d->config, "libvirt_uri");
 }
 
+/* A session's libvirt runs as its user: root's has nobody's VMs, and none of them could have a VF by itself. */
+static int check_uri(const struct daemon *d)
+{
+	const char *uri = libvirt_uri(d), *session = uri ? strstr(uri, "/session") : NULL;
+
+	if (getuid() != 0 || !session || (session[8] != '\0' && session[8] != '?'))
+		return 0;
+	return complain(-EINVAL, xasprintf("libvirt_uri: \"%s\" is for a daemon of a plain user; as root use "
+					   "\"qemu:///system\"", uri));
+}
+
 static int make_actors(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
@@ -272,7 +283,9 @@ static int run(const struct daemon_options *options)
 	r = store_open(options->state_dir, &d.store, &message);
 	if (r < 0)
 		return complain(r, message);
-	r = make_actors(&d);
+	r = check_uri(&d);
+	if (r == 0)
+		r = make_actors(&d);
 	if (r == 0)
 		r = make_manager(&d);
 	if (r == 0)

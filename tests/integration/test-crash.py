@@ -228,6 +228,20 @@ def second_daemon():
 
 
 @test
+def session_of_root():
+    """The libvirt of a session is for a daemon of a plain user: root's is refused with the way out."""
+    world = World(start=False, config={"libvirt_uri": "qemu:///session"})
+    log = world.folder / "second.log"
+    process = world.spawn(log=log)
+    if os.getuid() != 0:
+        world.process = process
+        until(world.answers, "the daemon answers")
+        return
+    assert process.wait(PATIENCE) not in (0, -9), log.read_text()
+    assert "libvirt_uri" in log.read_text() and "qemu:///system" in log.read_text(), log.read_text()
+
+
+@test
 def second_socket():
     """A second daemon on the same socket with its own state is refused, too."""
     world = World()
