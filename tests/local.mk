@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 include tests/bench/local.mk
+include tests/chaos/local.mk
 include tests/fuzz/local.mk
 include tests/testbed/local.mk
 
@@ -9,6 +10,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-assert.py \
 	tests/integration/test-assign.py \
 	tests/integration/test-audit.py \
+	tests/integration/test-chaos.py \
 	tests/integration/test-cli.py \
 	tests/integration/test-crash.py \
 	tests/integration/test-degraded.py \

@@ -339,8 +339,8 @@ static uint64_t fair_share(const struct gpu_facts *gpu, enum vf_attribute attrib
 		share = n > GGTT_MANY_VFS ? MIN_OF(left / n, GGTT_MANY_SHARE) :
 					    power_of_two_below(left / n);
 		break;
-	case VF_ATTR_CONTEXTS:
-		share = power_of_two_below(left / n);
+	case VF_ATTR_CONTEXTS: /* a VF alone on two tiles: no number for one function is larger */
+		share = power_of_two_below(MIN_OF(left / n, CONTEXTS_MAX));
 		break;
 	case VF_ATTR_DOORBELLS:
 		share = power_of_two_below(left / (n + 1));

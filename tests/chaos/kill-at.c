@@ -76,7 +76,7 @@ EXPORT int fdatasync(int fd)
 static ssize_t write_with(const char *function, int fd, const void *data, size_t size, off_t at)
 {
 	ssize_t (*real)(int, const void *, size_t, off_t) =
-		(ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, function);
+		(ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, function);
 	bool last = reached("write");
 	ssize_t n = real(fd, data, last && plan.when == HALF ? size / 2 : size, at);
 

@@ -99,8 +99,12 @@ static void test_two_tiles(void **state)
 	assert_int_equal(p->steps[4].request.vf, 2);
 	assert_int_equal(p->steps[4].request.tile, 1);
 	assert_string_equal(p->steps[0].text, "write 8321499136 to vram_quota of vf1 on tile 1 (7.8GiB)");
+	c.facts.resources[VF_ATTR_CONTEXTS].free.value = 2 * 65279;
 	one = plan_of(&c, layout_of(1, percent(100), -1, -1));
 	assert_int_equal(one->steps[0].request.tile, 0);
+	for (size_t i = 0; i < one->n_steps; i++)
+		if (one->steps[i].request.attribute == VF_ATTR_CONTEXTS)
+			assert_string_equal(one->steps[i].text, "write 32768 to contexts_quota of vf1");
 
 	/* 60 % of both tiles is more than one of them has. */
 	l = layout_of(2, percent(40), -1, -1);

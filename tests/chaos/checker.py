@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold, whatever died: read from the made-up machine, the rows of the store and what the jobs
+themselves wrote down.  Never asks the daemon; does nothing but compare, so that it can be fed with lies.
+
+`hard` holds at every moment.  `calm` holds once nothing is under way; where jobs go on, what it says counts
+only when it stays."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import sqlite3
+
+ALIAS = re.compile(r"ua-gpuvf-(\d+)-(\d+)-e(\d+)$")
+BEGUN = ("starting", "waiting-guest", "running", "stopping", "unreachable")
+# Of a VF between two rests.
+MOVING = ("leased", "attaching", "detaching", "resetting")
+# What a layout may ask for by VF, and the kernel shows under the same name.
+ASKED = ("exec_quantum_ms", "preempt_timeout_us")
+
+Submission = collections.namedtuple("Submission", "token id refused")
+
+
+def rows_of(state):
+    """Kind → id → document, as they stand in state.db now."""
+    base = sqlite3.connect(f"file:{state}/state.db?mode=ro", uri=True, timeout=10)
+    try:
+        base.execute("BEGIN")
+        return {kind: {name: json.loads(doc) for name, doc in base.execute(f"SELECT id, doc FROM {kind}")}
+                for kind in ("gpu", "lease", "job", "operation")}
+    finally:
+        base.close()
+
+
+class Ledger:
+    """What jobs write down of themselves: starts-TOKEN and ends-TOKEN have a line for each, run-TOKEN has the
+    pid of the last, `twice` the tokens that found another one running."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def _lines(self, name):
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def starts(self, token):
+        return len(self._lines(f"starts-{token}"))
+
+    def ends(self, token):
+        return len(self._lines(f"ends-{token}"))
+
+    def twice(self):
+        return self._lines("twice")
+
+    def runs(self, token):
+        """Whether its process is there."""
+        for pid in self._lines(f"run-{token}"):
+            try:
+                return token in pathlib.Path("/proc", pid, "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                return False
+        return False
+
+
+def hard(machine, ledger, hangs_of_others=0):
+    """What is wrong, whenever one looks."""
+    wrong = []
+    held = sum(gpu["writes"]["sriov_numvfs_while_held"] for gpu in machine["gpus"])
+    if held > hangs_of_others:
+        wrong.append(f"sriov_numvfs was written {held - hangs_of_others} times while a VF was held")
+    for gpu in machine["gpus"]:
+        if gpu["writes"]["attached_without_reset"]:
+            wrong.append(f"{gpu['name']}: a VF went to a VM without a reset after the one before")
+    users = collections.Counter(h["address"] for vm in machine["vms"] for h in vm["hostdevs"] if h["live"])
+    wrong += [f"{address} is in {n} VMs" for address, n in users.items() if n > 1]
+    wrong += [f"job {token} ran twice at the same time" for token in ledger.twice()]
+    return wrong
+
+
+def jobs(rows, submissions, ledger):
+    """No job is lost, none is there twice, none began more often than it was placed."""
+    wrong = []
+    by_token = collections.defaultdict(list)
+    for number, job in rows["job"].items():
+        by_token[job["document"].get("name")].append((number, job))
+    for one in submissions:
+        found = by_token.pop(one.token, [])
+        if len(found) > 1:
+            wrong.append(f"job {one.token} is there {len(found)} times: {', '.join(n for n, _ in found)}")
+        if one.id is not None and str(one.id) not in [n for n, _ in found]:
+            wrong.append(f"job {one.token} was accepted as {one.id} and is lost")
+        if one.refused and found:
+            wrong.append(f"job {one.token} was refused and is there")
+        for number, job in found[:1]:
+            wrong += _job(number, job, one, ledger)
+    wrong += [f"job {token} was never submitted" for token in by_token]
+    return wrong
+
+
+def _job(number, job, one, ledger):
+    starts, ends = ledger.starts(one.token), ledger.ends(one.token)
+    who = f"job {number} ({one.token}, {job['state']}, {job['result']}, attempt {job['attempt']})"
+    wrong = []
+    if starts > job["attempt"]:
+        wrong.append(f"{who} has begun {starts} times")
+    if job["state"] == "ended":
+        if job["result"] == "succeeded" and ends == 0:
+            wrong.append(f"{who} never came to its end")
+        if ledger.runs(one.token):
+            wrong.append(f"{who} still runs")
+    return wrong
+
+
+def _key(gpu, index):
+    return f"{gpu['address']}/{index}"
+
+
+def _holders(machine):
+    """VF's address → (VM, hostdev) of those that have it now."""
+    return {h["address"]: (vm, h) for vm in machine["vms"] for h in vm["hostdevs"] if h["live"]}
+
+
+def _vf(gpu, vf, row, holder, numbers):
+    """One VF: the row about it, and who has it."""
+    name = f"{gpu['name']}/vf{vf['index']}"
+    state = row["state"] if row else "free"
+    wrong = []
+    if holder:
+        vm, hostdev = holder
+        ours = ALIAS.match(hostdev["alias"] or "")
+        if state not in ("attached", "detaching", "quarantined"):
+            wrong.append(f"{name} is in {vm['name']}, its lease says {state}")
+        elif state != "quarantined" and row["vm_uuid"] != vm["uuid"]:
+            wrong.append(f"{name} is in {vm['name']}, its lease names {row['vm_name']}")
+        elif state != "quarantined" and ours and row["owner"] in ("vm", "job") and (
+                int(ours[1]) != numbers.get(gpu["address"], int(ours[1])) or int(ours[2]) != vf["index"] or
+                int(ours[3]) != row["epoch"]):
+            wrong.append(f"{name}: libvirt has {hostdev['alias']}, the lease has epoch {row['epoch']}")
+    elif state == "attached":
+        wrong.append(f"{name} is attached by its lease ({row['owner']}, {row['vm_name']}), no VM has it")
+    if state == "free":
+        if vf["index"] in gpu["not_reset"]:
+            wrong.append(f"{name} is free and was not reset after its last VM")
+        if row and row["owner"] != "none":
+            wrong.append(f"{name} is free and belongs to {row['owner']}")
+    return wrong
+
+
+def leases(machine, rows, disturbed=()):
+    """Kernel, libvirt and store say the same of every VF, and nothing is half handed over.  A row of a VF that
+    somebody else took away with its layout waits for it to come back."""
+    wrong = []
+    holders = _holders(machine)
+    numbers = {row["address"]: row["number"] for row in rows["gpu"].values()}
+    taken = {gpu["address"] for gpu in machine["gpus"] if gpu["name"] in disturbed}
+    there = set()
+    for gpu in machine["gpus"]:
+        for vf in gpu["vfs"]:
+            row = rows["lease"].get(_key(gpu, vf["index"]))
+            there.add(_key(gpu, vf["index"]))
+            wrong += _vf(gpu, vf, row, holders.get(vf["address"]), numbers)
+            if row and row["state"] in MOVING and row["owner"] != "job":
+                wrong.append(f"{gpu['name']}/vf{vf['index']} stays {row['state']} ({row['owner']})")
+    for key, row in rows["lease"].items():
+        if row["owner"] == "job" and key in there:
+            wrong += _lease_of_job(key, row, rows["job"])
+        if key not in there and row["owner"] in ("vm", "job") and row["state"] != "reserved" and \
+                key.rpartition("/")[0] not in taken:
+            wrong.append(f"lease of {key} ({row['state']}, {row['owner']}): there is no such VF")
+    return wrong
+
+
+def _lease_of_job(key, row, all_jobs):
+    job = all_jobs.get(str(row["job"]))
+    if job is None:
+        return [f"lease of {key} is for job {row['job']}, which is not there"]
+    if job["state"] not in BEGUN:
+        return [f"lease of {key} is for job {row['job']}, which is {job['state']}"]
+    return []
+
+
+def layouts(machine, rows, disturbed):
+    """What nobody else touched is cut as it was last wanted, whole.  disturbed: names of GPUs."""
+    wrong = []
+    wanted = {row["address"]: row["manual"] for row in rows["gpu"].values()}
+    for gpu in machine["gpus"]:
+        manual = wanted.get(gpu["address"])
+        if gpu["name"] in disturbed or not gpu["present"]:
+            continue
+        slices = manual["vfs"] if manual else []
+        if gpu["num_vfs"] != len(slices):
+            wrong.append(f"{gpu['name']} has {gpu['num_vfs']} VFs, wanted are {len(slices)}")
+            continue
+        for vf, one in zip(gpu["vfs"], slices):
+            for name in ASKED:
+                shown = vf["values"].get(name)
+                if one.get(name) is not None and shown is not None and shown != one[name]:
+                    wrong.append(f"{gpu['name']}/vf{vf['index']} has {name} {shown}, wanted is {one[name]}")
+    return wrong
+
+
+def operations(rows):
+    return [f"{name} ({row['method']} {row['subject']}) stays {row['state']}"
+            for name, row in rows["operation"].items() if row["state"] in ("accepted", "running")]
+
+
+def calm(machine, rows, submissions, ledger, disturbed=()):
+    """What is wrong once nothing is under way."""
+    wrong = jobs(rows, submissions, ledger) + leases(machine, rows, disturbed) + operations(rows)
+    wrong += layouts(machine, rows, disturbed)
+    wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
+    return wrong
+
+
+def final(machine, rows):
+    """What is wrong when all was given back and every job has had its time."""
+    wrong = [f"job {number} ({job['document'].get('name')}) never ends: {job['state']}, {job['reason']}"
+             for number, job in rows["job"].items() if job["state"] != "ended"]
+    wrong += [f"{vm['name']} still has {h['address']}" for vm in machine["vms"] for h in vm["hostdevs"]]
+    wrong += [f"lease of {key} is left: {row['state']} ({row['owner']})"
+              for key, row in rows["lease"].items() if row["owner"] != "none"]
+    return wrong
+
+
+def size_of(folder):
+    return sum(os.stat(path).st_size for path in pathlib.Path(folder).glob("state.db*"))

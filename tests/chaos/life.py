@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lives through the rounds of one world: daemons that are killed and started again over one made-up machine
+and one state, and the checks after each round."""
+
+import collections
+import contextlib
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+import checker  # noqa: E402
+import choices  # noqa: E402
+from gpuvf_client import DEGRADED, Client, RpcError  # noqa: E402
+from harness import BUILD, PATIENCE, POLICY, World  # noqa: E402
+
+GONE = (ConnectionError, OSError, EOFError)
+KILL_AT = BUILD / "tests" / "chaos" / "kill-at.so"
+PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
+            {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
+JOB = """l={ledger} t={token}
+if [ -s $l/run-$t ]; then read p <$l/run-$t; grep -qs $t /proc/$p/cmdline && echo $t >>$l/twice; fi
+echo $$ >$l/run-$t; echo start >>$l/starts-$t
+{work}
+echo end >>$l/ends-$t"""
+
+
+def can_load():
+    """A library of another kind cannot go before a sanitizer's, nor into valgrind: there, daemons are killed at
+    the other steps, and at random."""
+    return KILL_AT.exists() and not os.environ.get("GPUVF_TEST_WRAPPER") and \
+        b"__asan_init" not in (BUILD / "gpuvfd").read_bytes()
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+def wait_for(condition, what, seconds=PATIENCE, pause=0.002):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Violation(f"waited in vain until {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+class Submitted:
+    """One job as its submitter knows it."""
+
+    def __init__(self, request):
+        self.token = request["token"]
+        self.request = request
+        self.id = None
+        self.refused = False
+
+    def seen(self):
+        return checker.Submission(self.token, self.id, self.refused)
+
+
+class Life(World):
+    """The daemon of one world, as often as it is killed."""
+
+    def __init__(self, plan):
+        self.trap_env = None
+        self.loads = can_load()
+        self.disturbed = set()
+        self.hangs_of_others = 0
+        self.submitted = []
+        self.answers_by_kind = collections.Counter()
+        self.sprung = []
+        self.refusals = []
+        self.operations = 0
+        super().__init__({"gpus": plan.gpus, "linger_seconds": 600,
+                          "vms": [{"name": "trainer-%d", "count": 2}, {"name": "desk-1"}]},
+                         self.policy(20), {"deadlines": {"guest_ready": "3s"}}, start=False)
+        self.ledger_folder = self.folder / "ledger"
+        self.ledger_folder.mkdir(mode=0o777)
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.ledger_folder, 0o777)
+        self.ledger = checker.Ledger(self.ledger_folder)
+
+    @staticmethod
+    def policy(quantum):
+        return {**POLICY, "profiles": [*POLICY["profiles"], *PROFILES,
+                                       {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
+
+    def environment(self):
+        more = {"LD_PRELOAD": str(KILL_AT), "GPUVF_KILL_AT": self.trap_env} if self.trap_env else {}
+        return {**super().environment(), **more}
+
+    # -- life and death
+
+    def launch(self):
+        """Starts it and waits until it answers; False when it was killed before."""
+        self.process = self.spawn()
+
+        def answers():
+            status = self.process.poll()
+            if status is not None:
+                return status
+            try:
+                with Client(self.socket) as client:
+                    client.call("daemon.status")
+                return True
+            except GONE:
+                return None
+
+        came = wait_for(answers, "the daemon answers")
+        if came is True:
+            return True
+        self.hang_up()
+        if came == -signal.SIGKILL:
+            return False
+        raise Violation(f"the daemon ended with status {came}: {self.log().splitlines()[-1:]}")
+
+    def dead(self):
+        return self.process is None or self.process.poll() is not None
+
+    def bury(self):
+        """It is dead, by our hand or the trap's; by nothing else."""
+        if self.process is None:
+            return
+        self.process.kill()
+        status = self.process.wait(PATIENCE)
+        self.hang_up()
+        if status != -signal.SIGKILL:
+            raise Violation(f"the daemon ended by itself with status {status}: {self.log().splitlines()[-3:]}")
+
+    def ask(self, op, **members):
+        """Somebody else in the machine; False when it is refused."""
+        try:
+            return self.machine(op, **members)
+        except (AssertionError, FileNotFoundError, ConnectionRefusedError):
+            return False  # or there is no machine yet: the first daemon died before it made one
+
+    # -- one round
+
+    def play(self, one):
+        store = one.trap[0] in ("submit", "store")
+        if store and self.loads:
+            self.trap_env = f"{one.trap[1]}:{one.nth}:{one.trap[2]}"
+        if not (self.state / "machine.sock").exists():
+            self.launch()
+        trap = {"on": one.trap[1], "nth": one.nth, "kill": one.trap[2]}
+        again = one.in_start or self.trap_env
+        if again:
+            self.bury()
+        if one.in_start and not store and (self.state / "machine.sock").exists():
+            self.fault(**trap)
+        alive = self.launch() if again or self.dead() else True
+        self.trap_env = None
+        if alive and not store:
+            self.ask("clear-faults")
+            self.fault(**trap)
+        if alive:
+            self.act(one)
+        died = self.dead()
+        if died:
+            self.sprung.append(one.trap)
+        self.bury()
+        self.ask("clear-faults")
+        self.between(one)
+        self.settle()
+        self.check(one)
+
+    def act(self, one):
+        if one.full_disk:
+            limit = checker.size_of(self.state)
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            client = self.client()
+            asked = {}
+            for pause, action in one.actions:
+                if pause:
+                    time.sleep(pause)
+                self.operations += 1
+                self.do(action, client, asked)
+            self.listen(client, asked, one.linger)
+        except GONE:
+            pass  # it has died: what was not answered is not known
+
+    def do(self, action, client, asked):
+        kind = action[0]
+        if kind == "call":
+            asked[client.begin(action[1], **action[2])] = (action, None)
+        elif kind == "submit":
+            job = Submitted(action[1])
+            self.submitted.append(job)
+            asked[client.begin("job.submit", **self.submission(job))] = (action, job)
+        elif kind == "cancel":
+            known = [job.id for job in self.submitted if job.id is not None]
+            if known:
+                number = known[action[1]["which"] % len(known)]
+                asked[client.begin("job.cancel", id=number)] = (action, None)
+        elif kind == "policy":
+            self.write_policy(self.policy(action[1]["quantum"]))
+            asked[client.begin("policy.reload")] = (action, None)
+        else:
+            self.disturb(action[1], action[2])
+
+    def disturb(self, op, members):
+        reply = self.ask(op, **members)
+        if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
+            self.disturbed.add(members["gpu"])
+        if reply and reply.get("hangs"):
+            self.hangs_of_others += 1
+        return reply
+
+    def submission(self, job):
+        one = job.request
+        work = f"sleep {one['seconds']}" if one["seconds"] else ":"
+        script = JOB.format(ledger=self.ledger_folder, token=job.token, work=work)
+        document = {"version": 1, "name": job.token, "retries": one["retries"],
+                    "command": ["/bin/sh", "-c", script]}
+        if one["vm"]:
+            document["run_in"] = {"vm": one["vm"]}
+        return {"job": document, "request_id": job.token}
+
+    def heard(self, asked, answer):
+        action, job = asked.pop(answer["id"])
+        code = answer.get("error", {}).get("code", 0)
+        method = action[1] if action[0] == "call" else action[0]
+        self.answers_by_kind[method, code] += 1
+        if job is None:
+            return
+        if "result" in answer:
+            job.id = answer["result"]["id"]
+        elif code != DEGRADED:  # that one may be asked again
+            job.refused = True
+
+    def listen(self, client, asked, seconds):
+        """Until the time is over and all is answered, or it has died."""
+        deadline = time.monotonic() + seconds
+        last = deadline + PATIENCE
+        while asked or time.monotonic() < deadline:
+            now = time.monotonic()
+            try:
+                message = client.read(max(0.001, (last if asked else deadline) - now))
+            except TimeoutError:
+                if asked and time.monotonic() >= last:
+                    raise Violation(f"no answer to {list(asked.values())}") from None
+                continue
+            if message is None:
+                raise ConnectionError("it has died")
+            self.heard(asked, message)
+
+    # -- while no daemon is there
+
+    def between(self, one):
+        for action in one.meanwhile:
+            self.disturb(action[1], action[2])
+        if one.reboot:
+            self.reboot()
+        if one.damage:
+            self.damage(one.damage)
+
+    def reboot(self):
+        self.ask("release-hang")
+        if not self.ask("reboot"):
+            return
+        self.disturbed.update(choices.GPUS)
+        base = sqlite3.connect(self.state / "state.db", timeout=10)
+        with base:
+            base.execute("UPDATE meta SET doc = ? WHERE id = 'boot'", ('{"value":"another"}',))
+        base.close()
+
+    def damage(self, how):
+        """The file is damaged: refused, with a clear word and a copy; then it is put back."""
+        files = [p for p in self.state.glob("state.*") if ".damaged-" not in p.name]
+        kept = self.folder / "kept"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir()
+        for path in files:
+            shutil.copy2(path, kept)
+        base = self.state / "state.db"
+        (self.state / "state.db-wal").unlink(missing_ok=True)
+        if how == "cut":
+            os.truncate(base, base.stat().st_size // 2)
+        elif how == "garbage":
+            base.write_bytes(b"no database " * 5000)
+        elif how == "empty":
+            os.truncate(base, 0)
+        else:
+            base.unlink()
+        before = len(self.log())
+        process = self.spawn()
+        status = process.wait(PATIENCE)
+        said = self.log()[before:]
+        if status <= 0 or "--restore-backup" not in said:
+            raise Violation(f"state.db ({how}): status {status}, said {said!r}")
+        if how in ("cut", "garbage") and not list(self.state.glob("state.db.damaged-*")):
+            raise Violation(f"state.db ({how}): no copy was kept")
+        for path in self.state.glob("state.db*"):
+            path.unlink()
+        for path in kept.iterdir():
+            shutil.copy2(path, self.state)
+
+    # -- the end of a round
+
+    def settle(self):
+        """The world is whole again and a daemon is there; returns when nothing is under way."""
+        for op in ("libvirt-up", "release-hang"):
+            self.ask(op)
+        for gpu in choices.GPUS:
+            for index in (1, 2, 3, 4):
+                self.ask("unhold", gpu=gpu, vf=index)
+            if self.ask("bind-driver", gpu=gpu):
+                self.disturbed.add(gpu)
+        for vm in choices.VMS:
+            self.ask("agent", vm=vm, agent=True)
+            self.ask("domain-resume", vm=vm)
+        if not self.launch():
+            raise Violation("the daemon died without a trap")
+        self.client_for_checks = self.client()
+        self.ask_again()
+        self.until_calm()
+
+    def ask_again(self):
+        """Whoever got no answer asks again, with the same request_id."""
+        for job in self.submitted:
+            while job.id is None and not job.refused:
+                try:
+                    job.id = self.client_for_checks.call("job.submit", **self.submission(job))["id"]
+                except RpcError as error:
+                    if error.code != DEGRADED:
+                        job.refused = True
+
+    def under_way(self):
+        return [o for o in self.client_for_checks.items("operation.list")
+                if o["state"] in ("accepted", "running")]
+
+    def until_calm(self):
+        client = self.client_for_checks
+        wait_for(lambda: client.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+        patience = time.monotonic() + 0.1
+        cancelled = set()
+        while True:
+            left = self.under_way()
+            if not left:
+                break
+            if time.monotonic() > patience:  # what waits for somebody is taken back
+                for operation in left:
+                    if operation["operation"] in cancelled:
+                        continue
+                    cancelled.add(operation["operation"])
+                    with contextlib.suppress(RpcError):
+                        client.call("operation.cancel", operation=operation["operation"])
+            if time.monotonic() > patience + PATIENCE:
+                raise Violation(f"never ends: {left}")
+            time.sleep(0.003)
+
+    def seen(self):
+        return [job.seen() for job in self.submitted]
+
+    def wrongs(self):
+        rows, machine = checker.rows_of(self.state), self.machine("state")
+        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed)
+
+    def check(self, one):
+        """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong."""
+        deadline = time.monotonic() + PATIENCE / 6
+        wrong = self.wrongs()
+        while wrong and time.monotonic() < deadline:
+            time.sleep(0.005)
+            wrong = [w for w in self.wrongs() if w in wrong]
+        machine = self.machine("state")
+        wrong += checker.hard(machine, self.ledger, self.hangs_of_others)
+        if wrong:
+            raise Violation("\n".join(wrong))
+        rows = checker.rows_of(self.state)
+        self.disturbed = {gpu for gpu in self.disturbed
+                          if any(w.startswith(f"{gpu}") for w in checker.layouts(machine, rows, ()))}
+
+    def finish(self):
+        """All is given back; every job gets its time, and ends."""
+        for vm in choices.VMS:
+            self.ask("domain-start", vm=vm)
+        self.give_back_foreign()
+        self.give_back()
+        for vm in choices.VMS:
+            self.try_call("vm.heal", vm=vm)
+        for gpu in choices.GPUS:
+            self.try_call("gpu.undrain", gpu=gpu)
+            for vf in self.client_for_checks.items("vf.list", gpu=gpu):
+                if vf["state"] == "quarantined":
+                    self.try_call("vf.heal", vf=vf["name"], wait_seconds=PATIENCE)
+            self.try_call("gpu.apply", gpu=gpu, layout={"vfs": 2}, wait_seconds=PATIENCE)
+        self.end_jobs()
+        self.give_back_foreign()
+        self.give_back()
+        self.until_calm()
+        wrong = checker.final(self.machine("state"), checker.rows_of(self.state))
+        wrong += self.wrongs() + checker.hard(self.machine("state"), self.ledger, self.hangs_of_others)
+        if wrong:
+            raise Violation("at the end: " + "\n".join(wrong + self.refusals))
+
+    def give_back(self):
+        """What VMs have been assigned, one by one: a job's VF would keep the others."""
+        for vf in self.client_for_checks.items("vf.list"):
+            if vf["lease"] and vf["lease"]["owner"] == "vm":
+                self.try_call("vf.release", vf=vf["name"], wait_seconds=PATIENCE)
+
+    def try_call(self, method, **params):
+        try:
+            return self.client_for_checks.call(method, **params)
+        except RpcError as error:
+            self.refusals.append(f"{method} {params}: {error}")
+            return None
+
+    def give_back_foreign(self):
+        """What others attached by hand, or before a reboot, is taken back by hand."""
+        state, rows = self.machine("state"), checker.rows_of(self.state)
+        foreign = {key for key, row in rows["lease"].items() if row["owner"] == "foreign"}
+        names = {vf["address"]: (gpu["name"], vf["index"]) for gpu in state["gpus"] for vf in gpu["vfs"]
+                 if f"{gpu['address']}/{vf['index']}" in foreign}
+        for vm in state["vms"]:
+            for hostdev in vm["hostdevs"]:
+                if hostdev["address"] not in names:
+                    continue
+                gpu, index = names[hostdev["address"]]
+                for where in ("live", "config"):
+                    if hostdev[where]:
+                        self.ask("foreign-detach", vm=vm["name"], gpu=gpu, vf=index, **{where: True})
+
+    def end_jobs(self):
+        """Those that have begun go on to their end, and a few of those that wait; the rest is cancelled."""
+        waiting = [j["id"] for j in self.client_for_checks.items("job.list") if j["state"] in ("queued", "held")]
+        for number in waiting[2:]:
+            self.try_call("job.cancel", id=number)
+
+        def all_ended():
+            return all(j["state"] == "ended" for j in self.client_for_checks.items("job.list"))
+
+        wait_for(all_ended, "every job has ended")

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Chaos in short: kill -9 at named steps with an independent checker after each round; and that the checker
+can fail. The long one is `make chaos ROUNDS=N SEED=S`."""
+
+import copy
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+from harness import SOURCE, comment, equal, main, test
+
+sys.path.insert(0, str(SOURCE / "tests" / "chaos"))
+
+import chaos  # noqa: E402
+import checker  # noqa: E402
+import choices  # noqa: E402
+
+ROUNDS = int(os.environ.get("GPUVF_TEST_ROUNDS", "240"))
+SEED = os.environ.get("GPUVF_SEED")
+
+# ---- a state in which all is well: one VF with a VM, one with a job, one free
+
+UUID, OTHER = "u-trainer-1", "u-trainer-2"
+
+
+def hostdev(index, epoch, **more):
+    return {"address": f"0000:03:00.{index}", "alias": f"ua-gpuvf-0-{index}-e{epoch}", "live": True,
+            "config": False, **more}
+
+
+def machine():
+    vfs = [{"index": i, "address": f"0000:03:00.{i}", "driver": "vfio-pci",
+            "values": {"exec_quantum_ms": 20, "preempt_timeout_us": 0}} for i in (1, 2, 3)]
+    gpu = {"name": "gpu0", "address": "0000:03:00.0", "present": True, "num_vfs": 3, "vfs": vfs,
+           "not_reset": [], "locked": False,
+           "writes": {"sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
+    return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "hostdevs": [hostdev(1, 5), hostdev(2, 6)]},
+                                   {"name": "trainer-2", "uuid": OTHER, "hostdevs": []}]}
+
+
+def lease(owner, epoch, job=0, **more):
+    return {"state": "attached", "owner": owner, "epoch": epoch, "job": job, "vm_uuid": UUID,
+            "vm_name": "trainer-1", "live": True, "config": False, **more}
+
+
+def job(token, state, result="none", attempt=1):
+    return {"state": state, "result": result, "attempt": attempt, "reason": None, "document": {"name": token}}
+
+
+def rows():
+    return {"gpu": {"gpu0": {"number": 0, "address": "0000:03:00.0",
+                             "manual": {"vfs": [{"exec_quantum_ms": 20}] * 3}}},
+            "lease": {"0000:03:00.0/1": lease("vm", 5), "0000:03:00.0/2": lease("job", 6, 7)},
+            "job": {"7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
+            "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}}}
+
+
+def submissions():
+    return [checker.Submission("a", 7, False), checker.Submission("b", 8, False),
+            checker.Submission("c", None, False), checker.Submission("d", None, True)]
+
+
+class World:
+    """All that the checker looks at, to be spoiled."""
+
+    def __init__(self, folder):
+        self.machine, self.rows, self.submissions = machine(), rows(), submissions()
+        self.folder = pathlib.Path(folder)
+        self.write("starts-a", "start")
+        self.write("starts-b", "start")
+        self.write("ends-b", "end")
+        self.ledger = checker.Ledger(folder)
+
+    @property
+    def gpu(self):
+        return self.machine["gpus"][0]
+
+    @property
+    def vms(self):
+        return self.machine["vms"]
+
+    def lease(self, index):
+        return self.rows["lease"][f"0000:03:00.0/{index}"]
+
+    def write(self, name, *lines):
+        (self.folder / name).write_text("".join(line + "\n" for line in lines))
+
+    def wrong(self):
+        return checker.hard(self.machine, self.ledger) + \
+            checker.calm(self.machine, self.rows, self.submissions, self.ledger)
+
+
+def own_process(world):
+    """A job that has ended, and whose process is there: this one, by a token of its command line."""
+    token = pathlib.Path(sys.argv[0]).name
+    world.rows["job"]["8"]["document"]["name"] = token
+    world.submissions[1] = checker.Submission(token, 8, False)
+    world.write(f"ends-{token}", "end")
+    world.write(f"run-{token}", str(os.getpid()))
+
+
+# What is spoiled, and what must be said of it.
+SPOILED = (
+    (lambda w: w.gpu["writes"].update(sriov_numvfs_while_held=1), "while a VF was held"),
+    (lambda w: w.gpu["writes"].update(attached_without_reset=1), "without a reset"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
+    (lambda w: w.write("twice", "a"), "ran twice at the same time"),
+    (lambda w: w.rows["job"].pop("7"), "is lost"),
+    (lambda w: w.rows["job"].update({"10": job("a", "queued")}), "is there 2 times"),
+    (lambda w: w.rows["job"].update({"10": job("d", "queued")}), "was refused and is there"),
+    (lambda w: w.rows["job"].update({"10": job("x", "queued")}), "was never submitted"),
+    (lambda w: w.write("starts-a", "start", "start"), "has begun 2 times"),
+    (lambda w: w.write("ends-b"), "never came to its end"),
+    (own_process, "still runs"),
+    (lambda w: w.rows["lease"].pop("0000:03:00.0/1"), "its lease says free"),
+    (lambda w: w.lease(1).update(vm_uuid=OTHER), "its lease names"),
+    (lambda w: w.lease(1).update(epoch=4), "the lease has epoch 4"),
+    (lambda w: w.vms[0]["hostdevs"].pop(0), "no VM has it"),
+    (lambda w: w.gpu["not_reset"].append(3), "was not reset after its last VM"),
+    (lambda w: w.rows["lease"].update({"0000:03:00.0/3": lease("vm", 9, state="free")}), "is free and belongs to"),
+    (lambda w: w.rows["lease"].update({"0000:03:00.0/3": lease("vm", 9, state="resetting")}), "stays resetting"),
+    (lambda w: w.rows["lease"].update({"0000:03:00.0/9": lease("vm", 9)}), "there is no such VF"),
+    (lambda w: w.rows["job"]["7"].update(state="ended", result="failed"), "which is ended"),
+    (lambda w: w.lease(2).update(job=70), "which is not there"),
+    (lambda w: w.gpu.update(num_vfs=2), "wanted are 3"),
+    (lambda w: w.rows["gpu"]["gpu0"].update(manual=None), "wanted are 0"),
+    (lambda w: w.gpu["vfs"][2]["values"].update(exec_quantum_ms=40), "exec_quantum_ms 40, wanted is 20"),
+    (lambda w: w.gpu.update(locked=True), "the device lock is held"),
+    (lambda w: w.rows["operation"]["op/1"].update(state="running"), "stays running"),
+)
+
+
+@test
+def checker_can_fail():
+    """The checker finds each violation that is made up for it, and none where all is well."""
+    with tempfile.TemporaryDirectory() as folder:
+        equal(World(folder).wrong(), [], "where all is well")
+    for spoil, words in SPOILED:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            spoil(world)
+            wrong = world.wrong()
+            assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
+    comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def checker_knows_the_end():
+    """What is left when all should have been given back is told."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder)
+        wrong = checker.final(world.machine, world.rows)
+    for words in ("never ends: running", "never ends: queued", "trainer-1 still has", "lease of"):
+        assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
+
+
+@test
+def seed_decides():
+    """A seed gives the same choices again, another seed others; every named step is in its turn."""
+    def told(seed, number):
+        plan = choices.World(seed, number, 20)
+        return plan.gpus, [vars(one) for one in plan.rounds]
+
+    equal(told("7", 3), told("7", 3))
+    assert told("7", 3) != told("8", 3)
+    steps = choices.named_steps()
+    first = [one.trap for number in range(4) for one in choices.World("1", number, 20).rounds]
+    equal(set(first), set(steps), "steps of the first rounds")
+    equal(copy.deepcopy(steps), choices.named_steps())
+
+
+@test
+def rounds_hold():
+    """kill -9 at named steps, outside changes, full disks, damaged files, reboots: the invariants hold."""
+    seed = SEED or str(int.from_bytes(os.urandom(4), "little"))
+    comment(f"GPUVF_SEED={seed} (make chaos ROUNDS={ROUNDS} SEED={seed})")
+    chaos.folder_in_memory()
+    begin = time.monotonic()
+    tally = chaos.run(seed, ROUNDS, chaos.workers())
+    for line in chaos.report(tally, time.monotonic() - begin):
+        comment(line)
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.sprung, "no daemon died at a named step"
+
+
+if __name__ == "__main__":
+    main()
