@@ -3,12 +3,19 @@
  * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
 #include "manager-state.h"
 
+/* Outlives its handover when the daemon ends. */
+struct stored {
+	struct handover *handover; /* NULL = it is over */
+};
+
 struct handover {
 	struct manager *m;
 	struct vf *vf;
 	char vm_uuid[37];
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
+	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
+	struct stored *stored; /* it goes on when its state is in the store */
 	struct rpc_error error; /* of an attach that is being taken back */
 	handover_fn fn;
 	void *userdata;
@@ -157,6 +164,8 @@ static void finish(struct handover *h, const struct rpc_error *error)
 	struct vf *vf = h->vf;
 
 	vm_release(h);
+	if (h->stored)
+		h->stored->handover = NULL;
 	vf->handover = NULL;
 	h->fn(m, vf, h->userdata, h->error.code ? &h->error : error);
 	rpc_error_done(&h->error);
@@ -217,8 +226,8 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.uuid = h->vm_uuid,
 		.address = h->vf->address,
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
-		.live = h->vf->lease.live,
-		.config = h->vf->lease.config,
+		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
+		.config = h->vf->lease.config && h->side != LIVE_SIDE,
 	};
 
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {
@@ -235,6 +244,20 @@ static void note_stored(struct handover *h, bool there)
 
 	if (vm)
 		vm_note_stored(vm, &h->vf->address, alias, there);
+}
+
+/* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
+ * asked for by itself then.  True when it was asked again. */
+static bool other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn)
+{
+	bool done = reply->failure == HV_OK || reply->failure == HV_ALREADY;
+
+	if (!h->vf->lease.live || !h->vf->lease.config || !done || h->side == CONFIG_SIDE ||
+	    (h->side == BOTH_SIDES && reply->failure == HV_OK))
+		return false;
+	h->side = h->side == BOTH_SIDES ? LIVE_SIDE : CONFIG_SIDE;
+	ask_hv(h, op, fn);
+	return true;
 }
 
 /* ---- the gate ---- */
@@ -312,7 +335,7 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	struct handover *h = userdata;
 	struct rpc_error error = { 0 };
 
-	if (vanished(h))
+	if (vanished(h) || other_side(h, reply, HV_DETACH, on_detached))
 		return;
 	switch (reply->failure) {
 	case HV_NOT_RUNNING:
@@ -341,6 +364,33 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	rpc_error_done(&error);
 }
 
+/* A store that fails does not keep a guest from letting go. */
+static void on_stored(struct manager *m, void *userdata)
+{
+	struct stored *stored = userdata;
+	struct handover *h = stored->handover;
+
+	free(stored);
+	if (!h)
+		return;
+	h->stored = NULL;
+	if (!vanished(h))
+		ask_hv(h, HV_DETACH, on_detached);
+}
+
+/* Durable first: who finds an older row after a crash, and the VF in no VM, would take it for one that never was
+ * in any, and not reset it. */
+static void detach_when_stored(struct handover *h)
+{
+	h->stored = calloc(1, sizeof(*h->stored));
+	if (!h->stored) {
+		ask_hv(h, HV_DETACH, on_detached);
+		return;
+	}
+	h->stored->handover = h;
+	outbox_add(h->m, on_stored, on_stored, h->stored);
+}
+
 static void detach_now(struct handover *h)
 {
 	if (h->vf->state == VF_RESERVED) {
@@ -348,7 +398,7 @@ static void detach_now(struct handover *h)
 		return;
 	}
 	vf_set_state(h->m, h->vf, VF_DETACHING, NULL);
-	ask_hv(h, HV_DETACH, on_detached);
+	detach_when_stored(h);
 }
 
 /* Runs go when no other attach or detach of the VM is under way. */
@@ -382,7 +432,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 	struct handover *h = userdata;
 	struct rpc_error error = { 0 };
 
-	if (vanished(h))
+	if (vanished(h) || other_side(h, reply, HV_ATTACH, on_attached))
 		return;
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
 		note_stored(h, true);
@@ -395,6 +445,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		/* Nobody knows whether the guest has it: take it back the long way. */
 		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
 		rpc_error_move(&h->error, &error);
+		h->side = BOTH_SIDES;
 		ask_hv(h, HV_DETACH, on_detached);
 		return;
 	}

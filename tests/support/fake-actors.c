@@ -206,6 +206,10 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 			live = d->hostdevs[i].live;
 			config = d->hostdevs[i].config;
 		}
+	if (q->op == HV_ATTACH && ((q->live && live) || (q->config && config))) {
+		reply->failure = HV_ALREADY; /* both or none */
+		return;
+	}
 	live = q->live ? q->op == HV_ATTACH : live;
 	config = q->config ? q->op == HV_ATTACH : config;
 	for (unsigned i = 0; i < FAKE_VMS; i++)

@@ -253,6 +253,28 @@ static void libvirt_says_where_it_is(void **state)
 	expect_vf(b, VF_FREE, LEASE_NONE);
 }
 
+/* "It is there already" of one side says nothing of the other. */
+static void each_side_is_attached(void **state)
+{
+	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)VF, .mode = ASSIGN_BOTH,
+				      .wait_usec = FOREVER };
+	struct bench *b = *state;
+
+	for (int side = 0; side < 2; side++) {
+		struct answer *a = answer_new();
+
+		b->actors.hv_held = ONE(HV_ATTACH);
+		manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+		bench_until(b, fake_waiting(&b->actors) == 1);
+		fake_set_hostdev(&b->actors, 0, 1, side == 0, side == 1);
+		fake_release(&b->actors, 0, ~0U);
+		expect_changed(b, a, true);
+		expect_vf(b, VF_ATTACHED, LEASE_VM);
+		assert_true(b->actors.vms[0]->hostdevs[0].live && b->actors.vms[0]->hostdevs[0].config);
+		expect_changed(b, bench_release(b, VF, FOREVER), true);
+	}
+}
+
 static void a_vm_that_is_off_reserves_what_comes_later(void **state)
 {
 	struct bench *b = *state;
@@ -532,6 +554,7 @@ int main(void)
 		TEST(a_foreign_hostdev_is_adopted_and_given_up),
 		TEST(old_news_take_nothing_away),
 		TEST(libvirt_says_where_it_is),
+		TEST(each_side_is_attached),
 		TEST(a_vm_that_is_off_reserves_what_comes_later),
 		TEST(a_vf_that_vanishes_during_a_handover),
 		TEST(libvirt_comes_and_goes),
