@@ -17,7 +17,7 @@ noinst_LIBRARIES += libmanager.a
 libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmanager_a_SOURCES = \
 	daemon/manager.c daemon/manager.h daemon/manager-state.h \
-	daemon/manager-apply.c daemon/manager-apply.h daemon/manager-undo.c daemon/manager-assert.c daemon/manager-assign.c daemon/manager-audit.c \
+	daemon/manager-actor-errors.c daemon/manager-apply.c daemon/manager-apply.h daemon/manager-undo.c daemon/manager-assert.c daemon/manager-assign.c daemon/manager-audit.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
 	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
 	daemon/manager-export.c \

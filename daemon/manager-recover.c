@@ -17,26 +17,14 @@ static bool shown_live(struct manager *m, const struct vf *vf)
 	return false;
 }
 
-/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
-static bool shown_elsewhere(struct manager *m, const struct vf *vf)
-{
-	struct vm *vm, *tmp;
-
-	HASH_ITER(hh, m->vms, vm, tmp)
-		for (size_t i = 0; i < vm->facts->n_hostdevs && !streq(vm->uuid, vf->lease.vm_uuid); i++)
-			if (vm->facts->hostdevs[i].live &&
-			    pci_address_equal(&vm->facts->hostdevs[i].address, &vf->address))
-				return true;
-	return false;
-}
-
 static void recover_vf(struct manager *m, struct vf *vf)
 {
 	bool live = shown_live(m, vf), gone = !vm_find_uuid(m, vf->lease.vm_uuid);
 
 	if (vf->handover || !vf->inherited)
 		return;
-	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && shown_elsewhere(m, vf)) {
+	/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
+	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
 		if (vf->state > VF_ATTACHING)
 			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
 		vf_set_state(m, vf, VF_FREE, NULL);
@@ -50,6 +38,7 @@ static void recover_vf(struct manager *m, struct vf *vf)
 			vf_set_state(m, vf, VF_ATTACHED, NULL);
 		else if (vf->state == VF_ATTACHING)
 			vf_set_state(m, vf, VF_LEASED, NULL);
+		vf->doubtful = !live; /* attached, and let go by a VM that went off before we could say so? */
 		break;
 	case VF_DETACHING: /* asked, but the guest still has it: whoever asked asks again */
 		vf_set_state(m, vf, live ? VF_ATTACHED : VF_RESETTING, NULL);
@@ -90,8 +79,7 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 	} else if (vf->state == VF_LEASED && inherited && vf->lease.owner == LEASE_POLICY) {
 		fixed_resume(m, vf);
 	} else if (vf->state == VF_LEASED && inherited) {
-		vf_set_state(m, vf, VF_FREE, NULL);
-		vf_lease_end(m, vf);
+		handover_reset(m, vf, reset_done, NULL);
 	} else if (vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB) {
 		struct job *job = lease_job(m, &vf->lease);
 		char id[24];

@@ -107,13 +107,13 @@ static void give_back(struct manager *m, struct job *job)
 	}
 	if (vf->handover)
 		return; /* its end comes back here through attached() or given_back() */
-	if (vf->state == VF_LEASED) {
+	if (vf->state == VF_LEASED && !vf->doubtful) {
 		vf_set_state(m, vf, VF_FREE, NULL);
 		vf_lease_end(m, vf);
 		attempt_over(m, job);
 		return;
 	}
-	if (vf->state == VF_RESETTING || vf->state == VF_QUARANTINED) {
+	if (vf->state == VF_LEASED || vf->state == VF_RESETTING || vf->state == VF_QUARANTINED) {
 		/* Out of the guest already: an earlier daemon ended here. */
 		handover_reset(m, vf, given_back, strdup(job->name));
 		return;

@@ -67,6 +67,7 @@ struct vf {
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	bool bound;		   /* on vfio-pci, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
+	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
 	json_t *audited;	   /* as the audit trail has it; NULL: free */
 };
 
@@ -559,6 +560,7 @@ void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
+bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 /* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
 void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);

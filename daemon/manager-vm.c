@@ -82,6 +82,19 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
 }
 
+bool vf_is_elsewhere(struct manager *m, const struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+
+		if (dev && dev->live && !streq(vm->uuid, vf->lease.vm_uuid))
+			return true;
+	}
+	return false;
+}
+
 void vm_adopt_vf(struct manager *m, struct vf *vf)
 {
 	struct vm *vm, *tmp;
@@ -182,6 +195,10 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 		return;
 	if (dev && (dev->live || dev->config)) {
 		hostdev_seen(m, vm, vf, dev);
+	} else if (vf->state == VF_RESERVED && vf_is_elsewhere(m, vf)) {
+		vf_set_state(m, vf, VF_FREE, NULL);
+		vf_lease_end(m, vf);
+		vm_adopt_vf(m, vf);
 	} else if (vf->state == VF_RESERVED) {
 		handover_reset(m, vf, after_loss, NULL); /* its VM may have run with it */
 	} else if (sure || vm->facts->state == VM_OFF) {

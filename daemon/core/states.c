@@ -81,6 +81,7 @@ const struct state_edge vf_edges[] = {
 	{ VF_FREE, VF_LEASED, "leased" },
 	{ VF_LEASED, VF_ATTACHING, "attach asked of libvirt" },
 	{ VF_LEASED, VF_FREE, "nothing was attached yet" },
+	{ VF_LEASED, VF_RESETTING, "after a restart: a VM may have had it" },
 	{ VF_LEASED, VF_RESERVED, "written to the persistent XML of a VM that is off" },
 	{ VF_ATTACHING, VF_ATTACHED, "libvirt confirmed" },
 	{ VF_ATTACHING, VF_DETACHING, "released while it was being attached" },

@@ -16,7 +16,15 @@ endif
 
 bench: $(BENCHES)
 	$(AM_V_at)set -e; for b in $(BENCHES); do CMOCKA_MESSAGE_OUTPUT=TAP ./$$b; done
+	$(AM_V_at)$(MAKE) bench-load LOAD='--operations 100000 --limit 60'
 .PHONY: bench
+
+# Assign and release as fast as it goes, and memory over a million operations, five minutes at most.
+bench-load: all
+	$(AM_V_at)abs_top_srcdir=$(abs_top_srcdir) abs_top_builddir=$(abs_top_builddir) \
+		$(PYTHON3) $(top_srcdir)/tests/bench/load.py $(LOAD)
+.PHONY: bench-load
+EXTRA_DIST += tests/bench/load.py
 
 # In the testbed, because it writes to sysfs.
 bench-testbed: all

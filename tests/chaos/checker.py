@@ -147,13 +147,13 @@ def _vf(gpu, vf, row, holder, numbers):
     return wrong
 
 
-def leases(machine, rows, disturbed=()):
+def leases(machine, rows, taken=()):
     """Kernel, libvirt and store say the same of every VF, and nothing is half handed over.  A row of a VF that
-    somebody else took away with its layout waits for it to come back."""
+    somebody else took away with its layout waits for it to come back.  taken: names of GPUs."""
     wrong = []
     holders = _holders(machine)
     numbers = {row["address"]: row["number"] for row in rows["gpu"].values()}
-    taken = {gpu["address"] for gpu in machine["gpus"] if gpu["name"] in disturbed}
+    taken = {gpu["address"] for gpu in machine["gpus"] if gpu["name"] in taken}
     there = set()
     for gpu in machine["gpus"]:
         for vf in gpu["vfs"]:
@@ -205,9 +205,9 @@ def operations(rows):
             for name, row in rows["operation"].items() if row["state"] in ("accepted", "running")]
 
 
-def calm(machine, rows, submissions, ledger, disturbed=()):
+def calm(machine, rows, submissions, ledger, disturbed=(), taken=()):
     """What is wrong once nothing is under way."""
-    wrong = jobs(rows, submissions, ledger) + leases(machine, rows, disturbed) + operations(rows)
+    wrong = jobs(rows, submissions, ledger) + leases(machine, rows, taken) + operations(rows)
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

@@ -74,6 +74,7 @@ class Life(World):
         self.trap_env = None
         self.loads = can_load()
         self.disturbed = set()
+        self.taken = set()
         self.hangs_of_others = 0
         self.submitted = []
         self.answers_by_kind = collections.Counter()
@@ -213,6 +214,7 @@ class Life(World):
         reply = self.ask(op, **members)
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
+            self.taken.add(members["gpu"])
         if reply and reply.get("hangs"):
             self.hangs_of_others += 1
         return reply
@@ -262,7 +264,7 @@ class Life(World):
             self.disturb(action[1], action[2])
         if one.reboot:
             self.reboot()
-        if one.damage:
+        if one.damage and (self.state / "state.mark").exists():
             self.damage(one.damage)
 
     def reboot(self):
@@ -270,6 +272,7 @@ class Life(World):
         if not self.ask("reboot"):
             return
         self.disturbed.update(choices.GPUS)
+        self.taken.update(choices.GPUS)
         base = sqlite3.connect(self.state / "state.db", timeout=10)
         with base:
             base.execute("UPDATE meta SET doc = ? WHERE id = 'boot'", ('{"value":"another"}',))
@@ -365,7 +368,7 @@ class Life(World):
 
     def wrongs(self):
         rows, machine = checker.rows_of(self.state), self.machine("state")
-        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed)
+        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed, self.taken)
 
     def check(self, one):
         """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong."""
@@ -434,12 +437,23 @@ class Life(World):
                         self.ask("foreign-detach", vm=vm["name"], gpu=gpu, vf=index, **{where: True})
 
     def end_jobs(self):
-        """Those that have begun go on to their end, and a few of those that wait; the rest is cancelled."""
+        """Those that have begun go on to their end.  Of those that wait a few get their chance; what still finds no
+        place then is cancelled."""
         waiting = [j["id"] for j in self.client_for_checks.items("job.list") if j["state"] in ("queued", "held")]
         for number in waiting[2:]:
             self.try_call("job.cancel", id=number)
+        patience = time.monotonic() + 5
+        left = []
 
         def all_ended():
-            return all(j["state"] == "ended" for j in self.client_for_checks.items("job.list"))
+            left[:] = [j for j in self.client_for_checks.items("job.list") if j["state"] != "ended"]
+            if time.monotonic() > patience:
+                for job in left:
+                    if job["state"] == "queued":
+                        self.try_call("job.cancel", id=job["id"])
+            return not left
 
-        wait_for(all_ended, "every job has ended")
+        try:
+            wait_for(all_ended, "every job has ended")
+        except Violation as why:
+            raise Violation(f"{why}: {[(j['id'], j['state'], j['reason']) for j in left]}") from None

@@ -391,8 +391,8 @@ static void every_row_has_its_rule(void **state)
 		enum vf_state then;
 		bool reset;
 	} rules[] = {
-		{ VF_LEASED, false, VF_FREE, false },	  { VF_LEASED, true, VF_ATTACHED, false },
-		{ VF_ATTACHING, false, VF_FREE, false },  { VF_ATTACHING, true, VF_ATTACHED, false },
+		{ VF_LEASED, false, VF_FREE, true },	  { VF_LEASED, true, VF_ATTACHED, false },
+		{ VF_ATTACHING, false, VF_FREE, true },	  { VF_ATTACHING, true, VF_ATTACHED, false },
 		{ VF_ATTACHED, false, VF_FREE, true },	  { VF_ATTACHED, true, VF_ATTACHED, false },
 		{ VF_DETACHING, false, VF_FREE, true },	  { VF_DETACHING, true, VF_ATTACHED, false },
 		{ VF_RESETTING, false, VF_FREE, true },

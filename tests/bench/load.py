@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Load over a made-up machine with 64 VMs and 512 VFs: assign/release pairs a second through the API, with an
+independent look at the invariants afterwards; and the daemon's memory over many operations.
+
+  load.py [--seconds N] [--operations N] [--limit SECONDS]
+
+The floor is the same number of daemon.status over the same connections: what the socket and one loop cost."""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import selectors
+import sys
+import time
+
+SOURCE = pathlib.Path(os.environ.get("abs_top_srcdir", pathlib.Path(__file__).resolve().parent.parent.parent))
+sys.path[:0] = [str(SOURCE / "tests" / "integration"), str(SOURCE / "tests" / "chaos")]
+
+import chaos  # noqa: E402
+import checker  # noqa: E402
+from harness import PATIENCE, World, until  # noqa: E402
+
+GPUS, VFS, VMS = 17, 31, 64
+PROMISED_PAIRS = 1000
+MACHINE = {"gpus": [{"model": "Flex 170", "driver": "xe", "total_vfs": VFS, "count": GPUS}],
+           "vms": [{"name": "vm-%d", "count": VMS}]}
+
+
+class Line:
+    """One connection that has one request under way at a time."""
+
+    def __init__(self, world, script):
+        self.client = world.client()
+        self.script = script
+        self.done = self.refused = 0
+        self.number = None
+
+    def send(self):
+        method, params = next(self.script)
+        self.number = self.client.begin(method, **params)
+
+    def receive(self):
+        answer = self.client.answer_to(self.number)
+        self.done += 1
+        self.refused += "error" in answer
+        return answer
+
+
+def pairs(vm):
+    """Assign and release, for ever."""
+    for _ in itertools.count():
+        yield "vf.assign", {"vm": vm, "mode": "live", "wait_seconds": PATIENCE}
+        yield "vf.release", {"vm": vm, "wait_seconds": PATIENCE}
+
+
+def status():
+    while True:
+        yield "daemon.status", {}
+
+
+def drive(lines, seconds, requests=None):
+    """All lines at once, until the time is over or so many requests are answered; then what is under way ends.
+    Returns requests a second and their number."""
+    selector = selectors.DefaultSelector()
+    for line in lines:
+        selector.register(line.client.socket, selectors.EVENT_READ, line)
+    before = sum(line.done for line in lines)
+    begin = time.monotonic()
+    for line in lines:
+        line.send()
+    left, done = len(lines), 0
+    while left:
+        for key, _ in selector.select(PATIENCE):
+            line = key.data
+            line.receive()
+            done += 1
+            over = time.monotonic() - begin > seconds or (requests and done + left > requests)
+            if over and line.done % 2 == 0:  # a pair is whole
+                left -= 1
+            else:
+                line.send()
+    spent = time.monotonic() - begin
+    selector.close()
+    done = sum(line.done for line in lines) - before
+    return done / spent, done
+
+
+def resident(world):
+    """KiB of the daemon's memory."""
+    for line in pathlib.Path("/proc", str(world.process.pid), "status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+def check(world):
+    """Nothing is held, nothing is lost, nothing was given twice."""
+    machine, rows = world.machine("state"), checker.rows_of(world.state)
+    ledger = checker.Ledger(world.folder)
+    wrong = checker.hard(machine, ledger) + checker.calm(machine, rows, [], ledger) + checker.final(machine, rows)
+    assert not wrong, "\n".join(wrong)
+
+
+def cut_all(world):
+    client = world.client()
+    for number in range(GPUS):
+        client.call("gpu.apply", gpu=f"gpu{number}", layout={"vfs": VFS},
+                    wait_seconds=PATIENCE)
+    return sum(gpu["num_vfs"] for gpu in client.items("gpu.list"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--operations", type=int, default=1000000)
+    parser.add_argument("--limit", type=float, default=300, help="seconds for --operations")
+    options = parser.parse_args()
+    chaos.folder_in_memory()  # guests are folders: making files in them is not what is measured
+    world = World(MACHINE, config={"limits": {"connections_per_uid": 200}})
+    try:
+        vfs = cut_all(world)
+        print(f"load: {VMS} VMs, {vfs} VFs on {GPUS} GPUs, {len(os.sched_getaffinity(0))} CPUs, "
+              f"state in {world.folder}")
+        floor, _ = drive([Line(world, status()) for _ in range(VMS)], options.seconds / 4)
+        lines = [Line(world, pairs(f"vm-{number + 1}")) for number in range(VMS)]
+        rate, done = drive(lines, options.seconds)
+        check(world)
+        print(f"assign/release: {rate / 2:.0f} pairs a second over {done} requests, {sum(l.refused for l in lines)} "
+              f"refused; promised are {PROMISED_PAIRS}; daemon.status: {floor:.0f} a second, a pair costs "
+              f"{floor / (rate / 2):.1f} of them; invariants hold")
+        grown = memory(world, lines, options)
+        check(world)
+    finally:
+        World.end_all()
+    if rate / 2 < PROMISED_PAIRS or any(line.refused for line in lines):
+        print("NOT as promised")
+        return 1
+    return 1 if grown else 0
+
+
+def memory(world, lines, options):
+    """RSS at marks on the way to so many operations.  True when it grows still after the first hundred thousand,
+    where every list that is kept has its length."""
+    marks = [m for m in (10000, 100000, 1000000) if m <= options.operations] or [options.operations]
+    begin = time.monotonic()
+    total, seen = sum(line.done for line in lines), []
+    for mark in marks:
+        left = options.limit - (time.monotonic() - begin)
+        if mark > total and left > 0:
+            _, done = drive(lines, left, mark - total)
+            total += done
+        seen.append((total, resident(world)))
+        print(f"memory: {seen[-1][1]} KiB after {total} operations ({time.monotonic() - begin:.0f} s)", flush=True)
+        if time.monotonic() - begin >= options.limit:
+            print(f"memory: stopped after {options.limit:.0f} s, at {total} of {options.operations} operations")
+            break
+    settled = [kib for count, kib in seen if count >= 100000]
+    return len(settled) > 1 and settled[-1] > settled[0] * 1.1 + 4096
+
+
+if __name__ == "__main__":
+    sys.exit(main())
