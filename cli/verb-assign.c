@@ -16,7 +16,7 @@ static const struct option assign_options[] = {
 	MODE_OPTIONS,
 	{ "--wait", OPTION_DURATION, "T",
 	  "wait so long for a free VF and for the end; 0s = return at once" },
-	{ "--for", OPTION_LATER, "give it back with gpuvf release", NULL },
+	{ "--for", OPTION_DURATION, "T", "taken back by itself after so long; again: from now on; 0s = never" },
 	{ NULL },
 };
 
@@ -71,6 +71,7 @@ static int assign_params(struct cli *cli, json_t **ret)
 	add_text(cli, params, "--profile", "profile");
 	if (arguments_number(&cli->args, "--vram", &vram))
 		json_put_uint(params, "vram_bytes", vram);
+	add_text(cli, params, "--for", "for_seconds");
 	if (arguments_flag(&cli->args, "--add"))
 		json_put_bool(params, "add", true);
 	if (arguments_text(&cli->args, "--vf") &&

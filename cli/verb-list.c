@@ -40,11 +40,11 @@ static const struct table_column vf_wide_columns[] = {
 	{ "NAME" }, { "ADDRESS" }, { "STATE", .state = true }, { "VRAM", .right = true },
 	{ "QUANTUM", .right = true }, { "PROFILE" }, { "VM" }, { "JOB", .right = true },
 	{ "USER" }, { "PREEMPT", .right = true }, { "PRIORITY" }, { "GROUP", .right = true },
-	{ "DRIVER" }, { "REASON" }, { NULL },
+	{ "DRIVER" }, { "EXPIRES" }, { "REASON" }, { NULL },
 };
 static const char *const vf_members[] = {
 	"name", "address", "state", "vram_bytes", "exec_quantum_ms", "profile", "vm", "job", "user",
-	"preempt_timeout_us", "priority", "iommu_group", "driver", "reason",
+	"preempt_timeout_us", "priority", "iommu_group", "driver", "lease", "reason",
 };
 
 static const struct table_column vm_columns[] = {
@@ -125,6 +125,8 @@ static char *cell_text(struct cli *cli, const char *member, const json_t *value)
 
 	if ((streq(member, "vram") || streq(member, "ggtt")) && json_is_integer(value))
 		return text_of(cli, "vram_bytes", value);
+	if (streq(member, "lease")) /* its column is EXPIRES */
+		return text_of(cli, "expires", json_object_get(value, "expires"));
 	if (streq(member, "fits"))
 		return fits_text((json_t *)value);
 	if (!json_is_array(value))

@@ -255,7 +255,10 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	}
 	vf = p->add ? NULL : held_already(m, vm, named, gpu, p);
 	if (vf) {
-		outbox_reply(m, reply, answer(vf, false));
+		if (p->for_usec != FOR_ABSENT && expiry_move(m, vf, p->for_usec, &error) < 0)
+			refuse(reply, &error);
+		else
+			outbox_reply(m, reply, answer(vf, p->for_usec != FOR_ABSENT));
 		return;
 	}
 	if (modes(vm, p->mode, &live, &config, &error) < 0 || choose(m, p, gpu, named, &vf, &error) < 0) {
@@ -263,6 +266,8 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 		return;
 	}
 	vf_lease(m, vf, LEASE_VM, vm, 0, caller->uid, live, config);
+	if (p->for_usec != FOR_ABSENT && p->for_usec > 0)
+		vf->lease.expires = now_boottime() + p->for_usec;
 	vf_set_state(m, vf, VF_LEASED, NULL);
 	op = operation_new(m, "vf.assign", vf->name, caller->uid,
 			   json_pack("{s:s,s:I}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch));
@@ -357,8 +362,9 @@ static void release_not_committed(struct manager *m, void *userdata)
 static int releasable(const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
 {
 	if (p->if_epoch.known && p->if_epoch.value != vf->lease.epoch) {
-		rpc_error_set(error, RPC_CONFLICT, "%s is now under lease epoch %llu, not %llu", vf->name,
-			      (unsigned long long)vf->lease.epoch, (unsigned long long)p->if_epoch.value);
+		rpc_error_set(error, RPC_CONFLICT, "%s is now held by VM %s under lease epoch %llu, not %llu", vf->name,
+			      strempty(vf->lease.vm_name), (unsigned long long)vf->lease.epoch,
+			      (unsigned long long)p->if_epoch.value);
 		return rpc_error_detail(error, "epoch", "if_epoch", "look again: it was given to somebody else");
 	}
 	if ((p->mode == ASSIGN_LIVE && vf->lease.config) || (p->mode == ASSIGN_CONFIG && vf->lease.live)) {

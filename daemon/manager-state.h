@@ -42,6 +42,9 @@ struct lease {
 	bool adopted;	      /* … and bears another alias than this lease's */
 	uid_t uid;	      /* who asked */
 	uint64_t since;	      /* wall clock */
+	uint64_t expires;     /* boot clock; 0 = it has no end */
+	uint64_t expiry_retry_at; /* … when the guest did not let go */
+	unsigned expiry_failures; /* in a row */
 };
 
 /* A time slice that follows the weight of its job's queue (manager-weight.c); stored with the lease. */
@@ -259,6 +262,7 @@ struct manager {
 	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
+	sd_event_source *expiry_timer; /* the next end of a lease */
 	sd_event_source *fixed_timer; /* tries assignments of the policy again */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	sd_event_source *scan_retry; /* looks again after a scan that failed */
@@ -537,6 +541,14 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 void assign_resume(struct manager *m, struct operation *op);
 
 struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes); /* NULL = none */
+
+/* ---- manager-expiry.c: leases with an end ---- */
+void expiry_pump(struct manager *m); /* takes back those whose time is over */
+/* From now on so long, 0 = without end; undone when it cannot be stored. */
+int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_error *error);
+uint64_t expiry_wall(const struct lease *lease); /* wall clock, to the second; 0 = none */
+json_t *expiry_row(const struct lease *lease);
+uint64_t expiry_from_row(const json_t *row); /* boot clock of now */
 
 /* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
 void fixed_pump(struct manager *m);

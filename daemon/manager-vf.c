@@ -110,6 +110,7 @@ void vf_store(struct manager *m, struct vf *vf)
 			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
 	json_put(doc, "weighted", weighted_row(&vf->weighted));
 	json_put_bool(doc, "adopted", vf->lease.adopted);
+	json_put(doc, "expires", expiry_row(&vf->lease));
 	outbox_put(m, STORE_LEASE, id, doc);
 }
 
@@ -131,6 +132,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.adopted = json_get_bool(row, "adopted", false);
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
+	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
@@ -189,6 +191,8 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	vf->lease.live = live;
 	vf->lease.config = config;
 	vf->lease.adopted = false;
+	vf->lease.expires = vf->lease.expiry_retry_at = 0;
+	vf->lease.expiry_failures = 0;
 	vf->lease.since = now_realtime();
 	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s", vm->uuid);
 	(void)free_and_strdup(&vf->lease.vm_name, vm->facts->name);
@@ -214,6 +218,7 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 		return;
 	vf->lease.owner = LEASE_NONE;
 	vf->lease.job = 0;
+	vf->lease.expires = 0;
 	vf->lease.live = vf->lease.config = false;
 	vf->lease.vm_uuid[0] = '\0';
 	free(vf->lease.vm_name);

@@ -87,11 +87,12 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	if (vf->lease.owner == LEASE_NONE) {
 		json_put(json, "lease", json_null());
 	} else {
-		json_t *lease = json_pack("{s:s,s:I,s:I,s:n}", "owner", lease_owner_to_string(vf->lease.owner),
+		json_t *lease = json_pack("{s:s,s:I,s:I}", "owner", lease_owner_to_string(vf->lease.owner),
 					  "epoch", (json_int_t)vf->lease.epoch, "uid",
-					  (json_int_t)vf->lease.uid, "expires");
+					  (json_int_t)vf->lease.uid);
 
 		json_put_time(lease, "since", vf->lease.since);
+		json_put_time(lease, "expires", expiry_wall(&vf->lease));
 		json_put(json, "lease", lease);
 	}
 	job = lease_job(m, &vf->lease);

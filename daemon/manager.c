@@ -206,6 +206,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	if (!m->sleeping)
 		(void)job_place(m);
+	expiry_pump(m);
 	fixed_pump(m);
 	pool_pump(m);
 	weights_update(m);
@@ -361,6 +362,7 @@ struct manager *manager_free(struct manager *m)
 	audit_free(m);
 	uploads_free(m);
 	sd_event_source_disable_unref(m->ready_deadline);
+	sd_event_source_disable_unref(m->expiry_timer);
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);

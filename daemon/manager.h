@@ -173,6 +173,8 @@ struct vf_list_params {
 enum assign_mode { ASSIGN_AUTO, ASSIGN_LIVE, ASSIGN_CONFIG, ASSIGN_BOTH, ASSIGN_MODE_MAX };
 DECLARE_ENUM_TABLE(assign_mode, enum assign_mode);
 
+#define FOR_ABSENT UINT64_MAX /* the end of the lease stays as it is: a new one has none */
+
 struct vf_assign_params {
 	char *vm; /* name or uuid */
 	char *vf; /* "gpu0/vf1" or an address */
@@ -181,6 +183,7 @@ struct vf_assign_params {
 	uint64_t vram_bytes; /* 0 = any */
 	bool add;
 	int mode; /* enum assign_mode */
+	uint64_t for_usec; /* 0 = without end; FOR_ABSENT */
 	uint64_t wait_usec;
 };
 

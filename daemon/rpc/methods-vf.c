@@ -54,6 +54,9 @@ static const struct json_field name_fields[] = {
 	{ NULL },
 };
 
+#define FOR_MAX ((int64_t)(10 * 366 * 86400 * USEC_PER_SEC))
+
+static const struct vf_assign_params assign_defaults = { .for_usec = FOR_ABSENT };
 static const struct json_field assign_fields[] = {
 	{ "vm", JSON_FIELD_STRING, offsetof(struct vf_assign_params, vm), .required = true,
 	  .nonempty = true, .max_length = 256, .summary = VM_SUMMARY },
@@ -68,6 +71,8 @@ static const struct json_field assign_fields[] = {
 	{ "add", JSON_FIELD_BOOL, offsetof(struct vf_assign_params, add),
 	  .summary = "one more, even when the VM holds such a VF" },
 	MODE_FIELD(struct vf_assign_params),
+	{ "for_seconds", JSON_FIELD_DURATION, offsetof(struct vf_assign_params, for_usec), .max = FOR_MAX,
+	  .summary = "taken back after so long, from now on; 0 = never" },
 	WAIT_FIELD(struct vf_assign_params),
 	{ NULL },
 };
@@ -130,7 +135,7 @@ static const struct json_field tune_fields[] = {
 
 const struct rpc_method rpc_methods_vf[] = { /* keep sorted */
 	{ "vf.assign", ROLE_OPERATOR, .mutates = true, .fields = assign_fields,
-	  .params_size = sizeof(struct vf_assign_params), .handler = handle_vf_assign,
+	  .params_size = sizeof(struct vf_assign_params), .defaults = &assign_defaults, .handler = handle_vf_assign,
 	  .summary = "makes sure that a VM holds such a VF", .result = "assigned" },
 	{ "vf.get", ROLE_VIEWER, METHOD_NAME(name_fields), .handler = handle_vf_get,
 	  .summary = "one VF", .result = "vf" },

@@ -279,9 +279,28 @@ def old_epoch():
     old = world.vf(name)["lease"]["epoch"]
     release(world, vf=name)
     assign(world, "trainer-2")
-    with refused(CONFLICT):
+    with refused(CONFLICT, "trainer-2"):
         release(world, vf=name, if_epoch=old)
     equal(world.vf(name)["vm"], "trainer-2")
+
+
+@test
+def for_a_time():
+    """assign with for_seconds: the end is shown, kept over kill -9, and then the VF comes back reset."""
+    world = World()
+    world.apply(1)
+    name = assign(world, for_seconds=3600)["vf"]
+    lease = world.vf(name)["lease"]
+    assert lease["expires"] > lease["since"], lease
+    world.crash_and_restart()
+    after = world.vf(name)["lease"]
+    equal(after["epoch"], lease["epoch"])
+    assert after["expires"], after
+    resets = world.writes()["reset"]
+    equal(assign(world, for_seconds="200ms")["changed"], True)
+    until(lambda: world.vf(name)["state"] == "free", "its time is over")
+    equal((world.vf(name)["lease"], hostdevs(world, "trainer-1")), (None, []))
+    assert world.writes()["reset"] > resets, "it was not reset"
 
 
 @test

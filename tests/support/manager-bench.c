@@ -34,6 +34,7 @@ struct bench *bench_new(void)
 	fake_actors_init(&b->actors, b->event);
 	fake_add_vm(&b->actors, 0, "train-a", VM_RUNNING);
 	fake_add_vm(&b->actors, 1, "train-b", VM_OFF);
+	b->assign_for = FOR_ABSENT;
 	return b;
 }
 
@@ -253,6 +254,7 @@ struct answer *bench_apply(struct bench *b, unsigned vfs, uint64_t wait_usec)
 struct answer *bench_assign(struct bench *b, const char *vm, const char *vf, uint64_t wait_usec)
 {
 	struct vf_assign_params p = { .vm = (char *)vm, .vf = (char *)vf, .mode = ASSIGN_AUTO,
+				      .for_usec = b->assign_for,
 				      .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 

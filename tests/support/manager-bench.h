@@ -23,6 +23,7 @@ struct bench {
 	bool no_wait; /* bench_start() returns at once */
 	struct sleep_lock *sleep; /* NULL: nobody's */
 	struct host *host;	  /* in place of the actors' */
+	uint64_t assign_for; /* for_usec of bench_assign(); FOR_ABSENT unless set */
 	bool no_hypervisor; /* libvirt is not started with the daemon */
 };
 

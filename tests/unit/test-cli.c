@@ -333,13 +333,13 @@ static void test_assign_waits_for_a_free_one(void **state)
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
 	_cleanup_run_ struct run waited =
-		GPUVF("assign", "trainer-1", "--wait", "1m", "--vram", "1GiB", "--live");
+		GPUVF("assign", "trainer-1", "--wait", "1m", "--vram", "1GiB", "--for", "2h", "--live");
 	_cleanup_run_ struct run refused = GPUVF("assign", "trainer-1");
 	_cleanup_run_ struct run same = GPUVF("assign", "trainer-1");
 
 	assert_string_equal(waited.out, "trainer-1 holds gpu0/vf1\n");
 	assert_request(d, 1, "vf.assign",
-		       "{\"vm\":\"trainer-1\",\"vram_bytes\":1073741824,\"mode\":\"live\"}");
+		       "{\"vm\":\"trainer-1\",\"vram_bytes\":1073741824,\"for_seconds\":\"2h\",\"mode\":\"live\"}");
 	assert_int_equal(refused.code, EXIT_LIMIT);
 	assert_string_equal(same.out, "trainer-1 holds gpu0/vf1, as before: nothing was changed\n");
 	fake_daemon_stop(d);

@@ -95,7 +95,7 @@ static void expect_rows(struct bench *b, uint64_t number, const struct expected 
 
 static struct answer *assign_as_eve(struct bench *b, uint64_t wait_usec)
 {
-	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)VF, .wait_usec = wait_usec };
+	struct vf_assign_params p = { .for_usec = FOR_ABSENT, .vm = (char *)"train-a", .vf = (char *)VF, .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 
 	manager_call_begin(b->m, &eve, "vf.assign");

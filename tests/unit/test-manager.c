@@ -301,7 +301,7 @@ static void nothing_is_done_that_is_not_stored(void **state)
 {
 	struct bench *b = *state;
 	json_t *params = json_pack("{s:s}", "vm", "train-a");
-	struct vf_assign_params p = { .vm = (char *)"train-a", .mode = ASSIGN_AUTO };
+	struct vf_assign_params p = { .for_usec = FOR_ABSENT, .vm = (char *)"train-a", .mode = ASSIGN_AUTO };
 	struct answer *a;
 
 	bench_cut(b, 1);
@@ -372,7 +372,7 @@ static void the_same_request_is_answered_once(void **state)
 {
 	struct bench *b = *state;
 	json_t *params = json_pack("{s:s}", "vm", "train-a"), *other = json_pack("{s:s}", "vm", "train-b");
-	struct vf_assign_params p = { .vm = (char *)"train-a", .mode = ASSIGN_AUTO, .wait_usec = FOREVER };
+	struct vf_assign_params p = { .for_usec = FOR_ABSENT, .vm = (char *)"train-a", .mode = ASSIGN_AUTO, .wait_usec = FOREVER };
 	struct answer *a = answer_new();
 
 	bench_cut(b, 2);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Leases with an end (vf.assign with for_seconds): when their time is over the daemon takes the VF back through the
+ * gate.  The end is a time of the boot clock, so setting the date moves nothing.  Asked by the pump. */
+#include "manager-state.h"
+
+#define RETRY_FIRST (5 * USEC_PER_SEC) /* after a guest did not let go, doubled each time up to 64 times that */
+#define RETRY_DOUBLED_MAX 6
+
+/* ---- the row ---- */
+
+json_t *expiry_row(const struct lease *lease)
+{
+	char boot_id[37] = "";
+	json_t *row;
+
+	if (!lease->expires)
+		return json_null();
+	(void)boot_id_read(boot_id);
+	row = json_pack("{s:s}", "boot_id", boot_id);
+	json_put_uint(row, "boot", lease->expires);
+	json_put_uint(row, "at", expiry_wall(lease));
+	return row;
+}
+
+/* A time of another boot's clock means nothing now: the rest counts from the wall clock. */
+uint64_t expiry_from_row(const json_t *row)
+{
+	uint64_t boot = json_get_uint(row, "boot", 0), at = json_get_uint(row, "at", 0), now = now_realtime();
+	char boot_id[37];
+
+	if (boot == 0 || (boot_id_read(boot_id) == 0 && streq_ptr(json_get_string(row, "boot_id"), boot_id)))
+		return boot;
+	return now_boottime() + (at > now ? at - now : 0);
+}
+
+uint64_t expiry_wall(const struct lease *lease)
+{
+	/* To the second: two looks at one lease say the same. */
+	int64_t left = (int64_t)(lease->expires - now_boottime());
+	uint64_t at = now_realtime() + (uint64_t)left + USEC_PER_SEC / 2;
+
+	return lease->expires ? at - at % USEC_PER_SEC : 0;
+}
+
+/* ---- moving it ---- */
+
+struct moved {
+	char *vf;
+	uint64_t epoch, before;
+};
+
+static void moved_free(struct moved *moved)
+{
+	free(moved->vf);
+	free(moved);
+}
+
+static void move_committed(struct manager *m, void *userdata)
+{
+	moved_free(userdata);
+	manager_pump(m);
+}
+
+static void move_not_committed(struct manager *m, void *userdata)
+{
+	struct moved *moved = userdata;
+	struct vf *vf = vf_find(m, moved->vf);
+
+	if (vf && vf->lease.epoch == moved->epoch)
+		vf->lease.expires = moved->before;
+	moved_free(moved);
+}
+
+int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_error *error)
+{
+	struct moved *moved;
+
+	if (vf->lease.owner != LEASE_VM) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is held under a lease of the owner %s, which has no end", vf->name,
+			      lease_owner_to_string(vf->lease.owner));
+		return rpc_error_detail(error, "no_end", "for_seconds", "leave it out, or name a VF that is free");
+	}
+	moved = calloc(1, sizeof(*moved));
+	if (!moved)
+		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
+	*moved = (struct moved){ strdup(vf->name), vf->lease.epoch, vf->lease.expires };
+	vf->lease.expires = for_usec ? now_boottime() + for_usec : 0;
+	vf->lease.expiry_failures = 0;
+	vf->lease.expiry_retry_at = 0;
+	vf_store(m, vf);
+	manager_emit(m, "lease.changed", vf->name,
+		     json_pack("{s:s,s:I,s:s?}", "owner", lease_owner_to_string(vf->lease.owner), "epoch",
+			       (json_int_t)vf->lease.epoch, "vm", vf->lease.vm_name));
+	outbox_add(m, move_committed, move_not_committed, moved);
+	return 0;
+}
+
+/* ---- when it is over ---- */
+
+static void done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	if (!error || m->ending || !vf->gpu || vf->lease.owner != LEASE_VM || !vf->lease.expires)
+		return;
+	vf->lease.expiry_retry_at = now_boottime() +
+				    (RETRY_FIRST << MIN_OF(vf->lease.expiry_failures, (unsigned)RETRY_DOUBLED_MAX));
+	vf->lease.expiry_failures++;
+	log_vf(vf->name, LOG_WARNING, 0, "The time of its lease is over, but it could not be taken back: %s",
+	       strempty(error->message));
+}
+
+/* A job that runs on the VF is not torn out of it: its end asks the pump again. */
+static bool job_runs_on(struct manager *m, const struct vf *vf)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (job->state >= JOB_STARTING && job->state != JOB_ENDED && streq_ptr(job->vf_name, vf->name))
+			return true;
+	return false;
+}
+
+/* When the VF is to be looked at again, by the boot clock; 0 = an event tells. */
+static uint64_t look(struct manager *m, struct vf *vf)
+{
+	uint64_t at = MAX_OF(vf->lease.expires, vf->lease.expiry_retry_at);
+
+	if (vf->lease.owner != LEASE_VM || !vf->lease.expires || vf->handover)
+		return 0;
+	if (at > now_boottime())
+		return at;
+	if ((vf->state == VF_ATTACHED || vf->state == VF_RESERVED) && !job_runs_on(m, vf)) {
+		log_vf(vf->name, LOG_NOTICE, 0, "The time of its lease is over: it is taken back from VM %s",
+		       strempty(vf->lease.vm_name));
+		handover_detach(m, vf, done, NULL);
+	}
+	return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->expiry_timer = sd_event_source_unref(m->expiry_timer);
+	manager_pump(m);
+	return 0;
+}
+
+void expiry_pump(struct manager *m)
+{
+	const char *scope;
+	uint64_t next = UINT64_MAX, now;
+	struct gpu *gpu, *tmp;
+
+	if (m->degraded || !m->hypervisor_connected || m->sleeping)
+		return;
+	scope = audit_scope(m, "daemon:expiry");
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			uint64_t at = look(m, gpu->vfs[i]);
+
+			next = at ? MIN_OF(next, at) : next;
+		}
+	(void)audit_scope(m, scope);
+	m->expiry_timer = sd_event_source_disable_unref(m->expiry_timer);
+	now = now_boottime();
+	if (next != UINT64_MAX)
+		(void)sd_event_add_time_relative(m->event, &m->expiry_timer, CLOCK_BOOTTIME, next > now ? next - now : 0,
+						 USEC_PER_MSEC, on_timer, m);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager: leases with an end.  The clock is moved by moving the end, in memory or in the store. */
+#include "tests/support/manager-bench.h"
+
+#define FOREVER USEC_INFINITY
+#define VF "gpu0/vf1"
+#define HOUR (3600 * USEC_PER_SEC)
+
+static int set_up(void **state)
+{
+	struct bench *b = bench_new();
+
+	bench_start(b);
+	bench_cut(b, 2);
+	*state = b;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	bench_free(*state);
+	return 0;
+}
+
+static void assign_for(struct bench *b, uint64_t usec)
+{
+	b->assign_for = usec;
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	b->assign_for = FOR_ABSENT;
+}
+
+static uint64_t left(struct bench *b)
+{
+	return bench_vf(b, VF)->lease.expires - now_boottime();
+}
+
+static void expect_free(struct bench *b)
+{
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(bench_vf(b, VF)->lease.owner, LEASE_NONE);
+	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
+}
+
+static void an_end_takes_the_vf_back_through_the_gate(void **state)
+{
+	struct bench *b = *state;
+
+	assign_for(b, 50 * USEC_PER_MSEC);
+	expect_free(b);
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 1);
+	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	assert_int_equal(b->actors.n_host[HOST_PROBE_VF], 1);
+	/* The next lease has no end of its own. */
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
+}
+
+static void a_reserved_vf_is_taken_out_of_the_stored_definition(void **state)
+{
+	struct bench *b = *state;
+
+	b->assign_for = 50 * USEC_PER_MSEC;
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	expect_free(b);
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 1);
+}
+
+static void saying_it_again_moves_the_end(void **state)
+{
+	struct bench *b = *state;
+	uint64_t epoch, before;
+
+	assign_for(b, HOUR);
+	epoch = bench_vf(b, VF)->lease.epoch;
+	before = bench_vf(b, VF)->lease.expires;
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), false); /* no word of it */
+	assert_int_equal(bench_vf(b, VF)->lease.expires, before);
+	assign_for(b, 3 * HOUR);
+	assert_in_range(left(b), 3 * HOUR - 60 * USEC_PER_SEC, 3 * HOUR);
+	assert_int_equal(bench_vf(b, VF)->lease.epoch, epoch);
+	assign_for(b, 0);
+	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
+	assign_for(b, USEC_PER_MSEC);
+	expect_free(b);
+}
+
+static void an_end_that_cannot_be_stored_is_none(void **state)
+{
+	struct bench *b = *state;
+	uint64_t before;
+
+	assign_for(b, HOUR);
+	before = bench_vf(b, VF)->lease.expires;
+	bench_break_store(b, true);
+	b->assign_for = 5 * HOUR;
+	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_DEGRADED, NULL);
+	assert_int_equal(bench_vf(b, VF)->lease.expires, before);
+	bench_break_store(b, false);
+}
+
+static void a_lease_of_somebody_else_has_no_end(void **state)
+{
+	struct bench *b = *state;
+
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	assert_int_equal(bench_vf(b, VF)->lease.owner, LEASE_FOREIGN);
+	b->assign_for = HOUR;
+	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_CONFLICT, "no_end");
+	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
+}
+
+static void a_guest_that_does_not_let_go_is_asked_again(void **state)
+{
+	struct bench *b = *state;
+	struct vf *vf = bench_vf(b, VF);
+
+	b->actors.hv_fault[HV_DETACH] = HV_GUEST_REFUSED;
+	assign_for(b, 20 * USEC_PER_MSEC);
+	bench_until(b, vf->lease.expiry_failures == 1 && !vf->handover);
+	assert_int_equal(vf->state, VF_ATTACHED);
+	assert_int_equal(vf->lease.owner, LEASE_VM);
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 1); /* not at once */
+	assert_in_range(vf->lease.expiry_retry_at, now_boottime(), now_boottime() + 5 * USEC_PER_SEC);
+	b->actors.hv_fault[HV_DETACH] = HV_OK;
+	vf->lease.expiry_retry_at = 1;
+	manager_pump(b->m);
+	expect_free(b);
+}
+
+static void an_end_survives_a_restart(void **state)
+{
+	struct bench *b = *state;
+	uint64_t before;
+
+	assign_for(b, HOUR);
+	before = bench_vf(b, VF)->lease.expires;
+	bench_settle(b);
+	bench_restart(b);
+	assert_int_equal(bench_vf(b, VF)->lease.expires, before);
+	assert_int_equal(bench_vf(b, VF)->state, VF_ATTACHED);
+	bench_stop(b); /* … and comes meanwhile */
+	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.expires.boot', 1)");
+	bench_start(b);
+	expect_free(b);
+}
+
+static void an_end_of_another_boot_counts_by_the_date(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_free_ char *sql =
+		xasprintf("UPDATE lease SET doc = json_set(doc, '$.expires.boot_id', 'another', '$.expires.at', %llu)",
+			  (unsigned long long)(now_realtime() + 2 * HOUR));
+
+	assign_for(b, HOUR);
+	bench_settle(b);
+	bench_stop(b);
+	bench_sql(b, sql);
+	bench_start(b);
+	assert_in_range(left(b), 2 * HOUR - 60 * USEC_PER_SEC, 2 * HOUR);
+	bench_settle(b);
+	bench_stop(b);
+	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.expires.boot_id', 'another', '$.expires.at', 1)");
+	bench_start(b);
+	expect_free(b);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(an_end_takes_the_vf_back_through_the_gate),
+		TEST(a_reserved_vf_is_taken_out_of_the_stored_definition),
+		TEST(saying_it_again_moves_the_end),
+		TEST(an_end_that_cannot_be_stored_is_none),
+		TEST(a_lease_of_somebody_else_has_no_end),
+		TEST(a_guest_that_does_not_let_go_is_asked_again),
+		TEST(an_end_survives_a_restart),
+		TEST(an_end_of_another_boot_counts_by_the_date),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
