@@ -183,14 +183,14 @@ struct limit {
 static struct limit limit_of(const struct gpu_facts *gpu, size_t n_vfs, enum vf_attribute attribute)
 {
 	unsigned places = partition_places(gpu, n_vfs);
-	struct known stock = partition_stock(gpu, attribute);
+	struct known stock = partition_place_stock(gpu, attribute, n_vfs, partition_stock(gpu, attribute));
 	const struct known *hole = &gpu->resources[attribute].max_quota;
 	struct limit l = { attribute, places, UINT64_MAX, UINT64_MAX, n_vfs / places };
 
 	if (stock.known)
-		l.stock = stock.value / places;
+		l.stock = stock.value;
 	if (hole->known && gpu->num_vfs == 0 && !gpu->custom_provisioning)
-		l.single = hole->value / places;
+		l.single = partition_place_stock(gpu, attribute, n_vfs, *hole).value;
 	/* In bulk every VF gets it that the driver allows, also those that stay off. */
 	if (gpu->can[attribute].access == VF_ACCESS_BULK)
 		l.n = gpu->total_vfs;

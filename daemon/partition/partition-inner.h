@@ -60,6 +60,9 @@ uint64_t partition_grain(const struct gpu_facts *gpu, enum vf_attribute attribut
 struct known partition_stock(const struct gpu_facts *gpu, enum vf_attribute attribute);
 /* Tiles that hold VFs by turns when there are n of them: 1 = each is spread over all. */
 unsigned partition_places(const struct gpu_facts *gpu, size_t n_vfs);
+/* Of a number over all tiles, what the VFs of one place share. */
+struct known partition_place_stock(const struct gpu_facts *gpu, enum vf_attribute attribute, size_t n_vfs,
+				   struct known of_all);
 /* "3.0GiB", "1024". */
 const char *partition_amount(enum vf_attribute attribute, uint64_t value, char *buf, size_t size);
 

@@ -72,6 +72,19 @@ unsigned partition_places(const struct gpu_facts *gpu, size_t n_vfs)
 	return gpu->tiles > 1 && n_vfs > 1 && partition_is_moded(gpu) ? gpu->tiles : 1;
 }
 
+/* A VF of several tiles has as many contexts and doorbells on each of them. */
+static bool is_of_each_tile(const struct gpu_facts *gpu, enum vf_attribute attribute)
+{
+	return (attribute == VF_ATTR_CONTEXTS || attribute == VF_ATTR_DOORBELLS) && partition_is_moded(gpu);
+}
+
+struct known partition_place_stock(const struct gpu_facts *gpu, enum vf_attribute attribute, size_t n_vfs,
+				   struct known of_all)
+{
+	of_all.value /= is_of_each_tile(gpu, attribute) ? MAX_OF(gpu->tiles, 1u) : partition_places(gpu, n_vfs);
+	return of_all;
+}
+
 uint64_t partition_grain(const struct gpu_facts *gpu, enum vf_attribute attribute)
 {
 	static const uint64_t usual[VF_RESOURCE_MAX] = {
@@ -87,6 +100,7 @@ uint64_t partition_grain(const struct gpu_facts *gpu, enum vf_attribute attribut
 struct known partition_capacity(const struct gpu_facts *gpu, enum vf_attribute attribute)
 {
 	struct known capacity = gpu->resources[attribute].free;
+	bool spread = is_of_each_tile(gpu, attribute) && partition_places(gpu, gpu->n_vfs) == 1;
 	size_t i;
 
 	if (__builtin_add_overflow(capacity.value, gpu->resources[attribute].standing, &capacity.value))
@@ -94,7 +108,8 @@ struct known partition_capacity(const struct gpu_facts *gpu, enum vf_attribute a
 	for (i = 0; i < gpu->n_vfs && capacity.known; i++) {
 		const struct known *has = &gpu->vfs[i].values[attribute];
 
-		if (has->known && __builtin_add_overflow(capacity.value, has->value, &capacity.value))
+		if (has->known && __builtin_add_overflow(capacity.value, has->value * (spread ? MAX_OF(gpu->tiles, 1u) : 1),
+							 &capacity.value))
 			capacity.value = UINT64_MAX;
 	}
 	return capacity;
@@ -339,8 +354,8 @@ static uint64_t fair_share(const struct gpu_facts *gpu, enum vf_attribute attrib
 		share = n > GGTT_MANY_VFS ? MIN_OF(left / n, GGTT_MANY_SHARE) :
 					    power_of_two_below(left / n);
 		break;
-	case VF_ATTR_CONTEXTS: /* a VF alone on two tiles: no number for one function is larger */
-		share = power_of_two_below(MIN_OF(left / n, CONTEXTS_MAX));
+	case VF_ATTR_CONTEXTS:
+		share = power_of_two_below(left / n);
 		break;
 	case VF_ATTR_DOORBELLS:
 		share = power_of_two_below(left / (n + 1));
@@ -416,13 +431,14 @@ static int complete(const struct gpu_facts *gpu, struct partition_wants *w, enum
 		    struct rpc_error *error)
 {
 	unsigned places = partition_places(gpu, w->n_vfs), t;
-	struct known stock = partition_stock(gpu, attribute);
+	struct known stock = partition_place_stock(gpu, attribute, w->n_vfs, partition_stock(gpu, attribute));
 	uint64_t share = UINT64_MAX;
 	size_t i;
 
 	for (t = 0; t < places; t++)
 		share = MIN_OF(share, share_of_place(gpu, w, places > 1 ? t + 1 : 0, attribute,
-						     stock.known ? stock.value / places : 0));
+						     stock.known ? stock.value : 0));
+	stock.value *= places;
 	if (share == UINT64_MAX || (share == 0 && stock.known && attribute == VF_ATTR_DOORBELLS))
 		return 0; /* nobody, or a VF can do without */
 	if (share == 0)

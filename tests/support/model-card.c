@@ -10,6 +10,12 @@ static bool is_moded(const struct model_card *c)
 	return c->facts.vf_control == VF_CONTROL_I915 || c->facts.vf_control == VF_CONTROL_XE_DEBUGFS;
 }
 
+/* Contexts and doorbells are there on each tile: a VF of several has its number on each of them. */
+static bool is_of_each_tile(const struct model_card *c, enum vf_attribute a)
+{
+	return is_moded(c) && (a == VF_ATTR_CONTEXTS || a == VF_ATTR_DOORBELLS);
+}
+
 static uint64_t grain_of(const struct model_card *c, enum vf_attribute a)
 {
 	return c->facts.resources[a].grain ? c->facts.resources[a].grain : 1;
@@ -23,6 +29,19 @@ static uint64_t given_to(const struct model_card *c, unsigned vf, enum vf_attrib
 	for (t = 0; t < c->facts.tiles; t++)
 		sum += c->quota[vf][a][t];
 	return sum;
+}
+
+/* As the driver shows it. */
+static uint64_t quota_of(const struct model_card *c, unsigned vf, enum vf_attribute a)
+{
+	uint64_t most = 0;
+	unsigned t;
+
+	if (!is_of_each_tile(c, a))
+		return given_to(c, vf, a);
+	for (t = 0; t < c->facts.tiles; t++)
+		most = MAX_OF(most, c->quota[vf][a][t]);
+	return most;
 }
 
 static uint64_t given_on(const struct model_card *c, enum vf_attribute a, unsigned tile)
@@ -59,12 +78,12 @@ struct gpu_facts *model_card_show(struct model_card *c)
 		c->shown[vf] = (struct vf_facts){ .index = vf + 1, .iommu_group = -1 };
 		for (a = 0; a < VF_ATTRIBUTE_MAX; a++) {
 			bool shown = f->can[a].access != VF_ACCESS_NONE;
-			uint64_t value = a < VF_RESOURCE_MAX ? given_to(c, vf, (enum vf_attribute)a) :
+			uint64_t value = a < VF_RESOURCE_MAX ? quota_of(c, vf, (enum vf_attribute)a) :
 							       c->tune[vf][a];
 
 			c->shown[vf].values[a] = (struct known){ shown, shown ? value : 0 };
 			if (a < VF_RESOURCE_MAX && c->tells[a])
-				f->resources[a].free.value -= shown ? value : 0;
+				f->resources[a].free.value -= shown ? given_to(c, vf, (enum vf_attribute)a) : 0;
 		}
 	}
 	return f;
@@ -79,15 +98,17 @@ static void clear_quotas(struct model_card *c)
 static int share(struct model_card *c, enum vf_attribute a, unsigned n)
 {
 	unsigned tiles = c->facts.tiles, vf, t;
-	bool spread = n == 1 || !is_moded(c);
-	uint64_t each = spread ? c->stock[a] / n : c->stock[a] / tiles / (n / tiles);
+	bool spread = n == 1 || !is_moded(c), whole = is_of_each_tile(c, a);
+	uint64_t each = !spread ? c->stock[a] / tiles / (n / tiles) : c->stock[a] / (whole ? tiles : 1) / n;
 
 	each -= each % grain_of(c, a);
 	if (each == 0 && a != VF_ATTR_DOORBELLS)
 		return -ENOSPC;
 	for (vf = 0; vf < n; vf++)
 		for (t = 0; t < tiles; t++)
-			if (spread)
+			if (spread && whole)
+				c->quota[vf][a][t] = each;
+			else if (spread)
 				c->quota[vf][a][t] = each / tiles + (t == 0 ? each % tiles : 0);
 			else if (t == (vf + 1) % tiles)
 				c->quota[vf][a][t] = each;
@@ -142,7 +163,8 @@ static int set_numvfs(struct model_card *c, uint64_t n)
 
 static int set_quota(struct model_card *c, const struct host_request *q, struct known *ret)
 {
-	unsigned tiles = c->facts.tiles, vf = q->vf - 1, t, places = q->tile > 0 ? 1 : tiles;
+	unsigned tiles = c->facts.tiles, vf = q->vf - 1, t;
+	unsigned places = q->tile > 0 || is_of_each_tile(c, q->attribute) ? 1 : tiles;
 	uint64_t grain = grain_of(c, q->attribute);
 	uint64_t value = (q->value + grain - 1) / grain * grain, each = (value + places - 1) / places;
 
@@ -158,7 +180,7 @@ static int set_quota(struct model_card *c, const struct host_request *q, struct 
 	for (t = 0; t < tiles; t++)
 		c->quota[vf][q->attribute][t] = q->tile == 0 || q->tile == t + 1 ? each : 0;
 	c->custom = is_moded(c);
-	*ret = (struct known){ true, given_to(c, vf, q->attribute) };
+	*ret = (struct known){ true, quota_of(c, vf, q->attribute) };
 	return 0;
 }
 

@@ -90,6 +90,7 @@ static void test_two_tiles(void **state)
 
 	card_i915(&c);
 	c.facts.tiles = 2;
+	c.facts.resources[VF_ATTR_CONTEXTS].free.value = 2 * 65152;
 	assert_refused(&c, layout_of(3, none, -1, -1), RPC_NO_FIT, "uneven_tiles",
 		       "has 2 tiles: 3 VFs cannot be spread evenly", "ask for 2 or 4");
 	c.facts.total_vfs = 3;
@@ -99,12 +100,13 @@ static void test_two_tiles(void **state)
 	assert_int_equal(p->steps[4].request.vf, 2);
 	assert_int_equal(p->steps[4].request.tile, 1);
 	assert_string_equal(p->steps[0].text, "write 8321499136 to vram_quota of vf1 on tile 1 (7.8GiB)");
-	c.facts.resources[VF_ATTR_CONTEXTS].free.value = 2 * 65279;
 	one = plan_of(&c, layout_of(1, percent(100), -1, -1));
 	assert_int_equal(one->steps[0].request.tile, 0);
-	for (size_t i = 0; i < one->n_steps; i++)
-		if (one->steps[i].request.attribute == VF_ATTR_CONTEXTS)
-			assert_string_equal(one->steps[i].text, "write 32768 to contexts_quota of vf1");
+	/* It has its contexts on each tile, so no more than one tile has of them. */
+	assert_int_equal(one->steps[2].request.attribute, VF_ATTR_CONTEXTS);
+	assert_int_equal(one->steps[2].request.value, 32768);
+	assert_refused(&c, wants(1, VF_ATTR_CONTEXTS, amount_of(65280)), RPC_NO_FIT, "contexts_exceeded",
+		       "has 65152 of contexts for VFs", "at most 65152 for each of 1 VFs");
 
 	/* 60 % of both tiles is more than one of them has. */
 	l = layout_of(2, percent(40), -1, -1);

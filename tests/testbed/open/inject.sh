@@ -60,6 +60,7 @@ check "the configuration is right" gpuvfd --check-config
 start_gpuvfd
 check "gpuvfd has it" systemctl restart gpuvfd.service
 check "it sees the card" wait_for 60 gpu_is gpu0 unmanaged || bail_out "$(gpuvf list)"
+check "and libvirt" wait_for 90 connected
 check "the old layout" gpuvf apply gpu0 "${old_layout[@]}"
 is "the kernel shows it" "$(kernel_layout)" "$old"
 forget_writes 0

@@ -3,7 +3,7 @@
 # gpuvfd over every way in which a driver lets VFs be shaped, on a real kernel in one boot: which way it takes
 # and what it says of it, quotas written and read back on each tile, a refusal of the kernel and the way back,
 # custom provisioning seen and restored, and what is lost when the kernel locks itself down.
-# testbed: --gpus flex170:vfs=4,b60:quota=no:debugfs=new:vfs=4,flex170:admin=no:debugfs=old:vfs=4,flex170:driver=i915:vfs=4,max1550:vfs=4,flex140:admin=no:vfs=4 --limit 400
+# testbed: --gpus flex170:vfs=4,flex140:quota=no:debugfs=new:vfs=4,flex170:admin=no:debugfs=old:vfs=4,flex170:driver=i915:vfs=4,max1550:vfs=4,flex140:admin=no:vfs=4 --limit 400
 . "$TESTBED_SRC/lib.sh"
 
 GIB=$((1 << 30)) MIB=$((1 << 20))
@@ -12,7 +12,7 @@ config=/etc/gpuvf/gpuvfd.json
 # member GPU NAME: the object's own member.
 member() {
 	gpuvf call gpu.get "{\"gpu\": \"gpu$1\"}" |
-		sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
+		python3 -c 'import json, sys; v = json.load(sys.stdin)[sys.argv[1]]; print(v if isinstance(v, str) else json.dumps(v))' "$2"
 }
 
 # can GPU ATTRIBUTE: how far it can be set, and why no further.
@@ -109,7 +109,7 @@ check "i915: 2 VFs" gpuvf apply gpu3 --vfs 2 --vram 4GiB --priority normal
 is "  memory" "$(cat "$(i915_file 3 vf2/gt0/lmem_quota)")" $((4 * GIB))
 is "  policy" "$(cat "$(i915_file 3 pf/gt0/policies/sched_if_idle)")" 1
 is "  by hand" "$(cat "$(i915_file 3 pf/auto_provisioning)")" 0
-fault 3 vf2/gt/lmem_quota:1:EDQUOT
+fault 3 vf2/gt/lmem_quota:2:EDQUOT
 refused 1 'largest piece that is free' gpuvf apply gpu3 --vfs 2 --vram 1GiB
 clear_faults 3
 is "  undone: the layout before" "$(cat "$(i915_file 3 vf2/gt0/lmem_quota)")" $((4 * GIB))
@@ -124,8 +124,8 @@ check "i915: none" gpuvf apply gpu3 --vfs 0
 
 refused 9 'tile' gpuvf apply gpu4 --vfs 3 --vram 4GiB
 check "two tiles: 2 VFs" gpuvf apply gpu4 --vfs 2 --vram 8GiB
-is "  one on each" "$(numbers "$(i915_file 4 vf1/gt0/lmem_quota)" "$(i915_file 4 vf1/gt1/lmem_quota)" \
-	"$(i915_file 4 vf2/gt0/lmem_quota)" "$(i915_file 4 vf2/gt1/lmem_quota)")" "$((8 * GIB)) 0 0 $((8 * GIB))"
+is "  one on each: VF k on tile k mod 2" "$(numbers "$(i915_file 4 vf1/gt0/lmem_quota)" "$(i915_file 4 vf1/gt1/lmem_quota)" \
+	"$(i915_file 4 vf2/gt0/lmem_quota)" "$(i915_file 4 vf2/gt1/lmem_quota)")" "0 $((8 * GIB)) $((8 * GIB)) 0"
 check "two tiles: a single VF" gpuvf apply gpu4 --vfs 1 --vram 8GiB
 is "  half from each" "$(numbers "$(i915_file 4 vf1/gt0/lmem_quota)" "$(i915_file 4 vf1/gt1/lmem_quota)")" \
 	"$((4 * GIB)) $((4 * GIB))"
