@@ -302,6 +302,23 @@ static void cancel_inherited(struct manager *m)
 			job_stop(m, job);
 }
 
+static int earlier_operation(const struct operation *a, const struct operation *b)
+{
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+static int lower_gpu(const struct gpu *a, const struct gpu *b)
+{
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+/* The store gives rows by their names, where "op/10" comes before "op/9". */
+static void sort_by_number(struct manager *m)
+{
+	HASH_SRT(hh, m->operations, earlier_operation);
+	HASH_SRT(hh, m->gpus, lower_gpu);
+}
+
 static int load_rows(struct manager *m)
 {
 	static const struct {
@@ -316,6 +333,7 @@ static int load_rows(struct manager *m)
 
 	for (size_t i = 0; i < ARRAY_SIZE(loads) && r == 0; i++)
 		r = store_load(m->store, loads[i].kind, loads[i].fn, m);
+	sort_by_number(m);
 	if (r == 0)
 		r = events_load(m);
 	return r;

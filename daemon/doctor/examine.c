@@ -17,7 +17,7 @@
 
 /* A healthy host answers all of them within 100 ms; a slow disk's journal and a libvirt that is
  * just being started take longest. */
-#define HOST_DEADLINE (5 * USEC_PER_SEC)
+#define HOST_DEADLINE (15 * USEC_PER_SEC)
 #define LOG_DEADLINE (15 * USEC_PER_SEC)
 #define LIBVIRT_DEADLINE (25 * USEC_PER_SEC)
 #define DAEMON_DEADLINE (10 * USEC_PER_SEC)

@@ -46,9 +46,9 @@ testbed_files = \
 	tests/testbed/scenarios/boot.sh \
 	tests/testbed/open/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
-	tests/testbed/open/hardware.sh tests/testbed/open/inject.sh \
-	tests/testbed/open/hotplug.sh \
-	tests/testbed/open/doctor-amd.sh \
+	tests/testbed/scenarios/hardware.sh tests/testbed/open/inject.sh \
+	tests/testbed/scenarios/hotplug.sh \
+	tests/testbed/scenarios/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \
 	tests/testbed/scenarios/main-job.sh \
 	tests/testbed/scenarios/refusals.sh \

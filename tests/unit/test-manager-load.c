@@ -242,6 +242,23 @@ static void a_vf_that_moved_is_its_new_holders(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 }
 
+/* The store gives them by name: op/10 before op/9. */
+static void operations_stand_in_the_order_of_their_numbers(void **state)
+{
+	struct bench *b = *state;
+	struct operation *op, *tmp;
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < 11; i++)
+		expect_changed(b, bench_apply(b, 1 + i % 2, FOREVER), true);
+	bench_restart(b);
+	HASH_ITER(hh, b->m->operations, op, tmp) {
+		assert_true(op->id > last);
+		last = op->id;
+	}
+	assert_true(last >= 10);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -249,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_unreadable_lease_keeps_its_vf_back),
 		TEST(an_unreadable_gpu_gets_another_name),
+		TEST(operations_stand_in_the_order_of_their_numbers),
 		TEST(an_unreadable_layout_cuts_nothing),
 		TEST(numbers_of_unreadable_rows_are_not_given_again),
 		TEST(the_vf_of_an_unreadable_job_is_left_alone),
