@@ -37,7 +37,7 @@ EXTRA_DIST += tests/support/transcript.py tests/data/transcript.json
 # What runs the tests and tells the story, and what a clone needs for it.
 dist_noinst_SCRIPTS += demo build-aux/setup .ci/run tests/testbed/scenarios/demo.sh tests/hardware/run
 EXTRA_DIST += tests/hardware/README.md
-EXTRA_DIST += docs/ARCHITECTURE.md docs/BOOT.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md \
+EXTRA_DIST += docs/ARCHITECTURE.md docs/BOOT.md docs/DOCTOR.md docs/LAYOUTS.md docs/MAINTENANCE.md docs/STATES.md \
 	docs/RECOVERY.md docs/VF-CONTROL.md
 EXTRA_DIST += build-aux/packages build-aux/build.sh build-aux/results.sh tests/support/story.sh
 

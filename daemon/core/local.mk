@@ -12,4 +12,9 @@ check_PROGRAMS += tests/unit/test-facts
 TESTS += tests/unit/test-facts
 tests_unit_test_facts_SOURCES = tests/unit/test-facts.c
 tests_unit_test_facts_LDADD = libcore.a libgpuvf.a $(TEST_LIBS) $(JANSSON_LIBS)
+
+check_PROGRAMS += tests/unit/test-states
+TESTS += tests/unit/test-states
+tests_unit_test_states_SOURCES = tests/unit/test-states.c
+tests_unit_test_states_LDADD = libcore.a libgpuvf.a $(TEST_LIBS) $(JANSSON_LIBS)
 endif
