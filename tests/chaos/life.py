@@ -422,11 +422,13 @@ class Life(World):
             return None
 
     def give_back_foreign(self):
-        """What others attached by hand, or before a reboot, is taken back by hand."""
+        """What others attached by hand, or before a reboot, is taken back by hand; a quarantined VF has no lease, and
+        somebody may have attached it all the same."""
         state, rows = self.machine("state"), checker.rows_of(self.state)
-        foreign = {key for key, row in rows["lease"].items() if row["owner"] == "foreign"}
+        ours = {key for key, row in rows["lease"].items()
+                if row["owner"] not in ("foreign", "none") and row["state"] != "quarantined"}
         names = {vf["address"]: (gpu["name"], vf["index"]) for gpu in state["gpus"] for vf in gpu["vfs"]
-                 if f"{gpu['address']}/{vf['index']}" in foreign}
+                 if f"{gpu['address']}/{vf['index']}" not in ours}
         for vm in state["vms"]:
             for hostdev in vm["hostdevs"]:
                 if hostdev["address"] not in names:
