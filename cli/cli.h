@@ -124,7 +124,7 @@ void interrupt_say(const char *line);
 
 /* ---- waiting (wait.c) ---- */
 
-/* Deadline of an option such as --wait; UINT64_MAX when it was not given. */
+/* Deadline of an option such as --wait, on the boot clock; UINT64_MAX when it was not given, 0 = wait for nothing. */
 uint64_t deadline_of(const struct arguments *args, const char *option);
 /* Calls a method that may answer with an operation, and waits for its end.  Takes params.  The
  * result is the method's answer as it is at the end.  On EXIT_TIMEOUT the way on was printed. */

@@ -11,7 +11,7 @@ uint64_t deadline_of(const struct arguments *args, const char *option)
 
 	if (!arguments_number(args, option, &usec) || usec >= USEC_INFINITY / 2)
 		return UINT64_MAX;
-	return now_boottime() + usec;
+	return usec == 0 ? 0 : now_boottime() + usec;
 }
 
 void wait_targets_done(struct wait_target *targets, size_t n)
@@ -216,8 +216,8 @@ int cli_wait_for_operation(struct cli *cli, const json_t *answer, uint64_t deadl
 
 	if (name && !streq_ptr(json_get_string(answer, "operation_state"), "done"))
 		say_holders(cli, name, answer);
-	/* --wait 0s: the name of the operation is what was asked for. */
-	if (!name || deadline <= now_boottime()) {
+	/* --wait 0s: the name of the operation is what was asked for.  A deadline that is over by now is another thing. */
+	if (!name || deadline == 0) {
 		*ret_result = json_incref((json_t *)answer);
 		return 0;
 	}
