@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# kill -9 at every named step, and an independent checker (HACKING.md, "Chaos").  A short run is part of
-# `make check` (tests/integration/test-chaos.py).
+# kill -9 at every named step, and an independent checker (HACKING.md, "Chaos").  `make check`
+# tests the checker (tests/integration/test-chaos.py).
 CHAOS = \
 	tests/chaos/chaos.py \
 	tests/chaos/checker.py \
