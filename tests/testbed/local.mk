@@ -46,7 +46,7 @@ testbed_files = \
 	tests/testbed/scenarios/boot.sh \
 	tests/testbed/open/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
-	tests/testbed/scenarios/hardware.sh tests/testbed/open/inject.sh tests/testbed/open/pool.sh \
+	tests/testbed/scenarios/hardware.sh tests/testbed/open/inject.sh tests/testbed/scenarios/pool.sh \
 	tests/testbed/scenarios/hotplug.sh \
 	tests/testbed/scenarios/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \
