@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The made-up machine answers the script of tests/support/transcript.py as the testbed's kernel did
-when tests/data/transcript.json was recorded (tests/testbed/open/transcript.sh)."""
+when tests/data/transcript.json was recorded (tests/testbed/scenarios/transcript.sh)."""
 
 import contextlib
 import io

@@ -56,7 +56,7 @@ testbed_files = \
 	tests/testbed/scenarios/rules-i915.sh \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
-	tests/testbed/open/transcript.sh \
+	tests/testbed/scenarios/transcript.sh \
 	tests/testbed/open/ways.sh \
 	tests/testbed/scenarios/wedged.sh
 
