@@ -143,7 +143,12 @@ def settle(world, layout):
     """The layout before, whatever there was; the world without faults."""
     world.machine("clear-faults")
     calm(world)
-    world.apply(layout, yes_display=True)
+    try:
+        world.apply(layout, yes_display=True)
+    except RpcError as slow:  # past the deadline on a busy machine: it goes on when the answer comes
+        if (slow.data or {}).get("reason") != "hangs":
+            raise
+        calm(world)
 
 
 def hang_and_release(world, layout):
@@ -188,7 +193,7 @@ def all_points(way):
     machine = {"gpus": [{"model": "Flex 170", "driver": "xe", **spec},
                         {"model": "Flex 170", "driver": "xe"}]}
     world = World(machine, {**POLICY, "profiles": PROFILES, "layouts": []},
-                  {"deadlines": {"sriov_numvfs": "300ms", "attribute": "300ms", "bind": "300ms"},
+                  {"deadlines": {"sriov_numvfs": "1s", "attribute": "1s", "bind": "1s"},
                    **config})
     ended = collections.Counter()
     lies = []

@@ -57,7 +57,7 @@ testbed_files = \
 	tests/testbed/scenarios/rules.sh \
 	tests/testbed/scenarios/smoke.sh \
 	tests/testbed/scenarios/transcript.sh \
-	tests/testbed/open/ways.sh \
+	tests/testbed/scenarios/ways.sh \
 	tests/testbed/scenarios/wedged.sh
 
 EXTRA_DIST += $(TESTBED_FILES)
