@@ -9,11 +9,27 @@
 
 /* ---- what is in the way ---- */
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* For the first of those that wait.  By the clock itself: a time from now on would be over before it. */
+static void arm(struct manager *m)
+{
+	uint64_t now = now_boottime(), next = UINT64_MAX;
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (vm->fixed.retry_at > now)
+			next = MIN_OF(next, vm->fixed.retry_at);
+	m->fixed_timer = sd_event_source_disable_unref(m->fixed_timer);
+	if (next != UINT64_MAX)
+		(void)sd_event_add_time(m->event, &m->fixed_timer, CLOCK_BOOTTIME, next, USEC_PER_MSEC, on_retry, m);
+}
+
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
 
-	m->fixed_timer = sd_event_source_unref(m->fixed_timer);
+	arm(m);
 	manager_pump(m);
 	return 0;
 }
@@ -36,9 +52,7 @@ void fixed_failed(struct manager *m, struct vm *vm, const char *why)
 	vm->fixed.failures++;
 	vm->fixed.retry_at = now_boottime() + pause;
 	tell(m, vm, why);
-	if (!m->fixed_timer)
-		(void)sd_event_add_time_relative(m->event, &m->fixed_timer, CLOCK_BOOTTIME, pause, USEC_PER_MSEC,
-						 on_retry, m);
+	arm(m);
 }
 
 static void done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)

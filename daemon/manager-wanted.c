@@ -89,12 +89,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 /* Looks again after that time; an earlier appointment gives way, a later one stays. */
 static void wake_after(struct gpu *gpu, uint64_t delay)
 {
-	uint64_t now = now_boottime(), at = now + delay;
+	uint64_t at = now_boottime() + delay;
 
 	at = MAX_OF(at, MAX_OF(gpu->own.retry_at, gpu->own.settled_at));
 	gpu->own.timer = sd_event_source_disable_unref(gpu->own.timer);
-	(void)sd_event_add_time_relative(gpu->m->event, &gpu->own.timer, CLOCK_BOOTTIME, at - now, 0,
-					 on_retry, gpu);
+	/* Not relative: that counts from when the loop woke up, and would be over before the appointment. */
+	(void)sd_event_add_time(gpu->m->event, &gpu->own.timer, CLOCK_BOOTTIME, at, 0, on_retry, gpu);
 }
 
 static bool too_early(const struct gpu *gpu)

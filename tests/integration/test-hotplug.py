@@ -127,8 +127,10 @@ def healed():
     world.machine("set-numvfs", gpu="gpu0", value=0)
     drifted(world)
     is_cut(world)
-    done = [op for op in world.call("operation.list")["items"] if op["method"] == "gpu.heal"]
-    equal([(op["subject"], op["state"]) for op in done], [("gpu0", "done")])
+    def heals():
+        return [(op["subject"], op["state"]) for op in world.call("operation.list")["items"]
+                if op["method"] == "gpu.heal"]
+    until(lambda: heals() == [("gpu0", "done")], "one operation has healed it")
 
     world.machine("set-numvfs", gpu="gpu0", value=0)
     world.machine("set-numvfs", gpu="gpu0", value=2)
