@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the emulated GPUs do besides the plain case: other models, a PF without driver, faults, a
 # write that hangs; and guests without agent, without exec, without a free port.
-# testbed: --no-install --gpus flex170:vfs=7,b60:quota=no,a380,flex170:driver=no --limit 480
+# testbed: --no-install --gpus flex170:vfs=7,b60:quota=no,a380,flex170:driver=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 first=$(pf_folder 0) second=$(pf_folder 1) third=$(pf_folder 2) fourth=$(pf_folder 3)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A write to sysfs that never returns: the GPU is wedged, the rest goes on, the daemon can be killed and
 # the next one is there at once, and knows. And a write that fails half way: undone.
-# testbed: --gpus flex170,flex170:vfs=7 --limit 600
+# testbed: --gpus flex170,flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 first=$(pf_folder 0) second=$(pf_folder 1)
