@@ -100,9 +100,10 @@ done_testing() {
 
 # ---- waiting for a condition, never for a time
 
-# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
+# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over. The seconds are those of a
+# machine that has its processors to itself; an emulated one on a busy host may need several times as long.
 wait_for() {
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + 4 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
@@ -359,7 +360,7 @@ guest_ping() {
 
 # wait_agent NAME [SECONDS]: until the guest's agent answers.
 wait_agent() {
-	wait_for "${2:-240}" guest_ping "$1" && return
+	wait_for "${2:-60}" guest_ping "$1" && return
 	note "the agent of '$1' does not answer; the end of its console:"
 	note "$(tail -n 30 "/var/log/guest-$1.log")"
 	return 1

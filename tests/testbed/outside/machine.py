@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,8 @@ from .common import TestbedError, alone, say
 QEMU = "/usr/bin/qemu-system-x86_64"
 # Time that the machine gets beyond the scenario's limit, to start and to print its journal.
 START_AND_END = 120
+# A process inside says every few seconds that it runs (inside/start). The slowest machine seen was silent for 25 s.
+SILENCE = 90
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 # What a terminal would act on in the console's text.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bM|[\x00-\x08\x0b-\x1f]")
@@ -77,6 +80,9 @@ class Machine:
         words = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check oops=panic"
         words += " apparmor=0 selinux=0 audit=0 nokaslr systemd.unit=multi-user.target"
         words += " systemd.show_status=no rd.udev.log_level=3 systemd.gpt_auto=0"
+        # A processor that runs nothing else for two minutes will not come back.
+        words += " softlockup_panic=1 watchdog_thresh=60 sysctl.kernel.panic_on_rcu_stall=1"
+        words += " rcupdate.rcu_cpu_stall_timeout=120"
         words += IOMMUS[self.options.iommu][0]
         argv = [
             QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -95,6 +101,7 @@ class Machine:
             "-serial", "chardev:console",
             "-device", "virtio-serial-pci",
             "-chardev", "stdio,id=report,signal=off",
+            "-monitor", f"unix:{self.folder}/monitor,server=on,wait=off",
         ]
         if self.options.shell:
             argv += ["-device", "virtconsole,chardev=report"]
@@ -113,15 +120,60 @@ class Machine:
         # An open pipe: at the end of its input QEMU would close the report port.
         stdin = None if self.options.shell else subprocess.PIPE
         self.process = subprocess.Popen(argv, stdin=stdin)
-        limit = None if self.options.shell else self.options.limit + START_AND_END
-        try:
-            self.process.wait(timeout=limit)
-        except subprocess.TimeoutExpired:
-            say(f"the machine did not end within {limit} s: ending it")
-            self.stop()
-            self.show_console()
+        if self.options.shell:
+            self.process.wait()
+        elif not self._ends_within(self.options.limit + START_AND_END):
             return 124
         return self._status()
+
+    def _ends_within(self, limit):
+        """Waits for QEMU's end. A machine that has stopped dead is ended at once: its scenario may begin again."""
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                self.process.wait(timeout=2)
+                return True
+            except subprocess.TimeoutExpired:
+                pass
+            late = time.monotonic() > deadline
+            still = self._silent_for() > SILENCE
+            if not late and not still:
+                continue
+            say(f"the machine did not end within {limit} s: ending it" if late else
+                f"nothing has run inside for {SILENCE} s: ending the machine")
+            self._show_processors()
+            self.stop()
+            self.show_console()
+            if still:
+                raise EmulationFailed("the machine stood still")
+            return False
+
+    def _silent_for(self):
+        """Seconds since the sign of life; 0 while there was none."""
+        try:
+            return time.time() - (self.folder / "alive").stat().st_mtime
+        except OSError:
+            return 0
+
+    def _show_processors(self):
+        """Where the processors are: all that is left to see of a machine that stands still."""
+        try:
+            with socket.socket(socket.AF_UNIX) as monitor:
+                monitor.settimeout(5)
+                monitor.connect(str(self.folder / "monitor"))
+                monitor.sendall(b"info registers -a\n")
+                text = b""
+                while text.count(b"(qemu)") < 2:
+                    piece = monitor.recv(65536)
+                    if not piece:
+                        break
+                    text += piece
+        except OSError as error:
+            say(f"QEMU's monitor does not answer: {error}")
+            return
+        for line in CONTROL.sub("", text.decode(errors="replace")).splitlines():
+            if re.match(r"CPU#|R[AS]|RIP|CR|EFER|CS|GS", line):
+                print("  " + line, flush=True)
 
     def _status(self):
         if self.options.shell:
@@ -135,24 +187,28 @@ class Machine:
                 raise EmulationFailed(f"QEMU crashed (signal {-self.process.returncode})") from None
             if self._died_in_kvm():
                 raise EmulationFailed("the kernel died in a virtual CPU's world switch") from None
+            if self._stuck():
+                raise EmulationFailed("a processor of the machine stood still") from None
             return 125
+
+    def _console(self):
+        try:
+            return (self.folder / "console.log").read_text(errors="replace")
+        except OSError:
+            return ""
 
     def _died_in_kvm(self):
         """Whether the machine's own kernel fell in a thread that runs a nested guest's CPU, or in the switch
         from one to the next thread, whose stack is the broken one then."""
-        try:
-            text = (self.folder / "console.log").read_text(errors="replace")
-        except OSError:
-            return False
-        return re.search(r"Comm: CPU \d+/KVM|RIP: 0010:(__schedule|__switch_to)", text) is not None
+        return re.search(r"Comm: CPU \d+/KVM|RIP: 0010:(__schedule|__switch_to)", self._console()) is not None
+
+    def _stuck(self):
+        """Whether the kernel's watchdogs have ended the machine (see the command line)."""
+        return re.search(r"Kernel panic - not syncing: (softlockup|RCU Stall)", self._console()) is not None
 
     def show_console(self):
-        try:
-            text = (self.folder / "console.log").read_text(errors="replace")
-        except OSError:
-            return
         say("the last lines of the machine's console:")
-        lines = [line for line in CONTROL.sub("", text).splitlines() if line.strip()]
+        lines = [line for line in CONTROL.sub("", self._console()).splitlines() if line.strip()]
         for line in lines[-60:]:
             print("  " + line, flush=True)
 

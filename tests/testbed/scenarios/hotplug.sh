@@ -112,11 +112,17 @@ check "that mends it" wait_for 30 is_cut gpu0 "$first" 3
 pid=$(main_pid)
 systemctl service-watchdogs no # it would take the stop for a hang
 kill -STOP "$pid"
-# More than the socket holds, of a device that nobody cares for; then one that matters.
-for _ in $(seq 1500); do
-	echo change >/sys/bus/pci/devices/0000:00:00.0/uevent
-done
-udevadm settle -t 60
+# More than the socket holds, of what is no event of anybody's; then one that matters.
+python3 - <<-'PYTHON'
+	import socket
+	KOBJECT_UEVENT, UDEV_GROUP = 15, 2
+	with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, KOBJECT_UEVENT) as udev:
+	    for _ in range(4000):
+	        try:
+	            udev.sendto(bytes(8000), (0, UDEV_GROUP))
+	        except OSError:
+	            pass  # somebody's buffer is full, which is the purpose
+PYTHON
 put 0 "$second/sriov_numvfs"
 udevadm settle -t 20
 kill -CONT "$pid"
