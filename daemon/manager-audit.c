@@ -117,9 +117,7 @@ static struct operation *operation_about(struct manager *m, const char *subject)
 
 	if (!subject)
 		return NULL;
-	HASH_ITER(hh, m->operations, op, tmp) {
-		if (op->state > OPERATION_RUNNING)
-			continue;
+	HASH_ITER(hh_open, m->open_operations, op, tmp) {
 		if (streq_ptr(op->subject, subject) || streq_ptr(json_get_string(op->input, "gpu"), subject))
 			return op; /* the latter: vf.tune changes the layout of its VF's GPU */
 		json_array_foreach(json_object_get(op->input, "vfs"), i, name)

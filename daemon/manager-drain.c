@@ -283,8 +283,8 @@ void drains_load(struct manager *m)
 {
 	struct operation *op, *tmp;
 
-	HASH_ITER(hh, m->operations, op, tmp)
-		for (size_t i = 0; i < DRAIN_FOR_MAX && op->state <= OPERATION_RUNNING; i++) {
+	HASH_ITER(hh_open, m->open_operations, op, tmp)
+		for (size_t i = 0; i < DRAIN_FOR_MAX; i++) {
 			struct gpu *gpu = streq(op->method, drain_methods[i]) ? gpu_find(m, op->subject) : NULL;
 
 			if (!gpu || (i == DRAIN_FOR_APPLY && !json_get_bool(op->input, "drain", false)))

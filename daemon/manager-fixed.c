@@ -153,6 +153,29 @@ static char *acquire(struct manager *m, struct vm *vm, const struct policy_assig
 
 /* ---- what it has ---- */
 
+/* The VFs that somebody has, found once for all VMs: most VFs of a large host are nobody's. */
+struct leased {
+	struct vf **vfs;
+	size_t n;
+};
+
+static int find_leased(struct manager *m, struct leased *ret)
+{
+	struct gpu *gpu, *tmp;
+	size_t max = 0;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		max += gpu->n_vfs;
+	*ret = (struct leased){ .vfs = calloc(MAX_OF(max, (size_t)1), sizeof(*ret->vfs)) };
+	if (!ret->vfs)
+		return -ENOMEM;
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE)
+				ret->vfs[ret->n++] = gpu->vfs[i];
+	return 0;
+}
+
 static bool fits(struct manager *m, const struct vf *vf, const struct policy_assignment *a)
 {
 	return a->vf ? vf == vf_find(m, a->vf) : vf_fits(vf, a->profile, a->vram_bytes);
@@ -191,15 +214,13 @@ static void give_back(struct manager *m, const struct vm *vm, struct vf *vf)
 		handover_detach(m, vf, done, strdup(vf->lease.vm_uuid));
 }
 
-static size_t collect(struct manager *m, const struct vm *vm, struct vf **held, size_t max)
+static size_t collect(const struct leased *leased, const struct vm *vm, struct vf **held, size_t max)
 {
-	struct gpu *gpu, *tmp;
 	size_t n = 0;
 
-	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs && n < max; i++)
-			if (has(gpu->vfs[i], vm))
-				held[n++] = gpu->vfs[i];
+	for (size_t i = 0; i < leased->n && n < max; i++)
+		if (has(leased->vfs[i], vm))
+			held[n++] = leased->vfs[i];
 	return n;
 }
 
@@ -224,11 +245,11 @@ static struct vf *claim(struct manager *m, const struct vm *vm, struct vf **held
 	return NULL;
 }
 
-static void look(struct manager *m, struct vm *vm)
+static void look(struct manager *m, struct vm *vm, const struct leased *leased)
 {
 	_cleanup_free_ char *why = NULL;
 	struct vf *held[HELD_MAX];
-	size_t n = collect(m, vm, held, HELD_MAX);
+	size_t n = collect(leased, vm, held, HELD_MAX);
 	bool waits = vm->fixed.retry_at > now_boottime();
 
 	if (vm_mend_missing(m, vm))
@@ -254,13 +275,17 @@ static void look(struct manager *m, struct vm *vm)
 
 void fixed_pump(struct manager *m)
 {
+	struct leased leased;
 	struct vm *vm, *tmp;
 
 	if (m->degraded || !m->hypervisor_connected || m->sleeping || !m->ready)
 		return;
+	if (find_leased(m, &leased) < 0)
+		return; /* the next pump looks again */
 	HASH_ITER(hh, m->vms, vm, tmp)
 		if (vm->facts->state == VM_OFF || vm->facts->state == VM_RUNNING || vm->facts->state == VM_PAUSED)
-			look(m, vm);
+			look(m, vm, &leased);
+	free(leased.vfs);
 }
 
 void fixed_try_again(struct vm *vm)

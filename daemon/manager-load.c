@@ -239,9 +239,8 @@ static void settle_restored(struct manager *m)
 
 	log_warning(0, "The state was put back from a copy: jobs that had not ended are held, operations are ended");
 	m->next_job += 1000;
-	HASH_ITER(hh, m->operations, op, tmp_op)
-		if (op->state <= OPERATION_RUNNING)
-			end_restored_operation(m, op);
+	HASH_ITER(hh_open, m->open_operations, op, tmp_op)
+		end_restored_operation(m, op);
 	HASH_ITER(hh, m->jobs, job, tmp)
 		hold_restored_job(m, job);
 	outbox_delete(m, STORE_META, "restored");
@@ -316,6 +315,7 @@ static int lower_gpu(const struct gpu *a, const struct gpu *b)
 static void sort_by_number(struct manager *m)
 {
 	HASH_SRT(hh, m->operations, earlier_operation);
+	HASH_SRT(hh_open, m->open_operations, earlier_operation);
 	HASH_SRT(hh, m->gpus, lower_gpu);
 }
 

@@ -54,6 +54,13 @@ void operation_store(struct manager *m, struct operation *op)
 	outbox_put(m, STORE_OPERATION, op->name, doc);
 }
 
+static void operation_add(struct manager *m, struct operation *op)
+{
+	HASH_ADD_KEYPTR(hh, m->operations, op->name, strlen(op->name), op);
+	if (op->state <= OPERATION_RUNNING)
+		HASH_ADD_KEYPTR(hh_open, m->open_operations, op->name, strlen(op->name), op);
+}
+
 int operation_load(void *manager, const char *id, const json_t *doc)
 {
 	struct manager *m = manager;
@@ -82,7 +89,7 @@ int operation_load(void *manager, const char *id, const json_t *doc)
 	op->input = json_incref(json_object_get(doc, "input"));
 	if (json_is_object(error))
 		(void)rpc_error_from_json(error, &op->error);
-	HASH_ADD_KEYPTR(hh, m->operations, op->name, strlen(op->name), op);
+	operation_add(m, op);
 	if (op->id >= m->next_operation)
 		m->next_operation = op->id + 1;
 	return 0;
@@ -105,7 +112,7 @@ struct operation *operation_new(struct manager *m, const char *method, const cha
 	op->input = input;
 	op->state = OPERATION_ACCEPTED;
 	op->created_at = now_realtime();
-	HASH_ADD_KEYPTR(hh, m->operations, op->name, strlen(op->name), op);
+	operation_add(m, op);
 	audit_operation_begun(m, op);
 	operation_store(m, op);
 	return op;
@@ -114,6 +121,8 @@ struct operation *operation_new(struct manager *m, const char *method, const cha
 void operation_free(struct manager *m, struct operation *op)
 {
 	HASH_DEL(m->operations, op);
+	if (op->state <= OPERATION_RUNNING)
+		HASH_DELETE(hh_open, m->open_operations, op);
 	while (op->waiters) {
 		struct waiter *next = op->waiters->next;
 
@@ -147,6 +156,8 @@ static void set_state(struct manager *m, struct operation *op, enum operation_st
 			    operation_state_to_string(state));
 		return;
 	}
+	if (op->state <= OPERATION_RUNNING && state > OPERATION_RUNNING)
+		HASH_DELETE(hh_open, m->open_operations, op);
 	op->state = state;
 	changed(m, op);
 }

@@ -122,8 +122,8 @@ static void recover_operations(struct manager *m)
 {
 	struct operation *op, *tmp;
 
-	HASH_ITER(hh, m->operations, op, tmp) {
-		if (op->state > OPERATION_RUNNING || !op->inherited)
+	HASH_ITER(hh_open, m->open_operations, op, tmp) {
+		if (!op->inherited)
 			continue;
 		if (operation_is_apply(op)) {
 			apply_resume(m, op);

@@ -175,6 +175,7 @@ struct operation {
 	bool cancel;
 	bool inherited; /* an earlier daemon accepted it, and nobody acts on it yet */
 	UT_hash_handle hh; /* by name */
+	UT_hash_handle hh_open; /* the same, of those under way */
 };
 
 /* A job as the audit trail has it. */
@@ -253,6 +254,7 @@ struct manager {
 	struct gpu *gpus;
 	struct vm *vms;
 	struct operation *operations;
+	struct operation *open_operations; /* those of them that have not ended: few beside all that are kept */
 	struct job *jobs;
 	uint64_t next_gpu, next_operation, next_job, next_epoch;
 	bool hypervisor_connected; /* and listed: what we know of domains is true */

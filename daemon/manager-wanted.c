@@ -152,8 +152,8 @@ static struct operation *inherited_apply(struct manager *m, const struct gpu *gp
 {
 	struct operation *op, *tmp;
 
-	HASH_ITER(hh, m->operations, op, tmp)
-		if (op->inherited && op->state <= OPERATION_RUNNING && operation_is_apply(op) &&
+	HASH_ITER(hh_open, m->open_operations, op, tmp)
+		if (op->inherited && operation_is_apply(op) &&
 		    streq_ptr(op->subject, gpu->name))
 			return op;
 	return NULL;
