@@ -44,9 +44,9 @@ testbed_files = \
 	tests/testbed/run \
 	tests/testbed/setup \
 	tests/testbed/scenarios/boot.sh \
-	tests/testbed/open/doctor.sh \
+	tests/testbed/scenarios/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
-	tests/testbed/scenarios/hardware.sh tests/testbed/open/inject.sh tests/testbed/scenarios/pool.sh \
+	tests/testbed/scenarios/hardware.sh tests/testbed/scenarios/inject.sh tests/testbed/scenarios/pool.sh \
 	tests/testbed/scenarios/hotplug.sh \
 	tests/testbed/scenarios/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \

@@ -3,7 +3,7 @@
 # gpuvf doctor on a real kernel: a good card, one without SR-IOV, one without driver; VMs without agent
 # and without a free port; VFs taken by the host, a PF given away, a write that hangs; with a daemon,
 # without one, as nobody; and the bundle.
-# testbed: --gpus flex170:vfs=7,a380,flex170:driver=no --limit 600
+# testbed: --gpus flex170:vfs=7,a380,flex170:driver=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 first=$(pf_address 0) second=$(pf_address 1) third=$(pf_address 2)
@@ -18,6 +18,8 @@ doctors_in_d() {
 check "a user" add_user bob
 check "a guest with agent" start_guest trainer-a
 check "a guest without agent and without a free port" start_guest trainer-bare noagent noport
+# A guest that starts keeps an emulated machine so busy that libvirt answers late, and doctor says so.
+check "the first is up" wait_agent trainer-a
 
 # ---- no daemon runs
 
