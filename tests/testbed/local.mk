@@ -43,7 +43,8 @@ testbed_files = \
 	tests/testbed/nested/init \
 	tests/testbed/run \
 	tests/testbed/setup \
-	tests/testbed/scenarios/boot.sh \
+	tests/testbed/inside/invariants \
+	tests/testbed/scenarios/boot.sh tests/testbed/scenarios/chaos.sh \
 	tests/testbed/scenarios/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
 	tests/testbed/scenarios/hardware.sh tests/testbed/scenarios/inject.sh tests/testbed/scenarios/pool.sh \
