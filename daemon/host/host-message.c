@@ -241,6 +241,8 @@ static json_t *holders_to_json(const struct host_reply *reply)
 
 		if (!o || json_put_uint(o, "vf", h->vf) < 0 ||
 		    json_put(o, "pid", json_integer(h->pid)) < 0 ||
+		    json_put_uint_known(o, "started", h->started.known, h->started.value) < 0 ||
+		    json_put_uint_known(o, "uid", h->uid.known, h->uid.value) < 0 ||
 		    json_put_string(o, "command", h->command) < 0 ||
 		    json_put_string(o, "path", h->path) < 0 || json_array_append(array, o) < 0)
 			return NULL;
@@ -266,6 +268,8 @@ json_t *host_reply_to_json(const struct host_reply *reply)
 struct holder_wire {
 	uint64_t vf;
 	int64_t pid;
+	uint64_t started;
+	uint64_t uid;
 	char *command;
 	char *path;
 };
@@ -275,11 +279,18 @@ struct holder_wire {
 static const struct json_field holder_fields[] = {
 	HOLDER_FIELD(vf, JSON_FIELD_UINT, .required = true, .min = 1, .max = VF_MAX),
 	HOLDER_FIELD(pid, JSON_FIELD_INT, .required = true, .min = 1, .max = INT32_MAX),
+	HOLDER_FIELD(started, JSON_FIELD_UINT, .max = INT64_MAX),
+	HOLDER_FIELD(uid, JSON_FIELD_UINT, .max = UINT32_MAX),
 	HOLDER_FIELD(command, JSON_FIELD_STRING),
 	HOLDER_FIELD(path, JSON_FIELD_STRING),
 	{ NULL },
 };
 #undef HOLDER_FIELD
+
+static struct known known_from_wire(uint64_t value)
+{
+	return (struct known){ value != ABSENT, value == ABSENT ? 0 : value };
+}
 
 static int holders_from_json(const json_t *array, struct host_reply *reply)
 {
@@ -292,7 +303,7 @@ static int holders_from_json(const json_t *array, struct host_reply *reply)
 
 	for (i = 0; i < n; i++) {
 		_cleanup_(json_fault_done) struct json_fault fault = { 0 };
-		struct holder_wire w = { 0 };
+		struct holder_wire w = { .started = ABSENT, .uid = ABSENT };
 
 		if (json_fields_decode(json_array_get(array, i), "", holder_fields, &w, &fault) < 0)
 			return -EINVAL;
@@ -300,6 +311,8 @@ static int holders_from_json(const json_t *array, struct host_reply *reply)
 		reply->holders[i] = (struct vf_holder){
 			.vf = (unsigned)w.vf,
 			.pid = (int)w.pid,
+			.started = known_from_wire(w.started),
+			.uid = known_from_wire(w.uid),
 			.command = w.command,
 			.path = w.path,
 		};

@@ -363,6 +363,7 @@ static const struct control_op {
 	{"agent", NEEDS_VM, op_agent},
 	{"bind-driver", NEEDS_GPU, sim_control_bind_driver},
 	{"clear-faults", 0, op_clear_faults},
+	{"close", NEEDS_GPU | NEEDS_VF, sim_control_close},
 	{"domain-define", NEEDS_VM, op_domain_define},
 	{"domain-pause", NEEDS_VM, op_domain_pause},
 	{"domain-resume", NEEDS_VM, op_domain_resume},

@@ -110,7 +110,7 @@ static const char reply_text[] =
 	"\"can\":{},\"control_note\":null,\"custom_provisioning\":false,\"resources\":{},"
 	"\"iommu\":false,\"power\":null,\"survivability\":null,\"reason\":\"no driver\","
 	"\"vfs\":[]}],"
-	"\"holders\":[{\"vf\":1,\"pid\":4711,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
+	"\"holders\":[{\"vf\":1,\"pid\":4711,\"started\":815,\"uid\":null,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
 
 static void test_reply_round_trip(void **state)
 {
@@ -140,6 +140,7 @@ static void test_reply_refusals(void **state)
 		"{\"r\":0,\"facts\":{}}",
 		"{\"r\":0,\"holders\":[{\"vf\":1}]}",
 		"{\"r\":0,\"holders\":[{\"vf\":1,\"pid\":5,\"path\":\"a\"},{\"vf\":0,\"pid\":5}]}",
+		"{\"r\":0,\"holders\":[{\"vf\":1,\"pid\":5,\"uid\":-1}]}",
 		"{\"r\":0,\"extra\":1}",
 	};
 	size_t i;
