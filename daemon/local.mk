@@ -21,7 +21,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
 	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
 	daemon/manager-export.c \
-	daemon/manager-expiry.c daemon/manager-fixed.c daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-job.c \
+	daemon/manager-expiry.c daemon/manager-fixed.c daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-process.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c daemon/manager-look.c daemon/manager-missing.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
@@ -47,7 +47,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load \
-	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-wanted tests/unit/test-sleep
+	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-process tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -73,6 +73,9 @@ tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_expiry_SOURCES = tests/unit/test-manager-expiry.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_expiry_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_expiry_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_process_SOURCES = tests/unit/test-manager-process.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_process_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_process_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_tune_SOURCES = tests/unit/test-manager-tune.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_tune_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_tune_LDADD = $(MANAGER_TEST_LIBS)

@@ -120,6 +120,8 @@ void apply_failed(struct apply *a, const char *wedged)
 	if (!wedged && !gpu->stuck && gpu->facts)
 		gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
+	if (error.holders)
+		processes_look(m, gpu); /* whom the helper met before its write is known from now on */
 	operation_failed(m, op, &error);
 	wanted_ended(m, gpu, &error);
 	rpc_error_done(&error);

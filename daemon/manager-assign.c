@@ -77,6 +77,8 @@ struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vra
 
 static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 {
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.vm_name)
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s", vf->name, vf->lease.vm_name);
 	else
@@ -92,7 +94,7 @@ static int refuse_none(struct manager *m, const struct gpu *only, const struct v
 		       struct rpc_error *error)
 {
 	size_t all = 0, fitting = 0, free_ones = 0, closed = 0;
-	_cleanup_free_ char *where = NULL;
+	_cleanup_free_ char *where = NULL, *processes = processes_text(m, only);
 	struct gpu *gpu, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -104,8 +106,8 @@ static int refuse_none(struct manager *m, const struct gpu *only, const struct v
 		}
 	if (closed > 0)
 		where = xasprintf(", %zu of them on a GPU that is unmanaged, draining, being cut or wedged", closed);
-	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free%s", all,
-		      fitting, free_ones, strempty(where));
+	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free%s%s%s", all,
+		      fitting, free_ones, strempty(where), processes ? "; " : "", strempty(processes));
 	return rpc_error_detail(error, all ? "none_free" : "no_vfs", NULL,
 				all ? "release one, or ask for less"
 				    : "cut a GPU first: gpuvf apply GPU --vfs N");
@@ -372,6 +374,8 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
 		return rpc_error_detail(error, NULL, "mode", "leave the mode out");
 	}
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.owner == LEASE_JOB) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
 			      (unsigned long long)vf->lease.job);

@@ -108,6 +108,8 @@ static char *why_not_named(const struct policy_assignment *a, const struct vf *v
 {
 	if (!vf)
 		return xasprintf("%s does not exist (%s)", a->vf, a->label);
+	if (vf_is_in_process(vf))
+		return xasprintf("%s is held: %s (%s)", vf->name, strempty(vf->reason), a->label);
 	return xasprintf("%s is %s%s%s (%s)", vf->name, vf_state_to_string(vf->state),
 			 vf->lease.vm_name ? ", held by VM " : "", strempty(vf->lease.vm_name), a->label);
 }

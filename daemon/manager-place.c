@@ -298,10 +298,11 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 }
 
 /* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
-static char *waiting_text(const struct round *r, const struct sched_decision *d)
+static char *waiting_text(struct manager *m, const struct round *r, const struct sched_decision *d)
 {
+	_cleanup_free_ char *processes = d->wait == SCHED_WAIT_VF_BUSY ? processes_text(m, NULL) : NULL;
 	const struct sched_job *job = &r->sched_jobs[d->job];
-	const char *why = NULL;
+	const char *why = processes;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
 		const struct vm *vm = r->vms[job->vms[i]];
@@ -353,7 +354,7 @@ bool job_place(struct manager *m)
 		struct job *job = r.jobs[d->job];
 
 		if (d->wait != SCHED_PLACED) {
-			_cleanup_free_ char *text = waiting_text(&r, d);
+			_cleanup_free_ char *text = waiting_text(m, &r, d);
 
 			if (!streq_ptr(job->reason, text))
 				job_set_state(m, job, JOB_QUEUED, text);

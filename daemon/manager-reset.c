@@ -76,6 +76,8 @@ static int check_reset(const struct vf_reset_params *p, const struct vf *vf, str
 		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
 		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
 	}
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.owner != LEASE_NONE) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s: a reset would break what runs there", vf->name,
 			      strempty(vf->lease.vm_name));

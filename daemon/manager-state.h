@@ -27,7 +27,7 @@ enum lease_owner {
 	LEASE_JOB,     /* for one attempt of a job */
 	LEASE_KEPT,    /* no job's any more: waits in its VM for the next one of the same user */
 	LEASE_POLICY,  /* the policy assigns one to the VM */
-	LEASE_FOREIGN, /* somebody else attached it; we only watch */
+	LEASE_FOREIGN, /* somebody else attached it, or a process has it open; we only watch */
 	LEASE_OWNER_MAX,
 };
 DECLARE_ENUM_TABLE(lease_owner, enum lease_owner);
@@ -45,6 +45,8 @@ struct lease {
 	uint64_t expires;     /* boot clock; 0 = it has no end */
 	uint64_t expiry_retry_at; /* … when the guest did not let go */
 	unsigned expiry_failures; /* in a row */
+	struct vf_holder process; /* of VF_HELD: whose it is instead of a VM's */
+	sd_event_source *watch;	  /* … tells of its end; NULL = looks alone do */
 };
 
 /* A time slice that follows the weight of its job's queue (manager-weight.c); stored with the lease. */
@@ -103,6 +105,7 @@ struct gpu {
 	struct tune *tunes;  /* writes of vf.tune in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	char *given_up;	     /* the driver says that the device is broken: its ways out; NULL = it does not */
+	bool looking, look_again; /* a look for processes is on its way; something happened since it was asked for */
 	bool reading, read_again; /* a read is on its way; an event came since it was asked for */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
@@ -263,6 +266,7 @@ struct manager {
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *expiry_timer; /* the next end of a lease */
+	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy again */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	sd_event_source *scan_retry; /* looks again after a scan that failed */
@@ -445,6 +449,20 @@ void apply_go(struct manager *m, struct operation *op);
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 /* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
+
+/* ---- manager-process.c: VFs that a process of the host has open ---- */
+bool vf_is_in_process(const struct vf *vf);
+char *process_text(const struct vf *vf); /* "media-server (pid 7, uid 0) has … open"; returns new */
+char *processes_text(struct manager *m, const struct gpu *only); /* of all (of one GPU); NULL = none; returns new */
+int refuse_process(const struct vf *vf, struct rpc_error *error); /* of a VF that is in one */
+json_t *process_view(const struct vf *vf); /* null when there is none; returns new.  Also its row */
+void process_from_row(struct vf *vf, const json_t *row);
+void process_forget(struct vf *vf); /* the lease is another's, or over */
+void process_arm(struct manager *m);
+void processes_look(struct manager *m, struct gpu *gpu);
+void processes_note(struct manager *m, struct gpu *gpu, const struct host_reply *reply); /* what a look said */
+/* The VF, which nobody has yet, is a process's by this look: then it becomes `held`, and is nobody else's. */
+bool process_takes(struct manager *m, struct vf *vf, const struct host_reply *reply);
 
 /* ---- manager-drain.c ---- */
 bool gpu_is_draining(const struct gpu *gpu);

@@ -111,6 +111,7 @@ void vf_store(struct manager *m, struct vf *vf)
 	json_put(doc, "weighted", weighted_row(&vf->weighted));
 	json_put_bool(doc, "adopted", vf->lease.adopted);
 	json_put(doc, "expires", expiry_row(&vf->lease));
+	json_put(doc, "process", process_view(vf));
 	outbox_put(m, STORE_LEASE, id, doc);
 }
 
@@ -133,6 +134,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
 	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
+	process_from_row(vf, json_object_get(row, "process"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
@@ -152,6 +154,7 @@ void vf_free(struct vf *vf)
 	free(vf->reason);
 	free(vf->profile);
 	free(vf->lease.vm_name);
+	process_forget(vf);
 	json_decref(vf->audited);
 	free(vf);
 }
@@ -184,6 +187,7 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config)
 {
+	process_forget(vf);
 	vf->lease.owner = owner;
 	vf->lease.epoch = m->next_epoch++;
 	vf->lease.job = job;
@@ -223,6 +227,7 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 	vf->lease.vm_uuid[0] = '\0';
 	free(vf->lease.vm_name);
 	vf->lease.vm_name = NULL;
+	process_forget(vf);
 	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name, json_pack("{s:s}", "owner", "none"));
 }

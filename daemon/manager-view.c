@@ -73,6 +73,7 @@ static void values_view(const struct vf_facts *facts, json_t *json)
 json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
+	_cleanup_free_ char *user = NULL;
 	struct job *job;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
 				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
@@ -93,11 +94,13 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 
 		json_put_time(lease, "since", vf->lease.since);
 		json_put_time(lease, "expires", expiry_wall(&vf->lease));
+		json_put(lease, "process", process_view(vf));
 		json_put(json, "lease", lease);
 	}
 	job = lease_job(m, &vf->lease);
 	json_put_string(json, "job", job ? job->name : NULL);
-	json_put_string(json, "user", job ? job->user : NULL);
+	user = vf_is_in_process(vf) && vf->lease.process.uid.known ? user_name(vf->lease.uid) : NULL;
+	json_put_string(json, "user", job ? job->user : user);
 	json_put(json, "busy_percent", json_null());
 	json_put_string(json, "busy_reason", "not measured by this version");
 	return json;

@@ -70,7 +70,7 @@ static const struct object objects[] = {
 			 { "spec", "object?" }) },
 	{ "job_changed", MEMBERS({ "changed", "boolean" }, { "state", "string" }) },
 	{ "lease", MEMBERS({ "owner", "string" }, { "epoch", "integer" }, { "since", "string" },
-			   { "expires", "string?" }) },
+			   { "expires", "string?" }, { "process", "object?" }) },
 	{ "openrpc", MEMBERS({ "openrpc", "string" }, { "info", "object" }, { "methods", "any" },
 			     { "components", "object" }) },
 	{ "operation", MEMBERS({ "operation", "string" }, { "method", "string" },

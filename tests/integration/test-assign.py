@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VFs go to VMs and come back: leases, refusals, and what must never be written meanwhile."""
 
+import os
+import pathlib
+import signal
+
 from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, RpcError
 from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
 
@@ -123,13 +127,76 @@ def host_process():
     """A process of the host that has a VF open keeps the card from re-cuts, and is named."""
     world = World()
     world.apply(2)
-    world.machine("hold", gpu="gpu0", vf=1)
+    pid = world.machine("hold", gpu="gpu0", vf=1)["pid"]
     with refused(CONFLICT):
         world.apply(0)
     equal(world.writes()["sriov_numvfs_while_held"], 0)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "held", "the refused cut has told who it is")
+    with refused(CONFLICT, f"pid {pid}", reason="held"):
+        world.apply(0)
     world.machine("unhold", gpu="gpu0", vf=1)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it went through the gate")
     world.apply(0)
     equal(world.gpu()["num_vfs"], 0)
+
+
+def held_by_process(world, name="gpu0/vf1"):
+    """A VF that a process has open, seen by the attempt to assign it; the process's pid."""
+    gpu, index = name.split("/vf")
+    pid = world.machine("hold", gpu=gpu, vf=int(index))["pid"]
+    with refused(CONFLICT, f"media-server (pid {pid}, uid {os.getuid()})", field="vf", reason="held"):
+        assign(world, vf=name)
+    return pid
+
+
+@test
+def held_by_a_process():
+    """A process that has a VF open is its holder until its end: shown, named in every refusal, then the gate."""
+    world = World()
+    world.apply(2)
+    pid = held_by_process(world)
+    vf = world.vf("gpu0/vf1")
+    process = vf["lease"]["process"]
+    equal((vf["state"], vf["vm"], vf["lease"]["owner"], vf["user"]), ("held", None, "foreign", str(os.getuid())))
+    equal((process["pid"], process["command"], process["uid"]), (pid, "media-server", os.getuid()))
+    start = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    equal(process["started"], int(start))
+    for words in (["list", "-o", "wide"], ["list", "vfs", "-o", "wide"], ["show", "gpu0/vf1"], ["status"]):
+        assert f"media-server (pid {pid}" in world.cli(*words).stdout, words
+    for method, params in (("vf.release", {"vf": "gpu0/vf1"}), ("vf.reset", {"vf": "gpu0/vf1"}),
+                           ("vf.assign", {"vm": "trainer-1", "vf": vf["address"]})):
+        with refused(CONFLICT, f"pid {pid}", reason="held"):
+            world.call(method, **params)
+    equal(assign(world)["vf"], "gpu0/vf2")
+    with refused(NO_FIT, f"pid {pid}", reason="none_free"):
+        assign(world, vm="trainer-2")
+    number = world.submit("true", run_in={"vm": "trainer-2"})
+    until(lambda: f"pid {pid}" in (world.job(number)["reason"] or ""), "the job says who is in its way")
+    resets = world.writes()["reset"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: world.job(number)["state"] == "ended", "the process is gone: the job has the VF")
+    assert world.writes()["reset"] > resets, "it was not reset"
+
+
+@test
+def process_over_a_restart():
+    """A process's lease survives kill -9 of the daemon; one that has ended meanwhile, or closed the VF, lets go."""
+    world = World()
+    world.apply(2)
+    pid = held_by_process(world)
+    epoch = world.vf("gpu0/vf1")["lease"]["epoch"]
+    world.crash_and_restart()
+    lease = world.vf("gpu0/vf1")["lease"]
+    equal((lease["epoch"], lease["process"]["pid"]), (epoch, pid))
+    world.kill()
+    world.machine("unhold", gpu="gpu0", vf=1)
+    world.start()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process is gone")
+    held_by_process(world)
+    world.machine("close", gpu="gpu0", vf=1)
+    equal(world.vf("gpu0/vf1")["state"], "held")
+    world.crash_and_restart()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process lives on without it")
 
 
 @test

@@ -105,6 +105,10 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	}
 	if (f->host_fault[q->op] && f->host_fault_after[q->op]-- == 0) {
 		reply->r = f->host_fault[q->op];
+		if (reply->r == -EBUSY) {
+			reply->holders = f->holders;
+			reply->n_holders = f->n_holders;
+		}
 		f->host_fault_after[q->op] = 0;
 		if (f->host_fault_once)
 			f->host_fault[q->op] = 0;
@@ -120,6 +124,10 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	case HOST_BIND_VFIO:
 		free(f->gpu->vfs[q->vf - 1].driver);
 		f->gpu->vfs[q->vf - 1].driver = strdup("vfio-pci");
+		break;
+	case HOST_HOLDERS:
+		reply->holders = f->holders;
+		reply->n_holders = f->n_holders;
 		break;
 	case HOST_SCAN:
 	case HOST_READ:
