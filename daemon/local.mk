@@ -21,7 +21,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-doctor.c \
 	daemon/manager-doctor-checks.c daemon/manager-drain.c daemon/manager-event.c \
 	daemon/manager-export.c \
-	daemon/manager-expiry.c daemon/manager-fixed.c daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-process.c daemon/manager-job.c \
+	daemon/manager-expiry.c daemon/manager-fixed.c daemon/manager-gpu.c daemon/manager-handover.c daemon/manager-holders.c daemon/manager-pf.c daemon/manager-process.c daemon/manager-job.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c daemon/manager-look.c daemon/manager-missing.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \

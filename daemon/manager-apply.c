@@ -321,6 +321,10 @@ static void forward(struct apply *a)
 		refuse_holders(a, holders);
 		return;
 	}
+	if (a->plan->n_steps > 0 && pf_refuse_cut(a->m, a->gpu, &a->error) < 0) {
+		apply_failed(a, NULL);
+		return;
+	}
 	a->phase = APPLY_FORWARD;
 	a->step = a->written = 0;
 	next_step(a);

@@ -222,10 +222,8 @@ static int assign_check(struct manager *m, const struct vf_assign_params *p, str
 		return rpc_error_detail(error, "no_gpu", "gpu", "see `gpuvf list gpus`");
 	}
 	*ret_vf = p->vf ? vf_find(m, p->vf) : NULL;
-	if (p->vf && !*ret_vf) {
-		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
-		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
-	}
+	if (p->vf && !*ret_vf)
+		return pf_refuse_name(m, p->vf, error);
 	if (p->profile && !policy_find_profile(m->policy, p->profile)) {
 		rpc_error_set(error, RPC_NOT_FOUND, "no profile \"%s\"", p->profile);
 		return rpc_error_detail(error, "no_profile", "profile", "see `gpuvf list profiles`");
@@ -401,10 +399,8 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 		rpc_error_set(error, RPC_NOT_FOUND, "no VM \"%s\"", p->vm);
 		return rpc_error_detail(error, "no_vm", "vm", "see `gpuvf list vms`");
 	}
-	if (p->vf && !only) {
-		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
-		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
-	}
+	if (p->vf && !only)
+		return pf_refuse_name(m, p->vf, error);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		all += gpu->n_vfs;
 	r->vfs = calloc(all + 1, sizeof(*r->vfs));

@@ -104,8 +104,12 @@ static void give(struct manager *m, struct vm *vm, struct vf *vf, bool live, boo
 	outbox_add(m, give_committed, give_not_committed, strdup(vf->name));
 }
 
-static char *why_not_named(const struct policy_assignment *a, const struct vf *vf)
+static char *why_not_named(struct manager *m, const struct policy_assignment *a, const struct vf *vf)
 {
+	_cleanup_free_ char *pf = vf ? NULL : pf_named_text(m, a->vf);
+
+	if (pf)
+		return xasprintf("%s (%s)", pf, a->label);
 	if (!vf)
 		return xasprintf("%s does not exist (%s)", a->vf, a->label);
 	if (vf_is_in_process(vf))
@@ -121,7 +125,7 @@ static struct vf *find_free(struct manager *m, const struct policy_assignment *a
 
 	if (a->vf && (!vf || vf->state != VF_FREE || vf->handover || gpu_is_draining(vf->gpu) ||
 		      (vf->gpu->state != GPU_READY && vf->gpu->state != GPU_UNMANAGED))) {
-		*ret_why = why_not_named(a, vf);
+		*ret_why = why_not_named(m, a, vf);
 		return NULL;
 	}
 	if (!vf)

@@ -450,6 +450,14 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 /* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 
+/* ---- manager-pf.c: the GPU itself is no VF, and is given to nobody ---- */
+bool pf_is_given(struct manager *m, const struct gpu *gpu); /* some VM has it, or its definition names it */
+json_t *pf_view(struct manager *m, const struct gpu *gpu); /* which; null = none; returns new */
+char *pf_text(struct manager *m, const struct gpu *gpu);   /* … in words; NULL = none; returns new */
+int pf_refuse_cut(struct manager *m, const struct gpu *gpu, struct rpc_error *error); /* 0 = none */
+char *pf_named_text(struct manager *m, const char *name); /* a GPU where a VF is meant; NULL = it is none; returns new */
+int pf_refuse_name(struct manager *m, const char *name, struct rpc_error *error); /* of what is no VF */
+
 /* ---- manager-process.c: VFs that a process of the host has open ---- */
 bool vf_is_in_process(const struct vf *vf);
 char *process_text(const struct vf *vf); /* "media-server (pid 7, uid 0) has … open"; returns new */

@@ -160,10 +160,15 @@ static void layout_view(struct manager *m, const struct gpu *gpu, json_t *json)
 json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 {
 	_cleanup_free_ char *drain = gpu->state == GPU_DRAINING && !gpu->reason ? drain_reason(gpu) : NULL;
+	_cleanup_free_ char *given = pf_text(m, gpu);
 	json_t *json = json_pack("{s:s,s:s,s:s?,s:s,s:s?}", "name", gpu->name, "address",
 				 PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial, "state",
 				 gpu_state_to_string(gpu->state), "reason",
-				 gpu->reason ? gpu->reason : drain ? drain : gpu->facts ? gpu->facts->reason : NULL);
+				 gpu->reason ? gpu->reason
+				 : drain     ? drain
+				 : given     ? given
+				 : gpu->facts ? gpu->facts->reason
+					      : NULL);
 	json_t *vfs = json_array();
 	static const char *const unknown[] = { "model",	      "device_id", "driver",	"vf_control",
 					       "numa_node",   "display",   "total_vfs", "num_vfs",
@@ -175,6 +180,7 @@ json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 		json_put(json, unknown[i], json_null());
 	layout_view(m, gpu, json);
 	json_put(json, "drain", drain_view(m, gpu));
+	json_put(json, "passed_through", pf_view(m, gpu));
 	for (size_t i = 0; i < gpu->n_vfs; i++)
 		json_array_append_new(vfs, vf_view(m, gpu->vfs[i]));
 	json_put(json, "vfs", vfs);

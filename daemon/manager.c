@@ -399,6 +399,11 @@ static json_t *troubles(struct manager *m)
 	struct vm *vm, *tmp_vm;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		_cleanup_free_ char *given = pf_text(m, gpu);
+
+		if (given)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", gpu->name, "what",
+							      "passed-through", "reason", given));
 		if (gpu->state == GPU_WEDGED)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
 							      "wedged", "reason", gpu->reason));

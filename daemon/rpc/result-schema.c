@@ -52,6 +52,7 @@ static const struct object objects[] = {
 			 { "tiles", "integer?" }, { "layout", "any" },
 			 { "layout_source", "string?" }, { "pinned", "boolean" },
 			 { "rule", "string?" }, { "drift", "any" }, { "drain", "any" },
+			 { "passed_through", "object?" },
 			 { "reason", "string?" }, { "defaults", "object?" }, { "fits", "object?" },
 			 { "vfs", "vf[]" }) },
 	{ "gpu_assertion", MEMBERS({ "gpu", "string" }, { "address", "string" }, { "same", "boolean" },

@@ -5,8 +5,8 @@ import os
 import pathlib
 import signal
 
-from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, RpcError
-from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, NOT_FOUND, RpcError
+from harness import MACHINE, PATIENCE, POLICY, World, equal, main, refused, test, until
 
 
 def assign(world, vm="trainer-1", **more):
@@ -197,6 +197,45 @@ def process_over_a_restart():
     equal(world.vf("gpu0/vf1")["state"], "held")
     world.crash_and_restart()
     until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process lives on without it")
+
+
+@test
+def the_gpu_itself():
+    """A GPU is no VF: whoever asks for it by name or address is refused, the policy's assignments too."""
+    address = World().gpu()["address"]
+    policy = {**POLICY, "assignments": [{"vm": "trainer-2", "vf": address}]}
+    world = World(policy=policy)
+    world.apply(2)
+    for name in ("gpu0", address):
+        for method, more in (("vf.assign", {"vm": "trainer-1"}), ("vf.release", {}), ("vf.reset", {})):
+            with refused(CONFLICT, "the GPU gpu0 itself", field="vf", reason="pf"):
+                world.call(method, vf=name, **more)
+        world.cli("assign", "trainer-1", "--vf", name, check=6)
+    with refused(NOT_FOUND, "gpu7", field="vf", reason="no_vf"):
+        world.call("vf.assign", vm="trainer-1", vf="gpu7")
+    until(lambda: "itself and no VF" in (world.vm("trainer-2")["assignment_reason"] or ""), "the policy is told")
+    equal([hostdevs(world, vm) for vm in ("trainer-1", "trainer-2")], [[], []])
+
+
+@test
+def given_away_by_hand():
+    """A GPU that a VM's definition names is shown so, is not cut, and doctor shouts; taken out, all is well."""
+    world = World()
+    equal(world.gpu()["passed_through"], None)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", config=True)
+    until(lambda: world.gpu()["passed_through"], "it is seen")
+    gpu = world.gpu()
+    equal({name: gpu["passed_through"][name] for name in ("vm", "live", "config")},
+          {"vm": "trainer-2", "live": False, "config": True})
+    assert "trainer-2" in gpu["reason"], gpu["reason"]
+    assert "passed-through" in world.cli("status").stdout
+    with refused(CONFLICT, "trainer-2", "virsh edit trainer-2", field="gpu", reason="passed_through"):
+        world.apply(2)
+    equal(world.writes()["sriov_numvfs"], 0)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", config=True)
+    until(lambda: not world.gpu()["passed_through"], "it is taken back")
+    equal(world.gpu()["reason"], None)
+    world.apply(2)
 
 
 @test
