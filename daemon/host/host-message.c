@@ -34,6 +34,7 @@ DEFINE_ENUM_TABLE(host_op, enum host_op, HOST_OP_MAX);
 #define TAKES_ATTRIBUTE (1u << 2)
 #define TAKES_NO_GPU (1u << 3)
 #define MAY_TAKE_TILE (1u << 4)
+#define MAY_TAKE_VF (1u << 5)
 #define TILE_MAX 64
 
 /* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core
@@ -46,7 +47,7 @@ static struct {
 	[HOST_SCAN] = { TAKES_NO_GPU, 4 * USEC_PER_SEC },
 	[HOST_LINKS] = { 0, 4 * USEC_PER_SEC },
 	[HOST_READ] = { 0, 5 * USEC_PER_SEC },
-	[HOST_HOLDERS] = { 0, 5 * USEC_PER_SEC },
+	[HOST_HOLDERS] = { MAY_TAKE_VF, 5 * USEC_PER_SEC },
 	[HOST_SET_AUTOPROBE] = { TAKES_VALUE, 5 * USEC_PER_SEC },
 	[HOST_SET_NUMVFS] = { TAKES_VALUE, 60 * USEC_PER_SEC },
 	[HOST_SET_VF_ATTR] = { TAKES_VF | TAKES_VALUE | TAKES_ATTRIBUTE | MAY_TAKE_TILE, 10 * USEC_PER_SEC },
@@ -91,7 +92,8 @@ json_t *host_request_to_json(const struct host_request *request)
 	if (!(takes & TAKES_NO_GPU) &&
 	    json_put_string(o, "gpu", PCI_ADDRESS_STR(&request->gpu)) < 0)
 		return NULL;
-	if (takes & TAKES_VF && json_put_uint(o, "vf", request->vf) < 0)
+	if ((takes & TAKES_VF || (takes & MAY_TAKE_VF && request->vf > 0)) &&
+	    json_put_uint(o, "vf", request->vf) < 0)
 		return NULL;
 	if (takes & TAKES_ATTRIBUTE &&
 	    json_put_string(o, "attribute", vf_attribute_to_string(request->attribute)) < 0)
@@ -145,7 +147,8 @@ static bool members_fit(const struct request_wire *w)
 {
 	unsigned takes = ops[w->op].takes;
 
-	if (!w->gpu != !!(takes & TAKES_NO_GPU) || (w->vf != ABSENT) != !!(takes & TAKES_VF) ||
+	if (!w->gpu != !!(takes & TAKES_NO_GPU) ||
+	    (w->vf == ABSENT ? takes & TAKES_VF : !(takes & (TAKES_VF | MAY_TAKE_VF))) ||
 	    (w->attribute >= 0) != !!(takes & TAKES_ATTRIBUTE) ||
 	    (w->value != ABSENT) != !!(takes & TAKES_VALUE) ||
 	    (w->tile > 0 && (!(takes & MAY_TAKE_TILE) || w->attribute >= VF_RESOURCE_MAX)) ||

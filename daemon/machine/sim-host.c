@@ -141,7 +141,7 @@ static int run_read(struct sim_task *t, struct host_reply *reply)
 
 static int run_holders(struct sim_task *t, struct host_reply *reply)
 {
-	return find_holders(t, 0, reply);
+	return find_holders(t, t->host.vf, reply);
 }
 
 static int run_autoprobe(struct sim_task *t, struct host_reply *reply)

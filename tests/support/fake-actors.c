@@ -97,6 +97,18 @@ static void change(struct fake_actors *f, const struct host_request *q, struct h
 		set_value(f, q, vf);
 }
 
+/* All, or the first of one VF. */
+static void look(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
+{
+	reply->holders = f->holders;
+	reply->n_holders = q->vf ? 0 : f->n_holders;
+	for (size_t i = 0; q->vf && i < f->n_holders && reply->n_holders == 0; i++)
+		if (f->holders[i].vf == q->vf) {
+			reply->holders = &f->holders[i];
+			reply->n_holders = 1;
+		}
+}
+
 static void host_do(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
 {
 	if (q->op != HOST_SCAN && !f->gpu) {
@@ -126,8 +138,7 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 		f->gpu->vfs[q->vf - 1].driver = strdup("vfio-pci");
 		break;
 	case HOST_HOLDERS:
-		reply->holders = f->holders;
-		reply->n_holders = f->n_holders;
+		look(f, q, reply);
 		break;
 	case HOST_SCAN:
 	case HOST_READ:

@@ -101,6 +101,18 @@ static void test_request_refusals(void **state)
 	}
 }
 
+static void test_holders_of_one_vf(void **state)
+{
+	_cleanup_json_ json_t *json = parse("{\"op\":\"holders\",\"gpu\":\"10000:e1:00.0\",\"vf\":3}");
+	_cleanup_json_ json_t *back = NULL;
+	struct host_request request = { 0 };
+
+	assert_int_equal(host_request_from_json(json, &request), 0);
+	assert_int_equal(request.vf, 3);
+	back = host_request_to_json(&request);
+	assert_true(json_equal(back, json));
+}
+
 static const char reply_text[] =
 	"{\"r\":-16,\"attribute\":\"sriov_numvfs\",\"message\":\"held\",\"value\":4,\"facts\":["
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
@@ -167,6 +179,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_request),	 cmocka_unit_test(test_request_refusals),
+		cmocka_unit_test(test_holders_of_one_vf),
 		cmocka_unit_test(test_reply_round_trip), cmocka_unit_test(test_reply_refusals),
 		cmocka_unit_test(test_names),
 	};
