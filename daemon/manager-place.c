@@ -100,6 +100,7 @@ static void fill_vfs(struct manager *m, struct round *r)
 				.profile = vf->profile,
 				.kept = vf->lease.owner == LEASE_KEPT && !vf->handover,
 				.uid = vf->lease.uid,
+				.only_for = vf_only_for(m, vf),
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
 			};
 		}
@@ -302,7 +303,9 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 {
 	_cleanup_free_ char *processes = d->wait == SCHED_WAIT_VF_BUSY ? processes_text(m, NULL) : NULL;
 	const struct sched_job *job = &r->sched_jobs[d->job];
-	const char *why = processes;
+	_cleanup_free_ char *reuse =
+		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid) : NULL;
+	const char *why = processes ? processes : reuse;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
 		const struct vm *vm = r->vms[job->vms[i]];

@@ -213,6 +213,7 @@ static void hold(struct manager *m, struct vf *vf, const struct vf_holder *p)
 	vf->lease.since = now_realtime();
 	if (vf_is_in_process(vf)) {
 		(void)free_and_strdup(&vf->reason, text);
+		vf_note_user(vf);
 		vf_store(m, vf);
 	}
 	vf_set_state(m, vf, VF_HELD, text);

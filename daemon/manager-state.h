@@ -70,6 +70,7 @@ struct vf {
 	struct lease lease;
 	struct vf_weighted weighted;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
+	struct known last_user;	   /* uid of the last that may have written to its memory; unknown = nobody since it was made */
 	bool bound;		   /* on vfio-pci, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
@@ -450,6 +451,15 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 /* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 
+/* ---- manager-reuse.c: memory between users ---- */
+struct known vf_only_for(struct manager *m, const struct vf *vf); /* the only user whom it may be given to */
+bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid);
+void vf_note_user(struct vf *vf); /* its state is new */
+int refuse_reuse(const struct vf *vf, struct rpc_error *error);
+/* The free VFs (of one GPU) that this user cannot have; NULL = none; returns new. */
+char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid);
+json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
+
 /* ---- manager-pf.c: the GPU itself is no VF, and is given to nobody ---- */
 bool pf_is_given(struct manager *m, const struct gpu *gpu); /* some VM has it, or its definition names it */
 json_t *pf_view(struct manager *m, const struct gpu *gpu); /* which; null = none; returns new */
@@ -566,7 +576,7 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes); /* NULL = none */
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid); /* NULL = none */
 
 /* ---- manager-expiry.c: leases with an end ---- */
 void expiry_pump(struct manager *m); /* takes back those whose time is over */

@@ -101,6 +101,7 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	json_put_string(json, "job", job ? job->name : NULL);
 	user = vf_is_in_process(vf) && vf->lease.process.uid.known ? user_name(vf->lease.uid) : NULL;
 	json_put_string(json, "user", job ? job->user : user);
+	json_put(json, "memory_between_users", memory_view(m, vf));
 	json_put(json, "busy_percent", json_null());
 	json_put_string(json, "busy_reason", "not measured by this version");
 	return json;

@@ -129,6 +129,7 @@ static const struct object objects[] = {
 			{ "priority", "string?" }, { "profile", "string?" },
 			{ "iommu_group", "integer?" }, { "driver", "string?" }, { "vm", "string?" },
 			{ "lease", "lease?" }, { "job", "string?" }, { "user", "string?" },
+			{ "memory_between_users", "object" },
 			{ "busy_percent", "number?" }, { "busy_reason", "string?" },
 			{ "reason", "string?" }) },
 	{ "vm", MEMBERS({ "name", "string" }, { "uuid", "string" }, { "state", "string" },

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import sqlite3
 
 from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, NOT_FOUND, RpcError
 from harness import MACHINE, PATIENCE, POLICY, World, equal, main, refused, test, until
@@ -197,6 +198,42 @@ def process_over_a_restart():
     equal(world.vf("gpu0/vf1")["state"], "held")
     world.crash_and_restart()
     until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process lives on without it")
+
+
+SAME_USER = {**POLICY, "gpus": [{"match": {}, "layout": [{"profile": "quarter", "count": 2}], "reuse": "same-user"}]}
+
+
+@test
+def same_user():
+    """With reuse: same-user a VF waits for its last user or the next re-cut: assign refused, jobs wait, show says so."""
+    world = World(policy=SAME_USER)
+    until(lambda: world.gpu()["num_vfs"] == 2, "the rule's layout is made")
+    for name in ("gpu0/vf1", "gpu0/vf2"):
+        until(lambda name=name: world.vf(name)["state"] == "free", "it is bound")
+        assign(world, vf=name)
+        release(world, vf=name)
+    memory = world.vf("gpu0/vf1")["memory_between_users"]
+    equal((memory["reuse"], memory["mechanism"], memory["last_uid"]), ("same-user", None, os.getuid()))
+    assert "not known" in memory["what"], memory
+    assert "same-user" in world.cli("show", "gpu0/vf1").stdout
+    equal(assign(world, vf="gpu0/vf1")["changed"], True)
+    release(world, vf="gpu0/vf1")
+    world.stop()
+    state = sqlite3.connect(world.state / "state.db")
+    state.execute("UPDATE lease SET doc = json_set(doc, '$.last_uid', 4242)")
+    state.commit()
+    state.close()
+    world.start()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is there")
+    with refused(CONFLICT, "uid 4242", "re-cut", field="vf", reason="last_user"):
+        assign(world, vf="gpu0/vf1")
+    with refused(NO_FIT, "gpu0/vf1 is kept for its last user (uid 4242)", reason="none_free"):
+        assign(world)
+    number = world.submit("true")
+    until(lambda: "uid 4242" in (world.job(number)["reason"] or ""), "the job says for what it waits")
+    world.apply(0)
+    world.call("gpu.apply", gpu="gpu0", policy=True, wait_seconds=PATIENCE)
+    until(lambda: world.job(number)["state"] == "ended", "cut anew it is anybody's")
 
 
 @test
