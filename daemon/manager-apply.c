@@ -120,6 +120,8 @@ void apply_failed(struct apply *a, const char *wedged)
 	if (!wedged && !gpu->stuck && gpu->facts)
 		gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
+	if (error.holders)
+		processes_look(m, gpu); /* whom the helper met before its write is known from now on */
 	operation_failed(m, op, &error);
 	wanted_ended(m, gpu, &error);
 	rpc_error_done(&error);
@@ -317,6 +319,10 @@ static void forward(struct apply *a)
 	holders = a->plan->removes_vfs ? gpu_holders(a->m, a->gpu) : NULL;
 	if (holders) {
 		refuse_holders(a, holders);
+		return;
+	}
+	if (a->plan->n_steps > 0 && pf_refuse_cut(a->m, a->gpu, &a->error) < 0) {
+		apply_failed(a, NULL);
 		return;
 	}
 	a->phase = APPLY_FORWARD;

@@ -49,7 +49,7 @@ static struct vf *held_already(struct manager *m, const struct vm *vm, const str
 }
 
 /* The smallest free one that fits, then the lower address. */
-static struct vf *pick_free(struct manager *m, const struct gpu *only, const struct vf_assign_params *p)
+static struct vf *pick_free(struct manager *m, const struct gpu *only, const struct vf_assign_params *p, uid_t uid)
 {
 	struct gpu *gpu, *tmp;
 	struct vf *best = NULL;
@@ -58,7 +58,8 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 		for (size_t i = 0; i < gpu->n_vfs && gpu->state == GPU_READY && (!only || only == gpu); i++) {
 			struct vf *vf = gpu->vfs[i];
 
-			if (vf->state != VF_FREE || vf->handover || !vf_fits(vf, p->profile, p->vram_bytes))
+			if (vf->state != VF_FREE || vf->handover || !vf_fits(vf, p->profile, p->vram_bytes) ||
+			    !vf_is_open_to(m, vf, uid))
 				continue;
 			if (!best || vram_of(vf) < vram_of(best) ||
 			    (vram_of(vf) == vram_of(best) &&
@@ -68,15 +69,17 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 	return best;
 }
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes)
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid)
 {
 	const struct vf_assign_params p = { .profile = (char *)profile, .vram_bytes = vram_bytes };
 
-	return pick_free(m, NULL, &p);
+	return pick_free(m, NULL, &p, uid);
 }
 
 static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 {
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.vm_name)
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s", vf->name, vf->lease.vm_name);
 	else
@@ -89,10 +92,10 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 
 /* "2 VFs: 1 attached, 1 quarantined": why nothing fits. */
 static int refuse_none(struct manager *m, const struct gpu *only, const struct vf_assign_params *p,
-		       struct rpc_error *error)
+		       uid_t uid, struct rpc_error *error)
 {
 	size_t all = 0, fitting = 0, free_ones = 0, closed = 0;
-	_cleanup_free_ char *where = NULL;
+	_cleanup_free_ char *where = NULL, *processes = processes_text(m, only), *kept = reuse_text(m, only, uid);
 	struct gpu *gpu, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -104,15 +107,16 @@ static int refuse_none(struct manager *m, const struct gpu *only, const struct v
 		}
 	if (closed > 0)
 		where = xasprintf(", %zu of them on a GPU that is unmanaged, draining, being cut or wedged", closed);
-	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free%s", all,
-		      fitting, free_ones, strempty(where));
+	rpc_error_set(error, RPC_NO_FIT, "no free VF that fits: %zu VFs, %zu of them fit, %zu are free%s%s%s%s%s", all,
+		      fitting, free_ones, strempty(where), processes ? "; " : "", strempty(processes), kept ? "; " : "",
+		      strempty(kept));
 	return rpc_error_detail(error, all ? "none_free" : "no_vfs", NULL,
 				all ? "release one, or ask for less"
 				    : "cut a GPU first: gpuvf apply GPU --vfs N");
 }
 
 static int choose(struct manager *m, const struct vf_assign_params *p, const struct gpu *only,
-		  struct vf *named, struct vf **ret, struct rpc_error *error)
+		  struct vf *named, uid_t uid, struct vf **ret, struct rpc_error *error)
 {
 	if (named) {
 		if (named->state != VF_FREE || named->handover)
@@ -129,11 +133,13 @@ static int choose(struct manager *m, const struct vf_assign_params *p, const str
 			rpc_error_set(error, RPC_NO_FIT, "%s is not of that profile or size", named->name);
 			return rpc_error_detail(error, NULL, "vf", "leave out profile and vram_bytes");
 		}
+		if (!vf_is_open_to(m, named, uid))
+			return refuse_reuse(named, error);
 		*ret = named;
 		return 0;
 	}
-	*ret = pick_free(m, only, p);
-	return *ret ? 0 : refuse_none(m, only, p, error);
+	*ret = pick_free(m, only, p, uid);
+	return *ret ? 0 : refuse_none(m, only, p, uid, error);
 }
 
 static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config, struct rpc_error *error)
@@ -220,10 +226,8 @@ static int assign_check(struct manager *m, const struct vf_assign_params *p, str
 		return rpc_error_detail(error, "no_gpu", "gpu", "see `gpuvf list gpus`");
 	}
 	*ret_vf = p->vf ? vf_find(m, p->vf) : NULL;
-	if (p->vf && !*ret_vf) {
-		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
-		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
-	}
+	if (p->vf && !*ret_vf)
+		return pf_refuse_name(m, p->vf, error);
 	if (p->profile && !policy_find_profile(m->policy, p->profile)) {
 		rpc_error_set(error, RPC_NOT_FOUND, "no profile \"%s\"", p->profile);
 		return rpc_error_detail(error, "no_profile", "profile", "see `gpuvf list profiles`");
@@ -261,7 +265,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 			outbox_reply(m, reply, answer(vf, p->for_usec != FOR_ABSENT));
 		return;
 	}
-	if (modes(vm, p->mode, &live, &config, &error) < 0 || choose(m, p, gpu, named, &vf, &error) < 0) {
+	if (modes(vm, p->mode, &live, &config, &error) < 0 || choose(m, p, gpu, named, caller->uid, &vf, &error) < 0) {
 		refuse(reply, &error);
 		return;
 	}
@@ -372,6 +376,8 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
 		return rpc_error_detail(error, NULL, "mode", "leave the mode out");
 	}
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.owner == LEASE_JOB) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
 			      (unsigned long long)vf->lease.job);
@@ -397,10 +403,8 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 		rpc_error_set(error, RPC_NOT_FOUND, "no VM \"%s\"", p->vm);
 		return rpc_error_detail(error, "no_vm", "vm", "see `gpuvf list vms`");
 	}
-	if (p->vf && !only) {
-		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
-		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
-	}
+	if (p->vf && !only)
+		return pf_refuse_name(m, p->vf, error);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		all += gpu->n_vfs;
 	r->vfs = calloc(all + 1, sizeof(*r->vfs));

@@ -17,6 +17,8 @@ static json_t *vf_compact(const struct vf *vf)
 		json_put_string(view, "vm", lease->vm_name);
 		json_put_string(view, "vm_uuid", lease->vm_uuid);
 	}
+	if (vf_is_in_process(vf))
+		json_put(view, "process", process_view(vf));
 	if (lease->owner == LEASE_JOB)
 		json_put_uint(view, "job", lease->job);
 	if (vf->state == VF_QUARANTINED)
@@ -41,6 +43,7 @@ static bool vf_is_passing(const struct vf *vf)
 	case VF_LEASED:
 	case VF_ATTACHED:
 	case VF_RESERVED:
+	case VF_HELD:
 		return !held;
 	case VF_STATE_MAX:
 		break;

@@ -209,6 +209,8 @@ static void on_holders(void *userdata, const struct host_reply *reply)
 		json_t *result = json_pack("{s:b,s:o}", "changed", 1, "holders",
 					   reply->r < 0 ? json_null() : host_holders_texts(reply));
 
+		if (reply->r >= 0)
+			processes_note(e->m, gpu, reply);
 		drain_over(e->m, gpu, DRAIN_FOR_GOOD);
 		json_put(result, "gpu", gpu_view(e->m, gpu));
 		operation_done(e->m, op, result);

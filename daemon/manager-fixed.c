@@ -104,10 +104,25 @@ static void give(struct manager *m, struct vm *vm, struct vf *vf, bool live, boo
 	outbox_add(m, give_committed, give_not_committed, strdup(vf->name));
 }
 
-static char *why_not_named(const struct policy_assignment *a, const struct vf *vf)
+static char *why_not_named(struct manager *m, const struct policy_assignment *a, const struct vf *vf)
 {
+	_cleanup_free_ char *pf = vf ? NULL : pf_named_text(m, a->vf);
+
+	if (pf)
+		return xasprintf("%s (%s)", pf, a->label);
+	if (vf && vf->state == VF_FREE && !vf_is_open_to(m, vf, m->own_uid)) {
+		struct rpc_error error = { 0 };
+		char *text;
+
+		refuse_reuse(vf, &error);
+		text = xasprintf("%s (%s)", strempty(error.message), a->label);
+		rpc_error_done(&error);
+		return text;
+	}
 	if (!vf)
 		return xasprintf("%s does not exist (%s)", a->vf, a->label);
+	if (vf_is_in_process(vf))
+		return xasprintf("%s is held: %s (%s)", vf->name, strempty(vf->reason), a->label);
 	return xasprintf("%s is %s%s%s (%s)", vf->name, vf_state_to_string(vf->state),
 			 vf->lease.vm_name ? ", held by VM " : "", strempty(vf->lease.vm_name), a->label);
 }
@@ -115,11 +130,11 @@ static char *why_not_named(const struct policy_assignment *a, const struct vf *v
 /* NULL, and new ret_why, when there is none. */
 static struct vf *find_free(struct manager *m, const struct policy_assignment *a, char **ret_why)
 {
-	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes);
+	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes, m->own_uid);
 
-	if (a->vf && (!vf || vf->state != VF_FREE || vf->handover || gpu_is_draining(vf->gpu) ||
+	if (a->vf && (!vf || vf->state != VF_FREE || !vf_is_open_to(m, vf, m->own_uid) || vf->handover || gpu_is_draining(vf->gpu) ||
 		      (vf->gpu->state != GPU_READY && vf->gpu->state != GPU_UNMANAGED))) {
-		*ret_why = why_not_named(a, vf);
+		*ret_why = why_not_named(m, a, vf);
 		return NULL;
 	}
 	if (!vf)

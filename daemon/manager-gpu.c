@@ -239,6 +239,7 @@ static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
 		if (vf->lease.owner != LEASE_NONE)
 			log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
 			       strempty(vf->lease.vm_name));
+		vf->last_user = (struct known){ 0 }; /* its memory went with it */
 		vf_set_state(m, vf, VF_GONE, "the kernel no longer shows it");
 		vf_lease_end(m, vf);
 		if (vf->handover) {

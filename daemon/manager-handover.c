@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Handing a VF over: attach (bind to vfio-pci → libvirt), and the gate that every VF passes on its way back:
+/* Handing a VF over: attach (nobody has it open → bind to vfio-pci → libvirt), and the gate that every VF passes on its way back:
  * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
 #include "manager-state.h"
 
@@ -149,6 +149,17 @@ static bool vanished(struct handover *h)
 static void ask_host(struct handover *h, enum host_op op, host_reply_fn fn)
 {
 	struct host_request request = { .op = op, .gpu = h->vf->gpu->address, .vf = h->vf->index };
+	struct host_reply reply = { 0 };
+
+	reply.r = h->m->host->ops->request(h->m->host, &request, fn, h);
+	if (reply.r < 0)
+		fn(h, &reply);
+}
+
+/* Who has VFs of its GPU open. */
+static void ask_all_holders(struct handover *h, host_reply_fn fn)
+{
+	struct host_request request = { .op = HOST_HOLDERS, .gpu = h->vf->gpu->address };
 	struct host_reply reply = { 0 };
 
 	reply.r = h->m->host->ops->request(h->m->host, &request, fn, h);
@@ -443,18 +454,55 @@ static void on_reset_first(void *userdata, const struct host_reply *reply)
 	ask_host(h, HOST_BIND_VFIO, on_bound);
 }
 
+/* Nobody has it open.  A look that failed keeps nobody out: the bind looks again, and the kernel opens a VFIO group
+ * once only. */
+static void nobody_has_it(struct handover *h)
+{
+	if (h->vf->doubtful)
+		ask_host(h, HOST_RESET_VF, on_reset_first);
+	else if (h->vf->bound)
+		on_turn(h, attach_now);
+	else
+		ask_host(h, HOST_BIND_VFIO, on_bound);
+}
+
+static void on_looked_around(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (vanished(h))
+		return;
+	if (reply->r >= 0)
+		processes_note(h->m, h->vf->gpu, reply);
+	if (reply->r < 0 || !process_takes(h->m, h->vf, reply)) {
+		nobody_has_it(h);
+		return;
+	}
+	refuse_process(h->vf, &error);
+	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+/* Whether whoever has it open is a VM, its other VFs tell. */
+static void on_looked(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r >= 0 && reply->n_holders > 0)
+		ask_all_holders(h, on_looked_around);
+	else
+		nobody_has_it(h);
+}
+
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
 	struct handover *h = handover_new(m, vf, fn, userdata);
 
-	if (!h)
-		return;
-	if (vf->doubtful)
-		ask_host(h, HOST_RESET_VF, on_reset_first);
-	else if (vf->bound)
-		on_turn(h, attach_now);
-	else
-		ask_host(h, HOST_BIND_VFIO, on_bound);
+	if (h)
+		ask_host(h, HOST_HOLDERS, on_looked);
 }
 
 /* ---- a fresh VF ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who holds VFs of a GPU, in the words of refusals, plans and drains.  Knows leases only: processes of the host
- * are found by the helper (host/holders.c). */
+ * are found by the helper (host/holders.c) and have a lease once they were seen (manager-process.c). */
 #include "manager-state.h"
 
 /* NULL = nobody holds it.  Returns new. */
@@ -14,6 +14,11 @@ static char *holder_text(struct manager *m, const struct vf *vf)
 	if (vf->lease.owner == LEASE_JOB)
 		return xasprintf("%s: job %llu of %s in VM %s", vf->name, (unsigned long long)vf->lease.job,
 				 job ? job->user : "somebody", vm);
+	if (vf_is_in_process(vf)) {
+		_cleanup_free_ char *process = process_text(vf);
+
+		return xasprintf("%s: %s", vf->name, strempty(process));
+	}
 	if (vf->state == VF_RESERVED)
 		return xasprintf("%s: VM %s (reserved: it is off and its stored definition names the VF; gpuvf "
 				 "release %s --config)",

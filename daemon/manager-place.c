@@ -100,6 +100,7 @@ static void fill_vfs(struct manager *m, struct round *r)
 				.profile = vf->profile,
 				.kept = vf->lease.owner == LEASE_KEPT && !vf->handover,
 				.uid = vf->lease.uid,
+				.only_for = vf_only_for(m, vf),
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
 			};
 		}
@@ -298,10 +299,13 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 }
 
 /* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
-static char *waiting_text(const struct round *r, const struct sched_decision *d)
+static char *waiting_text(struct manager *m, const struct round *r, const struct sched_decision *d)
 {
+	_cleanup_free_ char *processes = d->wait == SCHED_WAIT_VF_BUSY ? processes_text(m, NULL) : NULL;
 	const struct sched_job *job = &r->sched_jobs[d->job];
-	const char *why = NULL;
+	_cleanup_free_ char *reuse =
+		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid) : NULL;
+	const char *why = processes ? processes : reuse;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
 		const struct vm *vm = r->vms[job->vms[i]];
@@ -353,7 +357,7 @@ bool job_place(struct manager *m)
 		struct job *job = r.jobs[d->job];
 
 		if (d->wait != SCHED_PLACED) {
-			_cleanup_free_ char *text = waiting_text(&r, d);
+			_cleanup_free_ char *text = waiting_text(m, &r, d);
 
 			if (!streq_ptr(job->reason, text))
 				job_set_state(m, job, JOB_QUEUED, text);

@@ -51,6 +51,7 @@ static void recover_vf(struct manager *m, struct vf *vf)
 		if (gone)
 			vf_set_state(m, vf, VF_RESETTING, "its VM is gone");
 		break;
+	case VF_HELD: /* a look tells whether its process is still there */
 	case VF_FREE:
 	case VF_RESETTING:
 	case VF_QUARANTINED:
@@ -146,6 +147,7 @@ static void recover_operations(struct manager *m)
 static void recover_now(struct manager *m)
 {
 	const char *scope = audit_scope(m, "daemon:recover");
+	struct gpu *gpu, *tmp_gpu;
 	struct vm *vm, *tmp_vm;
 	struct job *job, *tmp;
 
@@ -162,6 +164,8 @@ static void recover_now(struct manager *m)
 	HASH_ITER(hh, m->jobs, job, tmp)
 		job_resume(m, job);
 	for_each_vf(m, recover_leftover);
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
+		processes_look(m, gpu);
 	(void)audit_scope(m, scope);
 	manager_pump(m);
 }

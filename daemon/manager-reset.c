@@ -70,12 +70,13 @@ void manager_vf_heal(struct manager *m, const struct caller *caller, const struc
 	operation_reply(m, op, p->wait_usec, reply);
 }
 
-static int check_reset(const struct vf_reset_params *p, const struct vf *vf, struct rpc_error *error)
+static int check_reset(struct manager *m, const struct vf_reset_params *p, const struct vf *vf,
+		       struct rpc_error *error)
 {
-	if (!vf) {
-		rpc_error_set(error, RPC_NOT_FOUND, "no VF \"%s\"", p->vf);
-		return rpc_error_detail(error, "no_vf", "vf", "see `gpuvf list vfs`");
-	}
+	if (!vf)
+		return pf_refuse_name(m, p->vf, error);
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
 	if (vf->lease.owner != LEASE_NONE) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s: a reset would break what runs there", vf->name,
 			      strempty(vf->lease.vm_name));
@@ -107,7 +108,7 @@ void manager_vf_reset(struct manager *m, const struct caller *caller, const stru
 
 	if (manager_refuses_changes(m, reply))
 		return;
-	if (check_reset(p, vf, &error) < 0) {
+	if (check_reset(m, p, vf, &error) < 0) {
 		reply_error(reply, &error);
 		rpc_error_done(&error);
 		return;

@@ -27,7 +27,7 @@ enum lease_owner {
 	LEASE_JOB,     /* for one attempt of a job */
 	LEASE_KEPT,    /* no job's any more: waits in its VM for the next one of the same user */
 	LEASE_POLICY,  /* the policy assigns one to the VM */
-	LEASE_FOREIGN, /* somebody else attached it; we only watch */
+	LEASE_FOREIGN, /* somebody else attached it, or a process has it open; we only watch */
 	LEASE_OWNER_MAX,
 };
 DECLARE_ENUM_TABLE(lease_owner, enum lease_owner);
@@ -45,6 +45,8 @@ struct lease {
 	uint64_t expires;     /* boot clock; 0 = it has no end */
 	uint64_t expiry_retry_at; /* … when the guest did not let go */
 	unsigned expiry_failures; /* in a row */
+	struct vf_holder process; /* of VF_HELD: whose it is instead of a VM's */
+	sd_event_source *watch;	  /* … tells of its end; NULL = looks alone do */
 };
 
 /* A time slice that follows the weight of its job's queue (manager-weight.c); stored with the lease. */
@@ -68,6 +70,7 @@ struct vf {
 	struct lease lease;
 	struct vf_weighted weighted;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
+	struct known last_user;	   /* uid of the last that may have written to its memory; unknown = nobody since it was made */
 	bool bound;		   /* on vfio-pci, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
@@ -103,6 +106,7 @@ struct gpu {
 	struct tune *tunes;  /* writes of vf.tune in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	char *given_up;	     /* the driver says that the device is broken: its ways out; NULL = it does not */
+	bool looking, look_again; /* a look for processes is on its way; something happened since it was asked for */
 	bool reading, read_again; /* a read is on its way; an event came since it was asked for */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
@@ -265,6 +269,7 @@ struct manager {
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *expiry_timer; /* the next end of a lease */
+	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy again */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	sd_event_source *scan_retry; /* looks again after a scan that failed */
@@ -448,6 +453,37 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 /* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 
+/* ---- manager-reuse.c: memory between users ---- */
+struct known vf_only_for(struct manager *m, const struct vf *vf); /* the only user whom it may be given to */
+bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid);
+void vf_note_user(struct vf *vf); /* its state is new */
+int refuse_reuse(const struct vf *vf, struct rpc_error *error);
+/* The free VFs (of one GPU) that this user cannot have; NULL = none; returns new. */
+char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid);
+json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
+
+/* ---- manager-pf.c: the GPU itself is no VF, and is given to nobody ---- */
+bool pf_is_given(struct manager *m, const struct gpu *gpu); /* some VM has it, or its definition names it */
+json_t *pf_view(struct manager *m, const struct gpu *gpu); /* which; null = none; returns new */
+char *pf_text(struct manager *m, const struct gpu *gpu);   /* … in words; NULL = none; returns new */
+int pf_refuse_cut(struct manager *m, const struct gpu *gpu, struct rpc_error *error); /* 0 = none */
+char *pf_named_text(struct manager *m, const char *name); /* a GPU where a VF is meant; NULL = it is none; returns new */
+int pf_refuse_name(struct manager *m, const char *name, struct rpc_error *error); /* of what is no VF */
+
+/* ---- manager-process.c: VFs that a process of the host has open ---- */
+bool vf_is_in_process(const struct vf *vf);
+char *process_text(const struct vf *vf); /* "media-server (pid 7, uid 0) has … open"; returns new */
+char *processes_text(struct manager *m, const struct gpu *only); /* of all (of one GPU); NULL = none; returns new */
+int refuse_process(const struct vf *vf, struct rpc_error *error); /* of a VF that is in one */
+json_t *process_view(const struct vf *vf); /* null when there is none; returns new.  Also its row */
+void process_from_row(struct vf *vf, const json_t *row);
+void process_forget(struct vf *vf); /* the lease is another's, or over */
+void process_arm(struct manager *m);
+void processes_look(struct manager *m, struct gpu *gpu);
+void processes_note(struct manager *m, struct gpu *gpu, const struct host_reply *reply); /* what a look said */
+/* The VF, which nobody has yet, is a process's by this look: then it becomes `held`, and is nobody else's. */
+bool process_takes(struct manager *m, struct vf *vf, const struct host_reply *reply);
+
 /* ---- manager-drain.c ---- */
 bool gpu_is_draining(const struct gpu *gpu);
 /* The operation waits for the holders from now on, and nobody new comes; undone by drain_over(). */
@@ -542,7 +578,7 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes); /* NULL = none */
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid); /* NULL = none */
 
 /* ---- manager-expiry.c: leases with an end ---- */
 void expiry_pump(struct manager *m); /* takes back those whose time is over */

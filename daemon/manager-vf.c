@@ -98,7 +98,8 @@ void vf_store(struct manager *m, struct vf *vf)
 	if (!id)
 		return;
 	audit_vf(m, vf);
-	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile && !vf->weighted.on) {
+	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile && !vf->weighted.on &&
+	    !vf->last_user.known) {
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
@@ -111,6 +112,8 @@ void vf_store(struct manager *m, struct vf *vf)
 	json_put(doc, "weighted", weighted_row(&vf->weighted));
 	json_put_bool(doc, "adopted", vf->lease.adopted);
 	json_put(doc, "expires", expiry_row(&vf->lease));
+	json_put(doc, "process", process_view(vf));
+	json_put_uint_known(doc, "last_uid", vf->last_user.known, vf->last_user.value);
 	outbox_put(m, STORE_LEASE, id, doc);
 }
 
@@ -133,6 +136,9 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
 	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
+	vf->last_user = (struct known){ json_is_integer(json_object_get(row, "last_uid")),
+					json_get_uint(row, "last_uid", 0) };
+	process_from_row(vf, json_object_get(row, "process"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
@@ -152,6 +158,7 @@ void vf_free(struct vf *vf)
 	free(vf->reason);
 	free(vf->profile);
 	free(vf->lease.vm_name);
+	process_forget(vf);
 	json_decref(vf->audited);
 	free(vf);
 }
@@ -172,6 +179,7 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 		state = VF_QUARANTINED;
 	}
 	vf->state = state;
+	vf_note_user(vf);
 	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
 	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
 	       strempty(vf->reason));
@@ -184,6 +192,7 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config)
 {
+	process_forget(vf);
 	vf->lease.owner = owner;
 	vf->lease.epoch = m->next_epoch++;
 	vf->lease.job = job;
@@ -223,6 +232,7 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 	vf->lease.vm_uuid[0] = '\0';
 	free(vf->lease.vm_name);
 	vf->lease.vm_name = NULL;
+	process_forget(vf);
 	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name, json_pack("{s:s}", "owner", "none"));
 }

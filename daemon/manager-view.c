@@ -73,6 +73,7 @@ static void values_view(const struct vf_facts *facts, json_t *json)
 json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
+	_cleanup_free_ char *user = NULL;
 	struct job *job;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
 				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
@@ -93,11 +94,14 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 
 		json_put_time(lease, "since", vf->lease.since);
 		json_put_time(lease, "expires", expiry_wall(&vf->lease));
+		json_put(lease, "process", process_view(vf));
 		json_put(json, "lease", lease);
 	}
 	job = lease_job(m, &vf->lease);
 	json_put_string(json, "job", job ? job->name : NULL);
-	json_put_string(json, "user", job ? job->user : NULL);
+	user = vf_is_in_process(vf) && vf->lease.process.uid.known ? user_name(vf->lease.uid) : NULL;
+	json_put_string(json, "user", job ? job->user : user);
+	json_put(json, "memory_between_users", memory_view(m, vf));
 	json_put(json, "busy_percent", json_null());
 	json_put_string(json, "busy_reason", "not measured by this version");
 	return json;
@@ -157,10 +161,15 @@ static void layout_view(struct manager *m, const struct gpu *gpu, json_t *json)
 json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 {
 	_cleanup_free_ char *drain = gpu->state == GPU_DRAINING && !gpu->reason ? drain_reason(gpu) : NULL;
+	_cleanup_free_ char *given = pf_text(m, gpu);
 	json_t *json = json_pack("{s:s,s:s,s:s?,s:s,s:s?}", "name", gpu->name, "address",
 				 PCI_ADDRESS_STR(&gpu->address), "serial", gpu->serial, "state",
 				 gpu_state_to_string(gpu->state), "reason",
-				 gpu->reason ? gpu->reason : drain ? drain : gpu->facts ? gpu->facts->reason : NULL);
+				 gpu->reason ? gpu->reason
+				 : drain     ? drain
+				 : given     ? given
+				 : gpu->facts ? gpu->facts->reason
+					      : NULL);
 	json_t *vfs = json_array();
 	static const char *const unknown[] = { "model",	      "device_id", "driver",	"vf_control",
 					       "numa_node",   "display",   "total_vfs", "num_vfs",
@@ -172,6 +181,7 @@ json_t *gpu_view(struct manager *m, const struct gpu *gpu)
 		json_put(json, unknown[i], json_null());
 	layout_view(m, gpu, json);
 	json_put(json, "drain", drain_view(m, gpu));
+	json_put(json, "passed_through", pf_view(m, gpu));
 	for (size_t i = 0; i < gpu->n_vfs; i++)
 		json_array_append_new(vfs, vf_view(m, gpu->vfs[i]));
 	json_put(json, "vfs", vfs);

@@ -74,8 +74,9 @@ void vm_note_stored(struct vm *vm, const struct pci_address *address, const char
 static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
 {
 	bool elsewhere = vf->state == VF_RESERVED && dev->live && !streq(vf->lease.vm_uuid, vm->uuid);
+	bool was_process = vf_is_in_process(vf) && dev->live && !vf->handover; /* QEMU's, seen before libvirt's word */
 
-	if (vf->state != VF_FREE && !elsewhere)
+	if (vf->state != VF_FREE && !elsewhere && !was_process)
 		return;
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,

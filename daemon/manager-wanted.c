@@ -248,6 +248,10 @@ static enum healing healing_of(struct manager *m, const struct gpu *gpu, const c
 		*ret_why = "what was wanted by hand cannot be read: gpuvf apply says it anew";
 		return HEALING_CANNOT;
 	}
+	if (pf_is_given(m, gpu)) {
+		*ret_why = "a VM's definition names the GPU itself: see gpuvf doctor";
+		return HEALING_CANNOT;
+	}
 	*ret_why = gpu->own.failure;
 	if (!heals(m, gpu))
 		return HEALING_OFF;
@@ -324,6 +328,13 @@ static void make_due(struct manager *m, struct gpu *gpu)
 	if (gpu->facts->display && !gpu->manual) {
 		log_gpu(gpu->name, LOG_WARNING, 0,
 			"drives the console: its rule's layout is left to gpuvf apply --yes-display");
+		gpu_check_drift(m, gpu);
+		return;
+	}
+	if (pf_is_given(m, gpu)) {
+		_cleanup_free_ char *text = pf_text(m, gpu);
+
+		log_gpu(gpu->name, LOG_WARNING, 0, "the wanted layout is not applied: %s", strempty(text));
 		gpu_check_drift(m, gpu);
 		return;
 	}

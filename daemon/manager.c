@@ -363,6 +363,7 @@ struct manager *manager_free(struct manager *m)
 	uploads_free(m);
 	sd_event_source_disable_unref(m->ready_deadline);
 	sd_event_source_disable_unref(m->expiry_timer);
+	sd_event_source_disable_unref(m->process_timer);
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);
@@ -398,6 +399,11 @@ static json_t *troubles(struct manager *m)
 	struct vm *vm, *tmp_vm;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		_cleanup_free_ char *given = pf_text(m, gpu);
+
+		if (given)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", gpu->name, "what",
+							      "passed-through", "reason", given));
 		if (gpu->state == GPU_WEDGED)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
 							      "wedged", "reason", gpu->reason));
@@ -405,11 +411,11 @@ static json_t *troubles(struct manager *m)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
 							      "drift", "reason", gpu->drift));
 		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->state == VF_QUARANTINED)
+			if (gpu->vfs[i]->state == VF_QUARANTINED || vf_is_in_process(gpu->vfs[i]))
 				json_array_append_new(list,
 						      json_pack("{s:s,s:s,s:s?}", "subject", gpu->vfs[i]->name,
-								"what", "quarantined", "reason",
-								gpu->vfs[i]->reason));
+								"what", vf_state_to_string(gpu->vfs[i]->state),
+								"reason", gpu->vfs[i]->reason));
 	}
 	HASH_ITER(hh, m->vms, vm, tmp_vm) {
 		_cleanup_free_ char *missing = vm_missing_text(m, vm);

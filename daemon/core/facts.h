@@ -108,6 +108,8 @@ struct gpu_facts {
 struct vf_holder {
 	unsigned vf;
 	int pid;
+	struct known started; /* clock ticks since boot: a pid is trusted only together with it */
+	struct known uid;
 	char *command; /* comm of the process */
 	char *path;    /* the node it holds */
 };

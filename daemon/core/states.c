@@ -11,7 +11,8 @@ DEFINE_ENUM_TABLE(gpu_state, enum gpu_state, GPU_STATE_MAX);
 const char *const vf_state_names[VF_STATE_MAX] = {
 	[VF_FREE] = "free",	      [VF_LEASED] = "leased",	    [VF_ATTACHING] = "attaching",
 	[VF_ATTACHED] = "attached",   [VF_DETACHING] = "detaching", [VF_RESETTING] = "resetting",
-	[VF_RESERVED] = "reserved",   [VF_QUARANTINED] = "quarantined", [VF_GONE] = "gone",
+	[VF_RESERVED] = "reserved",   [VF_HELD] = "held",	    [VF_QUARANTINED] = "quarantined",
+	[VF_GONE] = "gone",
 };
 DEFINE_ENUM_TABLE(vf_state, enum vf_state, VF_STATE_MAX);
 
@@ -102,6 +103,10 @@ const struct state_edge vf_edges[] = {
 	{ VF_RESERVED, VF_FREE, "taken out of the persistent XML" },
 	{ VF_RESERVED, VF_RESETTING, "released" },
 	{ VF_FREE, VF_RESETTING, "a reset was asked for" },
+	{ VF_FREE, VF_HELD, "a process of the host has it open" },
+	{ VF_LEASED, VF_HELD, "the same, seen before it was attached" },
+	{ VF_HELD, VF_RESETTING, "that process has closed it, or is gone" },
+	{ VF_HELD, VF_ATTACHED, "libvirt shows that the process is a VM" },
 	{ VF_QUARANTINED, VF_RESETTING, "heal" },
 	{ VF_GONE, VF_FREE, "the VF is there again" },
 	{ -1, VF_QUARANTINED, "a check failed" },

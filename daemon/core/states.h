@@ -24,6 +24,7 @@ enum vf_state {
 	VF_DETACHING,
 	VF_RESETTING,
 	VF_RESERVED,	/* only in the persistent XML of a VM that is off */
+	VF_HELD,	/* a process of the host that is no VM has it open */
 	VF_QUARANTINED, /* failed a check; nobody gets it before `heal` */
 	VF_GONE,
 	VF_STATE_MAX,

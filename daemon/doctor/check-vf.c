@@ -170,8 +170,8 @@ void check_iommu_group(struct consultation *c)
 
 /* ---- the whole GPU ---- */
 
-/* A VM that names the PF. */
-static const struct note *vm_with_pf(const struct consultation *c, const char **ret_vm)
+/* A VM that has the PF ("live_hostdev."), or whose XML names it ("hostdev."). */
+static const struct note *vm_with_pf(const struct consultation *c, const char *prefix, const char **ret_vm)
 {
 	size_t i;
 
@@ -180,7 +180,7 @@ static const struct note *vm_with_pf(const struct consultation *c, const char **
 		const struct note *note;
 		size_t k = 0;
 
-		while (vm->kind == SUBJECT_VM && (note = note_next(&vm->book, "hostdev.", &k)))
+		while (vm->kind == SUBJECT_VM && (note = note_next(&vm->book, prefix, &k)))
 			if (note_is(note, c->subject->name)) {
 				*ret_vm = vm->name;
 				return note;
@@ -189,32 +189,56 @@ static const struct note *vm_with_pf(const struct consultation *c, const char **
 	return NULL;
 }
 
+static const char give_a_vf[] = "give VMs a VF (function .1 and up): gpuvf assign VM";
+static const char own_driver[] = "bind the GPU's own driver again";
+
+static void tell_pf_in_use(struct consultation *c, const char *vm, const struct note *has, bool bound)
+{
+	struct finding *f = say(c, SEVERITY_ERROR,
+				"THE WHOLE GPU is in the VM %s, which runs with it: nobody can have a VF of it", vm);
+
+	finding_evidence(f, bound ? asked(c, "driver") : NULL);
+	finding_evidence(f, has);
+	finding_cure(f,
+		     "shut the VM down (virsh shutdown %s), take this hostdev out of its XML (virsh edit %s), %s "
+		     "(libvirt does it where the hostdev is managed='yes'); then %s",
+		     vm, vm, own_driver, give_a_vf);
+}
+
+static void tell_pf_named(struct consultation *c, const char *vm, const struct note *named, bool bound)
+{
+	struct finding *f = say(c, SEVERITY_ERROR,
+				"THE WHOLE GPU is given to the VM %s: when that starts, every VF of it vanishes, from "
+				"under other VMs too",
+				vm);
+
+	finding_evidence(f, bound ? asked(c, "driver") : NULL);
+	finding_evidence(f, named);
+	finding_cure(f, "take this hostdev out of the VM's XML (virsh edit %s); %s%s%s", vm, bound ? own_driver : "",
+		     bound ? " (look for vfio-pci.ids= and driverctl); " : "", give_a_vf);
+}
+
+static void tell_pf_bound(struct consultation *c, const char *driver)
+{
+	struct finding *f = say(c, SEVERITY_ERROR,
+				"THE WHOLE GPU is bound to %s, as for giving it to one VM: it has no VFs so", driver);
+
+	finding_evidence(f, asked(c, "driver"));
+	finding_cure(f, "%s (look for vfio-pci.ids= and driverctl); then %s", own_driver, give_a_vf);
+}
+
 void check_pf_passed_through(struct consultation *c)
 {
 	const char *driver = gpu_driver(c), *vm = NULL;
-	const struct note *named = vm_with_pf(c, &vm);
 	bool bound = driver && is_vfio_driver(driver);
-	struct finding *f;
+	const struct note *note;
 
-	if (!bound && !named) {
-		say(c, SEVERITY_OK, "it is given to nobody");
-		return;
-	}
-	if (named)
-		f = say(c, SEVERITY_ERROR,
-			"THE WHOLE GPU is given to the VM %s: when that starts, every VF "
-			"of it vanishes, from under other VMs too",
-			vm);
+	if ((note = vm_with_pf(c, "live_hostdev.", &vm)))
+		tell_pf_in_use(c, vm, note, bound);
+	else if ((note = vm_with_pf(c, "hostdev.", &vm)))
+		tell_pf_named(c, vm, note, bound);
+	else if (bound)
+		tell_pf_bound(c, driver);
 	else
-		f = say(c, SEVERITY_ERROR,
-			"THE WHOLE GPU is bound to %s, as for giving it to one VM: it "
-			"has no VFs so",
-			driver);
-	finding_evidence(f, bound ? asked(c, "driver") : NULL);
-	finding_evidence(f, named);
-	finding_cure(
-		f, "%s%sgive VMs a VF (function .1 and up): gpuvf assign VM",
-		named ? "take this hostdev out of the VM's XML (virsh edit); " : "",
-		bound ? "bind the GPU's own driver again (look for vfio-pci.ids= and driverctl); "
-		      : "");
+		say(c, SEVERITY_OK, "it is given to nobody");
 }

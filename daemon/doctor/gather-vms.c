@@ -25,11 +25,15 @@ void doctor_note_vm(struct notebook *book, const char *source, const struct doma
 	if (f->free_ports >= 0)
 		notebook_seen(book, "free_ports", source, "%d", f->free_ports);
 	for (i = 0; i < f->n_hostdevs; i++) {
-		char key[32];
+		char key[40];
 
 		snprintf(key, sizeof(key), "hostdev.%zu", i);
 		notebook_add(book, key, source, NOTE_SEEN,
 			     PCI_ADDRESS_STR(&f->hostdevs[i].address));
+		if (!f->hostdevs[i].live)
+			continue;
+		snprintf(key, sizeof(key), "live_hostdev.%zu", i);
+		notebook_add(book, key, source, NOTE_SEEN, PCI_ADDRESS_STR(&f->hostdevs[i].address));
 	}
 }
 

@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 
 #include "host/gpu-read.h"
+#include "lib/clock.h"
 #include "lib/io.h"
 
 #define VFS_MAX 65535
 #define FDINFO_MAX ((size_t)4096)
+#define STATUS_MAX ((size_t)16384)
 
 /* A node that belongs to a VF. */
 struct node {
@@ -156,6 +158,31 @@ static int collect_nodes(struct search *q, const struct pci_address *gpu, unsign
 	return 0;
 }
 
+/* Whose it is: /proc/PID itself belongs to root where a process may not be looked into. */
+static struct known uid_of(int pid)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *line;
+	unsigned uid;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (read_file_at(AT_FDCWD, path, STATUS_MAX, &text, NULL) < 0)
+		return (struct known){ 0 };
+	line = strstr(text, "\nUid:");
+	if (!line || sscanf(line + strlen("\nUid:"), "%u", &uid) != 1)
+		return (struct known){ 0 };
+	return (struct known){ true, uid };
+}
+
+static struct known start_of(int pid)
+{
+	struct known started = { 0 };
+
+	started.known = process_start_time(pid, &started.value) == 0;
+	return started;
+}
+
 static int add_holder(struct search *q, const struct node *node, int pid, const char *path)
 {
 	_cleanup_free_ char *comm = NULL, *copy = strdup(path);
@@ -178,6 +205,8 @@ static int add_holder(struct search *q, const struct node *node, int pid, const 
 	grown[q->n_holders++] = (struct vf_holder){
 		.vf = node->vf,
 		.pid = pid,
+		.started = start_of(pid),
+		.uid = uid_of(pid),
 		.command = TAKE_PTR(comm),
 		.path = TAKE_PTR(copy),
 	};

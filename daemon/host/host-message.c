@@ -34,6 +34,7 @@ DEFINE_ENUM_TABLE(host_op, enum host_op, HOST_OP_MAX);
 #define TAKES_ATTRIBUTE (1u << 2)
 #define TAKES_NO_GPU (1u << 3)
 #define MAY_TAKE_TILE (1u << 4)
+#define MAY_TAKE_VF (1u << 5)
 #define TILE_MAX 64
 
 /* The deadlines: reads take microseconds unless the device lock is held elsewhere; the core
@@ -46,7 +47,7 @@ static struct {
 	[HOST_SCAN] = { TAKES_NO_GPU, 4 * USEC_PER_SEC },
 	[HOST_LINKS] = { 0, 4 * USEC_PER_SEC },
 	[HOST_READ] = { 0, 5 * USEC_PER_SEC },
-	[HOST_HOLDERS] = { 0, 5 * USEC_PER_SEC },
+	[HOST_HOLDERS] = { MAY_TAKE_VF, 5 * USEC_PER_SEC },
 	[HOST_SET_AUTOPROBE] = { TAKES_VALUE, 5 * USEC_PER_SEC },
 	[HOST_SET_NUMVFS] = { TAKES_VALUE, 60 * USEC_PER_SEC },
 	[HOST_SET_VF_ATTR] = { TAKES_VF | TAKES_VALUE | TAKES_ATTRIBUTE | MAY_TAKE_TILE, 10 * USEC_PER_SEC },
@@ -91,7 +92,8 @@ json_t *host_request_to_json(const struct host_request *request)
 	if (!(takes & TAKES_NO_GPU) &&
 	    json_put_string(o, "gpu", PCI_ADDRESS_STR(&request->gpu)) < 0)
 		return NULL;
-	if (takes & TAKES_VF && json_put_uint(o, "vf", request->vf) < 0)
+	if ((takes & TAKES_VF || (takes & MAY_TAKE_VF && request->vf > 0)) &&
+	    json_put_uint(o, "vf", request->vf) < 0)
 		return NULL;
 	if (takes & TAKES_ATTRIBUTE &&
 	    json_put_string(o, "attribute", vf_attribute_to_string(request->attribute)) < 0)
@@ -145,7 +147,8 @@ static bool members_fit(const struct request_wire *w)
 {
 	unsigned takes = ops[w->op].takes;
 
-	if (!w->gpu != !!(takes & TAKES_NO_GPU) || (w->vf != ABSENT) != !!(takes & TAKES_VF) ||
+	if (!w->gpu != !!(takes & TAKES_NO_GPU) ||
+	    (w->vf == ABSENT ? takes & TAKES_VF : !(takes & (TAKES_VF | MAY_TAKE_VF))) ||
 	    (w->attribute >= 0) != !!(takes & TAKES_ATTRIBUTE) ||
 	    (w->value != ABSENT) != !!(takes & TAKES_VALUE) ||
 	    (w->tile > 0 && (!(takes & MAY_TAKE_TILE) || w->attribute >= VF_RESOURCE_MAX)) ||
@@ -241,6 +244,8 @@ static json_t *holders_to_json(const struct host_reply *reply)
 
 		if (!o || json_put_uint(o, "vf", h->vf) < 0 ||
 		    json_put(o, "pid", json_integer(h->pid)) < 0 ||
+		    json_put_uint_known(o, "started", h->started.known, h->started.value) < 0 ||
+		    json_put_uint_known(o, "uid", h->uid.known, h->uid.value) < 0 ||
 		    json_put_string(o, "command", h->command) < 0 ||
 		    json_put_string(o, "path", h->path) < 0 || json_array_append(array, o) < 0)
 			return NULL;
@@ -266,6 +271,8 @@ json_t *host_reply_to_json(const struct host_reply *reply)
 struct holder_wire {
 	uint64_t vf;
 	int64_t pid;
+	uint64_t started;
+	uint64_t uid;
 	char *command;
 	char *path;
 };
@@ -275,11 +282,18 @@ struct holder_wire {
 static const struct json_field holder_fields[] = {
 	HOLDER_FIELD(vf, JSON_FIELD_UINT, .required = true, .min = 1, .max = VF_MAX),
 	HOLDER_FIELD(pid, JSON_FIELD_INT, .required = true, .min = 1, .max = INT32_MAX),
+	HOLDER_FIELD(started, JSON_FIELD_UINT, .max = INT64_MAX),
+	HOLDER_FIELD(uid, JSON_FIELD_UINT, .max = UINT32_MAX),
 	HOLDER_FIELD(command, JSON_FIELD_STRING),
 	HOLDER_FIELD(path, JSON_FIELD_STRING),
 	{ NULL },
 };
 #undef HOLDER_FIELD
+
+static struct known known_from_wire(uint64_t value)
+{
+	return (struct known){ value != ABSENT, value == ABSENT ? 0 : value };
+}
 
 static int holders_from_json(const json_t *array, struct host_reply *reply)
 {
@@ -292,7 +306,7 @@ static int holders_from_json(const json_t *array, struct host_reply *reply)
 
 	for (i = 0; i < n; i++) {
 		_cleanup_(json_fault_done) struct json_fault fault = { 0 };
-		struct holder_wire w = { 0 };
+		struct holder_wire w = { .started = ABSENT, .uid = ABSENT };
 
 		if (json_fields_decode(json_array_get(array, i), "", holder_fields, &w, &fault) < 0)
 			return -EINVAL;
@@ -300,6 +314,8 @@ static int holders_from_json(const json_t *array, struct host_reply *reply)
 		reply->holders[i] = (struct vf_holder){
 			.vf = (unsigned)w.vf,
 			.pid = (int)w.pid,
+			.started = known_from_wire(w.started),
+			.uid = known_from_wire(w.uid),
 			.command = w.command,
 			.path = w.path,
 		};

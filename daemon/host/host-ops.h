@@ -14,7 +14,7 @@ enum host_op {
 	HOST_SCAN,	    /* all Intel GPUs → facts[] */
 	HOST_LINKS,	    /* one GPU, without asking it → facts[0]: for one that is silent */
 	HOST_READ,	    /* one GPU → facts[0]; -ENODEV when it is gone */
-	HOST_HOLDERS,	    /* who has VFs of the GPU open → holders[] */
+	HOST_HOLDERS,	    /* who has VFs of the GPU, or that vf, open → holders[] */
 	HOST_SET_AUTOPROBE, /* value 0 or 1 */
 	HOST_SET_NUMVFS,    /* value; refuses with -EBUSY and holders[] when a VF is held, checked directly
 			     * before the write; answers with the number read back in value */

@@ -30,6 +30,7 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-kernel.c daemon/machine/sim-kernel.h \
 	daemon/machine/sim-machine-internal.h \
 	daemon/machine/sim-machine.c daemon/machine/sim-machine.h \
+	daemon/machine/sim-opener.c daemon/machine/sim-opener.h \
 	daemon/machine/sim-process.c daemon/machine/sim-process.h \
 	daemon/machine/sim-provision.c daemon/machine/sim-provision.h \
 	daemon/machine/sim-server.c daemon/machine/sim-server.h \

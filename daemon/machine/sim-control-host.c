@@ -3,6 +3,7 @@
  * itself.  Called by sim-control.c. */
 #include "machine/sim-control-internal.h"
 
+#include "machine/sim-opener.h"
 #include "machine/sim-way.h"
 
 /* "silent": the event gets lost. */
@@ -148,6 +149,7 @@ json_t *sim_control_reboot(struct sim_control *x)
 	for (size_t i = 0; i < m->hypervisor.n_vms; i++)
 		if (sim_vm_is_active(&m->hypervisor.vms[i]))
 			sim_domain_stop(m, &m->hypervisor.vms[i]);
+	sim_openers_free(m);
 	for (size_t i = 0; i < m->kernel.n_gpus; i++)
 		restart_card(m, &m->kernel.gpus[i]);
 	m->hypervisor.connected = true;
@@ -169,25 +171,39 @@ json_t *sim_control_hold(struct sim_control *x)
 {
 	json_t *refusal = NULL;
 	struct sim_vf *vf = sim_control_vf(x, &refusal);
+	int pid;
 
 	if (!vf)
 		return refusal;
 	if (vf->held)
 		return sim_control_refuse(strdup("it is held already"));
-	sim_vf_hold(vf, NULL, getpid());
-	return sim_control_done();
+	pid = sim_opener_start(x->m, vf);
+	if (pid < 0)
+		return sim_control_refuse(xasprintf("no process can be started: %s", strerror(-pid)));
+	return json_pack("{s:b, s:i}", "ok", 1, "pid", pid);
 }
 
-json_t *sim_control_unhold(struct sim_control *x)
+static json_t *let_go(struct sim_control *x, bool ends)
 {
 	json_t *refusal = NULL;
 	struct sim_vf *vf = sim_control_vf(x, &refusal);
 
 	if (!vf)
 		return refusal;
-	if (!vf->held || vf->holder.vm)
+	if (!sim_opener_close(x->m, vf, ends))
 		return sim_control_refuse(strdup("no process of the host holds it"));
-	sim_vf_release(vf);
 	sim_machine_settle(x->m);
 	return sim_control_done();
+}
+
+/* The process ends. */
+json_t *sim_control_unhold(struct sim_control *x)
+{
+	return let_go(x, true);
+}
+
+/* It closes the node and lives on. */
+json_t *sim_control_close(struct sim_control *x)
+{
+	return let_go(x, false);
 }

@@ -37,3 +37,4 @@ json_t *sim_control_overflow(struct sim_control *x);
 json_t *sim_control_reboot(struct sim_control *x);
 json_t *sim_control_hold(struct sim_control *x);
 json_t *sim_control_unhold(struct sim_control *x);
+json_t *sim_control_close(struct sim_control *x);

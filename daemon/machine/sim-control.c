@@ -279,13 +279,15 @@ static json_t *op_agent(struct sim_control *x)
 	return sim_control_done();
 }
 
+/* Without a VF the GPU itself is meant, which only a stored definition can name here. */
 static bool hostdev_request(struct sim_control *x, struct hv_request *ret, json_t **ret_refusal)
 {
-	struct sim_vf *vf = sim_control_vf(x, ret_refusal);
+	bool pf = !x->c.vf && x->c.config && !x->c.live;
+	struct sim_vf *vf = pf ? NULL : sim_control_vf(x, ret_refusal);
 
-	if (!vf)
+	if (!pf && !vf)
 		return false;
-	*ret = (struct hv_request){.address = vf->address,
+	*ret = (struct hv_request){.address = pf ? x->gpu->spec.address : vf->address,
 				   .alias = x->c.alias,
 				   .live = x->c.live || !x->c.config,
 				   .config = x->c.config};
@@ -363,6 +365,7 @@ static const struct control_op {
 	{"agent", NEEDS_VM, op_agent},
 	{"bind-driver", NEEDS_GPU, sim_control_bind_driver},
 	{"clear-faults", 0, op_clear_faults},
+	{"close", NEEDS_GPU | NEEDS_VF, sim_control_close},
 	{"domain-define", NEEDS_VM, op_domain_define},
 	{"domain-pause", NEEDS_VM, op_domain_pause},
 	{"domain-resume", NEEDS_VM, op_domain_resume},
@@ -370,8 +373,8 @@ static const struct control_op {
 	{"domain-stop", NEEDS_VM, op_domain_stop},
 	{"domain-undefine", NEEDS_VM, op_domain_undefine},
 	{"fault", 0, op_fault},
-	{"foreign-attach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_attach},
-	{"foreign-detach", NEEDS_VM | NEEDS_GPU | NEEDS_VF, op_foreign_detach},
+	{"foreign-attach", NEEDS_VM | NEEDS_GPU, op_foreign_attach},
+	{"foreign-detach", NEEDS_VM | NEEDS_GPU, op_foreign_detach},
 	{"guard", NEEDS_GPU | NEEDS_VALUE, sim_control_guard},
 	{"hold", NEEDS_GPU | NEEDS_VF, sim_control_hold},
 	{"libvirt-down", 0, op_libvirt_down},

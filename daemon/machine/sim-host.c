@@ -2,9 +2,11 @@
 /* Requests to the made-up kernel, with the checks that the real helper makes before it writes. */
 #include "machine/sim-machine-internal.h"
 
+#include "lib/clock.h"
 #include "lib/units.h"
-#include "machine/sim-way.h"
 #include "machine/machine-message.h"
+#include "machine/sim-opener.h"
+#include "machine/sim-way.h"
 
 static const enum sim_point points[HOST_OP_MAX] = {
 	[HOST_SCAN] = SIM_SCAN,
@@ -77,7 +79,9 @@ static int find_holders(struct sim_task *t, unsigned vf, struct host_reply *repl
 		}
 		h->vf = v;
 		h->pid = one->holder.pid;
-		h->command = strdup(one->holder.vm ? "qemu-system-x86" : "media-server");
+		h->started.known = process_start_time(h->pid, &h->started.value) == 0;
+		h->uid = (struct known){true, getuid()};
+		h->command = strdup(one->holder.vm ? "qemu-system-x86" : SIM_OPENER_COMMAND);
 		h->path = one->holder.vm ? xasprintf("/dev/vfio/%d", one->iommu_group)
 					 : xasprintf("/dev/dri/renderD%u", 128 + v);
 		reply->n_holders++;
@@ -137,7 +141,7 @@ static int run_read(struct sim_task *t, struct host_reply *reply)
 
 static int run_holders(struct sim_task *t, struct host_reply *reply)
 {
-	return find_holders(t, 0, reply);
+	return find_holders(t, t->host.vf, reply);
 }
 
 static int run_autoprobe(struct sim_task *t, struct host_reply *reply)

@@ -49,6 +49,7 @@ struct sim_machine {
 	struct sim_document *document;
 	struct sim_kernel kernel;
 	struct sim_hypervisor hypervisor;
+	struct sim_opener *openers; /* processes of the host (sim-opener.c) */
 	struct sim_guest **guests; /* one per VM, NULL = it has not been needed yet */
 	struct sim_task *tasks;	   /* in the order of arrival */
 	struct sim_task *last;

@@ -3,6 +3,7 @@
 #include "machine/sim-machine-internal.h"
 
 #include "machine/machine-message.h"
+#include "machine/sim-opener.h"
 
 const char *const sim_part_names[SIM_PART_MAX] = {
 	[SIM_PART_HOST] = "host",
@@ -289,6 +290,7 @@ struct sim_machine *sim_machine_free(struct sim_machine *m)
 		m->tasks->locks = false;
 		sim_task_end(m->tasks);
 	}
+	sim_openers_free(m);
 	for (size_t i = 0; m->guests && i < m->hypervisor.n_vms; i++)
 		sim_guest_free(m->guests[i]);
 	free(m->guests);

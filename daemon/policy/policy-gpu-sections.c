@@ -274,9 +274,16 @@ static int read_rule_layout(const json_t *layout, const char *pointer, struct po
 	return policy_check_name(rule->layout->name, pointer, "layout", fault);
 }
 
+const char *const vf_reuse_names[VF_REUSE_MAX] = {
+	[VF_REUSE_ANY] = "any",
+	[VF_REUSE_SAME_USER] = "same-user",
+};
+DEFINE_ENUM_TABLE(vf_reuse, enum vf_reuse, VF_REUSE_MAX);
+
 struct gpu_rule_fields {
 	json_t *match, *layout;
 	bool heal;
+	int reuse;
 };
 
 static const struct json_field gpu_rule_fields[] = {
@@ -287,6 +294,8 @@ static const struct json_field gpu_rule_fields[] = {
 	      .summary = "name of a layout, or an array of slices"),
 	FIELD(gpu_rule_fields, heal, JSON_FIELD_BOOL,
 	      .summary = "true: drift is mended without being asked"),
+	FIELD(gpu_rule_fields, reuse, JSON_FIELD_ENUM, .names = vf_reuse_names, .names_max = VF_REUSE_MAX,
+	      .summary = "same-user: a VF that somebody had is given to nobody else before the next re-cut"),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
@@ -313,6 +322,7 @@ int policy_read_gpu_rule(struct policy_builder *b, const json_t *item, const cha
 	match = f.match;
 	layout = f.layout;
 	rule->heal = f.heal;
+	rule->reuse = (enum vf_reuse)f.reuse;
 	rule->heal_said = json_is_boolean(json_object_get(rest, "heal"));
 
 	rule->label = policy_label(b, pointer);

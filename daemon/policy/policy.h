@@ -16,6 +16,10 @@ DECLARE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode);
 enum vm_start { VM_START_NEVER, VM_START_ON_DEMAND, VM_START_MAX };
 DECLARE_ENUM_TABLE(vm_start, enum vm_start);
 
+/* Who gets a VF after its last user, until the next re-cut. */
+enum vf_reuse { VF_REUSE_ANY, VF_REUSE_SAME_USER, VF_REUSE_MAX };
+DECLARE_ENUM_TABLE(vf_reuse, enum vf_reuse);
+
 /* Time slices by the number of VFs (reference 5.3); partition/ has the formulas. */
 enum scheduler_preset {
 	SCHEDULER_NONE, /* null in JSON */
@@ -74,6 +78,7 @@ struct policy_gpu_rule {
 	int numa_node;
 	struct policy_layout *layout; /* owned */
 	bool heal; /* drift of its cards is mended without being asked */
+	enum vf_reuse reuse;
 	bool heal_said; /* the rule has the member: else the configuration decides */
 };
 

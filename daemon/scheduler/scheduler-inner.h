@@ -17,6 +17,7 @@ struct sched_round {
 bool sched_vf_fits(const struct sched_vf *vf, const struct sched_job *job);
 
 /* Could be given to the job in this VM now. */
+bool sched_vf_is_free(const struct sched_vf *vf, const struct sched_job *job); /* and may be given to that user */
 bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *job, size_t vf,
 		      size_t vm);
 

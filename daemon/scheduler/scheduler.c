@@ -87,6 +87,11 @@ static bool is_kept_for(const struct sched_vf *vf, const struct sched_job *job, 
 	return vf->kept && vf->vm == vm && vf->uid == job->uid;
 }
 
+bool sched_vf_is_free(const struct sched_vf *vf, const struct sched_job *job)
+{
+	return vf->state == VF_FREE && vf->gpu_ready && (!vf->only_for.known || vf->only_for.value == job->uid);
+}
+
 bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *job, size_t i,
 		      size_t vm)
 {
@@ -98,7 +103,7 @@ bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *j
 		return vf->state == VF_ATTACHED && vf->vm == vm;
 	if (round->s->vms[vm].mode == VM_VF_KEEP && is_kept_for(vf, job, vm))
 		return vf->state == VF_ATTACHED;
-	return vf->state == VF_FREE && vf->gpu_ready;
+	return sched_vf_is_free(vf, job);
 }
 
 /* SCHED_NONE when nothing that fits is open to the VM. */

@@ -48,6 +48,7 @@ struct sched_vf {
 	bool has_job;	     /* a job uses it or is about to */
 	bool kept;	     /* the last job of `uid` left it in its VM for the next one */
 	uint32_t uid;
+	struct known only_for; /* its last user: nobody else gets it before the next re-cut */
 };
 
 struct sched_vm {

@@ -14,7 +14,7 @@ static bool will_be_open(const struct sched_round *round, const struct sched_job
 		return false;
 	if (round->s->vms[vm].mode == VM_VF_ASSIGNED)
 		return (vf->state == VF_RESERVED || vf->state == VF_ATTACHED) && vf->vm == vm;
-	return vf->state == VF_FREE && vf->gpu_ready;
+	return sched_vf_is_free(vf, job);
 }
 
 static size_t promised_vf(const struct sched_round *round, const struct sched_job *job, size_t vm)

@@ -43,6 +43,10 @@ const struct store_migration store_migrations[] = {
 	     COLUMN("audit", "method")
 	     COLUMN("audit", "subject")
 	     "CREATE INDEX audit_at ON audit (at);" },
+	/* last_uid: who may have written to a VF's memory last. */
+	{ 3, "UPDATE lease SET doc = json_set(doc, '$.last_uid', json_extract(doc, '$.uid'))"
+	     " WHERE CASE WHEN json_valid(doc) THEN json_extract(doc, '$.owner') <> 'none' AND"
+	     " json_extract(doc, '$.state') IN ('attaching', 'attached', 'detaching', 'resetting') END;" },
 #ifdef STORE_MIGRATION_NEXT
 	STORE_MIGRATION_NEXT
 #endif

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VFs go to VMs and come back: leases, refusals, and what must never be written meanwhile."""
 
-from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, RpcError
-from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
+import os
+import pathlib
+import signal
+import sqlite3
+
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, NOT_FOUND, RpcError
+from harness import MACHINE, PATIENCE, POLICY, World, equal, main, refused, test, until
 
 
 def assign(world, vm="trainer-1", **more):
@@ -123,13 +128,151 @@ def host_process():
     """A process of the host that has a VF open keeps the card from re-cuts, and is named."""
     world = World()
     world.apply(2)
-    world.machine("hold", gpu="gpu0", vf=1)
+    pid = world.machine("hold", gpu="gpu0", vf=1)["pid"]
     with refused(CONFLICT):
         world.apply(0)
     equal(world.writes()["sriov_numvfs_while_held"], 0)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "held", "the refused cut has told who it is")
+    with refused(CONFLICT, f"pid {pid}", reason="held"):
+        world.apply(0)
     world.machine("unhold", gpu="gpu0", vf=1)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it went through the gate")
     world.apply(0)
     equal(world.gpu()["num_vfs"], 0)
+
+
+def held_by_process(world, name="gpu0/vf1"):
+    """A VF that a process has open, seen by the attempt to assign it; the process's pid."""
+    gpu, index = name.split("/vf")
+    pid = world.machine("hold", gpu=gpu, vf=int(index))["pid"]
+    with refused(CONFLICT, f"media-server (pid {pid}, uid {os.getuid()})", field="vf", reason="held"):
+        assign(world, vf=name)
+    return pid
+
+
+@test
+def held_by_a_process():
+    """A process that has a VF open is its holder until its end: shown, named in every refusal, then the gate."""
+    world = World()
+    world.apply(2)
+    pid = held_by_process(world)
+    vf = world.vf("gpu0/vf1")
+    process = vf["lease"]["process"]
+    equal((vf["state"], vf["vm"], vf["lease"]["owner"], vf["user"]), ("held", None, "foreign", str(os.getuid())))
+    equal((process["pid"], process["command"], process["uid"]), (pid, "media-server", os.getuid()))
+    start = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    equal(process["started"], int(start))
+    for words in (["list", "-o", "wide"], ["list", "vfs", "-o", "wide"], ["show", "gpu0/vf1"], ["status"]):
+        assert f"media-server (pid {pid}" in world.cli(*words).stdout, words
+    for method, params in (("vf.release", {"vf": "gpu0/vf1"}), ("vf.reset", {"vf": "gpu0/vf1"}),
+                           ("vf.assign", {"vm": "trainer-1", "vf": vf["address"]})):
+        with refused(CONFLICT, f"pid {pid}", reason="held"):
+            world.call(method, **params)
+    equal(assign(world)["vf"], "gpu0/vf2")
+    with refused(NO_FIT, f"pid {pid}", reason="none_free"):
+        assign(world, vm="trainer-2")
+    number = world.submit("true", run_in={"vm": "trainer-2"})
+    until(lambda: f"pid {pid}" in (world.job(number)["reason"] or ""), "the job says who is in its way")
+    resets = world.writes()["reset"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: world.job(number)["state"] == "ended", "the process is gone: the job has the VF")
+    assert world.writes()["reset"] > resets, "it was not reset"
+
+
+@test
+def process_over_a_restart():
+    """A process's lease survives kill -9 of the daemon; one that has ended meanwhile, or closed the VF, lets go."""
+    world = World()
+    world.apply(2)
+    pid = held_by_process(world)
+    epoch = world.vf("gpu0/vf1")["lease"]["epoch"]
+    world.crash_and_restart()
+    lease = world.vf("gpu0/vf1")["lease"]
+    equal((lease["epoch"], lease["process"]["pid"]), (epoch, pid))
+    world.kill()
+    world.machine("unhold", gpu="gpu0", vf=1)
+    world.start()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process is gone")
+    held_by_process(world)
+    world.machine("close", gpu="gpu0", vf=1)
+    equal(world.vf("gpu0/vf1")["state"], "held")
+    world.crash_and_restart()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its process lives on without it")
+
+
+SAME_USER = {**POLICY, "gpus": [{"match": {}, "layout": [{"profile": "quarter", "count": 2}], "reuse": "same-user"}]}
+
+
+@test
+def same_user():
+    """With reuse: same-user a VF waits for its last user or the next re-cut: assign refused, jobs wait, show says so."""
+    world = World(policy=SAME_USER)
+    until(lambda: world.gpu()["num_vfs"] == 2, "the rule's layout is made")
+    for name in ("gpu0/vf1", "gpu0/vf2"):
+        until(lambda name=name: world.vf(name)["state"] == "free", "it is bound")
+        assign(world, vf=name)
+        release(world, vf=name)
+    memory = world.vf("gpu0/vf1")["memory_between_users"]
+    equal((memory["reuse"], memory["mechanism"], memory["last_uid"]), ("same-user", None, os.getuid()))
+    assert "not known" in memory["what"], memory
+    assert "same-user" in world.cli("show", "gpu0/vf1").stdout
+    equal(assign(world, vf="gpu0/vf1")["changed"], True)
+    release(world, vf="gpu0/vf1")
+    world.stop()
+    state = sqlite3.connect(world.state / "state.db")
+    state.execute("UPDATE lease SET doc = json_set(doc, '$.last_uid', 4242)")
+    state.commit()
+    state.close()
+    world.start()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is there")
+    with refused(CONFLICT, "uid 4242", "re-cut", field="vf", reason="last_user"):
+        assign(world, vf="gpu0/vf1")
+    with refused(NO_FIT, "gpu0/vf1 is kept for its last user (uid 4242)", reason="none_free"):
+        assign(world)
+    number = world.submit("true")
+    until(lambda: "uid 4242" in (world.job(number)["reason"] or ""), "the job says for what it waits")
+    world.apply(0)
+    world.call("gpu.apply", gpu="gpu0", policy=True, wait_seconds=PATIENCE)
+    until(lambda: world.job(number)["state"] == "ended", "cut anew it is anybody's")
+
+
+@test
+def the_gpu_itself():
+    """A GPU is no VF: whoever asks for it by name or address is refused, the policy's assignments too."""
+    address = World().gpu()["address"]
+    policy = {**POLICY, "assignments": [{"vm": "trainer-2", "vf": address}]}
+    world = World(policy=policy)
+    world.apply(2)
+    for name in ("gpu0", address):
+        for method, more in (("vf.assign", {"vm": "trainer-1"}), ("vf.release", {}), ("vf.reset", {})):
+            with refused(CONFLICT, "the GPU gpu0 itself", field="vf", reason="pf"):
+                world.call(method, vf=name, **more)
+        world.cli("assign", "trainer-1", "--vf", name, check=6)
+    with refused(NOT_FOUND, "gpu7", field="vf", reason="no_vf"):
+        world.call("vf.assign", vm="trainer-1", vf="gpu7")
+    until(lambda: "itself and no VF" in (world.vm("trainer-2")["assignment_reason"] or ""), "the policy is told")
+    equal([hostdevs(world, vm) for vm in ("trainer-1", "trainer-2")], [[], []])
+
+
+@test
+def given_away_by_hand():
+    """A GPU that a VM's definition names is shown so, is not cut, and doctor shouts; taken out, all is well."""
+    world = World()
+    equal(world.gpu()["passed_through"], None)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", config=True)
+    until(lambda: world.gpu()["passed_through"], "it is seen")
+    gpu = world.gpu()
+    equal({name: gpu["passed_through"][name] for name in ("vm", "live", "config")},
+          {"vm": "trainer-2", "live": False, "config": True})
+    assert "trainer-2" in gpu["reason"], gpu["reason"]
+    assert "passed-through" in world.cli("status").stdout
+    with refused(CONFLICT, "trainer-2", "virsh edit trainer-2", field="gpu", reason="passed_through"):
+        world.apply(2)
+    equal(world.writes()["sriov_numvfs"], 0)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", config=True)
+    until(lambda: not world.gpu()["passed_through"], "it is taken back")
+    equal(world.gpu()["reason"], None)
+    world.apply(2)
 
 
 @test

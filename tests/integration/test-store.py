@@ -61,16 +61,16 @@ def upgrade():
     equal(world.job(held)["state"], "held")
     equal(world.writes(), writes, "writes since the upgrade")
     database = world.state / "state.db"
-    backup = world.state / "state.db.schema-2.bak"
-    equal(sqlite3.connect(database).execute("PRAGMA user_version").fetchone()[0], 3)
-    equal(sqlite3.connect(backup).execute("PRAGMA user_version").fetchone()[0], 2)
+    backup = world.state / "state.db.schema-3.bak"
+    equal(sqlite3.connect(database).execute("PRAGMA user_version").fetchone()[0], 4)
+    equal(sqlite3.connect(backup).execute("PRAGMA user_version").fetchone()[0], 3)
     equal(os.stat(backup).st_mode & 0o777, 0o600)
 
     # The older one does not touch what it does not know.
     world.kill()
     copy = database.read_bytes()
     world.program = "gpuvfd"
-    refused_start(world, "newer gpuvfd", "schema 3", "--restore-backup", "state.db.schema-2.bak")
+    refused_start(world, "newer gpuvfd", "schema 4", "--restore-backup", "state.db.schema-3.bak")
     equal(database.read_bytes(), copy)
 
     # There is a way back; what ran at the time of the copy is followed, not begun again.

@@ -97,6 +97,18 @@ static void change(struct fake_actors *f, const struct host_request *q, struct h
 		set_value(f, q, vf);
 }
 
+/* All, or the first of one VF. */
+static void look(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
+{
+	reply->holders = f->holders;
+	reply->n_holders = q->vf ? 0 : f->n_holders;
+	for (size_t i = 0; q->vf && i < f->n_holders && reply->n_holders == 0; i++)
+		if (f->holders[i].vf == q->vf) {
+			reply->holders = &f->holders[i];
+			reply->n_holders = 1;
+		}
+}
+
 static void host_do(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
 {
 	if (q->op != HOST_SCAN && !f->gpu) {
@@ -105,6 +117,10 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	}
 	if (f->host_fault[q->op] && f->host_fault_after[q->op]-- == 0) {
 		reply->r = f->host_fault[q->op];
+		if (reply->r == -EBUSY) {
+			reply->holders = f->holders;
+			reply->n_holders = f->n_holders;
+		}
 		f->host_fault_after[q->op] = 0;
 		if (f->host_fault_once)
 			f->host_fault[q->op] = 0;
@@ -120,6 +136,9 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	case HOST_BIND_VFIO:
 		free(f->gpu->vfs[q->vf - 1].driver);
 		f->gpu->vfs[q->vf - 1].driver = strdup("vfio-pci");
+		break;
+	case HOST_HOLDERS:
+		look(f, q, reply);
 		break;
 	case HOST_SCAN:
 	case HOST_READ:

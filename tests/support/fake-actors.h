@@ -28,6 +28,8 @@ struct fake_actors {
 	unsigned n_host[HOST_OP_MAX], n_hv[HV_OP_MAX]; /* asked so far */
 	char log[4096]; /* what was asked of the host to change: "set-numvfs 4;…" */
 	struct gpu_facts *gpu; /* NULL = no card */
+	struct vf_holder *holders; /* what a look for processes shows; the test's */
+	size_t n_holders;
 	uint64_t quota[8];
 	struct domain_facts *vms[FAKE_VMS];
 };

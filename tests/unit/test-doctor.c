@@ -688,6 +688,26 @@ static void test_pf_in_vm(void **state)
 	judge(s);
 	expect(s, "pf-passed-through", SEVERITY_ERROR, VM, "virsh edit");
 	assert_non_null(strstr(find(s, "pf-passed-through")->what, VM));
+	assert_non_null(strstr(find(s, "pf-passed-through")->what, "when that starts"));
+}
+
+static void test_pf_in_running_vm(void **state)
+{
+	STAGE(s);
+	struct notebook *book;
+
+	fake_gpu_set_driver(&s->fake, PF, "vfio-pci");
+	gather(s);
+	/* Of two that name it, the one that has it is told. */
+	notebook_add(&examination_add(&s->e, SUBJECT_VM, "other")->book, "hostdev.0", "libvirt: XML of other",
+		     NOTE_SEEN, PF);
+	book = &examination_add(&s->e, SUBJECT_VM, VM)->book;
+	notebook_add(book, "hostdev.0", "libvirt: XML of " VM, NOTE_SEEN, PF);
+	notebook_add(book, "live_hostdev.0", "libvirt: XML of " VM, NOTE_SEEN, PF);
+	judge(s);
+	expect(s, "pf-passed-through", SEVERITY_ERROR, VM, "virsh shutdown " VM);
+	assert_non_null(strstr(find(s, "pf-passed-through")->what, "runs with it"));
+	assert_non_null(strstr(find(s, "pf-passed-through")->what, VM));
 }
 
 static void test_mmio(void **state)
@@ -1150,6 +1170,7 @@ int main(void)
 		cmocka_unit_test(test_driver_with_sriov),
 		cmocka_unit_test(test_pf_passed_through),
 		cmocka_unit_test(test_pf_in_vm),
+		cmocka_unit_test(test_pf_in_running_vm),
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_own_bar),
 		cmocka_unit_test(test_wedged),

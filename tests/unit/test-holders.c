@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "host/holders.h"
+#include "lib/clock.h"
 #include "tests/support/fake-gpu.h"
 
 #define PF "0000:03:00.0"
@@ -76,11 +77,15 @@ static void test_group(void **state)
 {
 	struct stage *stage = *state;
 	int fd = fake_gpu_open(&stage->fake, "dev/vfio/11");
+	uint64_t started;
 
 	look(stage, 0);
 	assert_int_equal(stage->n, 1);
 	assert_int_equal(stage->holders[0].vf, 2);
 	assert_int_equal(stage->holders[0].pid, getpid());
+	assert_int_equal(process_start_time(getpid(), &started), 0);
+	assert_true(stage->holders[0].started.known && stage->holders[0].started.value == started);
+	assert_true(stage->holders[0].uid.known && stage->holders[0].uid.value == getuid());
 	assert_non_null(stage->holders[0].command);
 	assert_non_null(strstr(stage->holders[0].path, "/dev/vfio/11"));
 	look(stage, 2);

@@ -101,6 +101,18 @@ static void test_request_refusals(void **state)
 	}
 }
 
+static void test_holders_of_one_vf(void **state)
+{
+	_cleanup_json_ json_t *json = parse("{\"op\":\"holders\",\"gpu\":\"10000:e1:00.0\",\"vf\":3}");
+	_cleanup_json_ json_t *back = NULL;
+	struct host_request request = { 0 };
+
+	assert_int_equal(host_request_from_json(json, &request), 0);
+	assert_int_equal(request.vf, 3);
+	back = host_request_to_json(&request);
+	assert_true(json_equal(back, json));
+}
+
 static const char reply_text[] =
 	"{\"r\":-16,\"attribute\":\"sriov_numvfs\",\"message\":\"held\",\"value\":4,\"facts\":["
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
@@ -110,7 +122,7 @@ static const char reply_text[] =
 	"\"can\":{},\"control_note\":null,\"custom_provisioning\":false,\"resources\":{},"
 	"\"iommu\":false,\"power\":null,\"survivability\":null,\"reason\":\"no driver\","
 	"\"vfs\":[]}],"
-	"\"holders\":[{\"vf\":1,\"pid\":4711,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
+	"\"holders\":[{\"vf\":1,\"pid\":4711,\"started\":815,\"uid\":null,\"command\":\"qemu\",\"path\":\"/dev/vfio/12\"}]}";
 
 static void test_reply_round_trip(void **state)
 {
@@ -140,6 +152,7 @@ static void test_reply_refusals(void **state)
 		"{\"r\":0,\"facts\":{}}",
 		"{\"r\":0,\"holders\":[{\"vf\":1}]}",
 		"{\"r\":0,\"holders\":[{\"vf\":1,\"pid\":5,\"path\":\"a\"},{\"vf\":0,\"pid\":5}]}",
+		"{\"r\":0,\"holders\":[{\"vf\":1,\"pid\":5,\"uid\":-1}]}",
 		"{\"r\":0,\"extra\":1}",
 	};
 	size_t i;
@@ -166,6 +179,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_request),	 cmocka_unit_test(test_request_refusals),
+		cmocka_unit_test(test_holders_of_one_vf),
 		cmocka_unit_test(test_reply_round_trip), cmocka_unit_test(test_reply_refusals),
 		cmocka_unit_test(test_names),
 	};

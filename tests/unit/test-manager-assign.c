@@ -213,6 +213,53 @@ static void a_foreign_hostdev_is_adopted_and_given_up(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
 }
 
+/* The made-up host's VF 0 is the PF. */
+static void a_gpu_that_a_vm_has_is_not_cut(void **state)
+{
+	struct bench *b = *state;
+
+	expect_error(b, bench_assign(b, "train-a", "gpu0", 0), RPC_CONFLICT, "pf");
+	expect_error(b, bench_assign(b, "train-a", FAKE_PF, 0), RPC_CONFLICT, "pf");
+	expect_error(b, bench_release(b, FAKE_PF, 0), RPC_CONFLICT, "pf");
+	for (unsigned live = 0; live < 2; live++) {
+		fake_set_hostdev(&b->actors, 0, 0, live, true);
+		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+		assert_true(pf_is_given(b->m, b->m->gpus));
+		expect_error(b, bench_apply(b, 1, FOREVER), RPC_CONFLICT, "passed_through");
+		assert_int_equal(b->m->gpus->n_vfs, 2);
+	}
+	/* Of two, the one that runs with it is told. */
+	fake_set_hostdev(&b->actors, 0, 0, false, true);
+	fake_set_hostdev(&b->actors, 1, 0, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	{
+		_cleanup_free_ char *text = pf_text(b->m, b->m->gpus);
+
+		assert_string_equal(text, "VM train-b runs with the GPU itself: nobody can have a VF of it");
+	}
+	fake_set_hostdev(&b->actors, 0, 0, false, false);
+	fake_set_hostdev(&b->actors, 1, 0, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_cut(b, 1);
+}
+
+/* Given away between acceptance and the first write. */
+static void what_libvirt_says_last_counts(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.hv_held = ONE(HV_LIST);
+	a = bench_apply(b, 1, FOREVER);
+	bench_settle(b);
+	fake_set_hostdev(&b->actors, 0, 0, false, true);
+	fake_release(&b->actors, 0, ONE(HV_LIST));
+	expect_error(b, a, RPC_CONFLICT, "passed_through");
+	assert_int_equal(b->m->gpus->n_vfs, 2);
+}
+
 static void old_news_take_nothing_away(void **state)
 {
 	struct bench *b = *state;
@@ -552,6 +599,8 @@ int main(void)
 		TEST(what_was_reserved_is_reset_too),
 		TEST(a_renamed_vm_keeps_its_vf),
 		TEST(a_foreign_hostdev_is_adopted_and_given_up),
+		TEST(a_gpu_that_a_vm_has_is_not_cut),
+		TEST(what_libvirt_says_last_counts),
 		TEST(old_news_take_nothing_away),
 		TEST(libvirt_says_where_it_is),
 		TEST(each_side_is_attached),

@@ -148,8 +148,10 @@ static void it_waits_until_all_have_left(void **state)
 	struct answer *a;
 	int id = manager_subscribe(b->m, on_event, &left);
 	json_t *holders;
+	unsigned looks;
 
 	hold(b);
+	looks = b->actors.n_host[HOST_HOLDERS];
 	fake_set_hostdev(&b->actors, 1, 2, false, true); /* train-b is off */
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
 	a = drain(b, "gpu0", 1); /* the answer does not wait for long */
@@ -176,7 +178,7 @@ static void it_waits_until_all_have_left(void **state)
 	assert_int_equal(left.n, 2);
 	assert_int_equal(left.others, 0);
 	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
-	assert_int_equal(b->actors.n_host[HOST_HOLDERS], 1);
+	assert_int_equal(b->actors.n_host[HOST_HOLDERS] - looks, 1);
 	manager_unsubscribe(b->m, id);
 }
 

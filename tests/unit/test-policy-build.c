@@ -76,7 +76,7 @@ static const char full[] =
 	" \"gpus\": [{\"match\": {\"model\": \"*170*\", \"device_id\": \"0x56c0\"}, \"layout\": "
 	"\"quarters\"},\n"
 	"   {\"match\": {\"address\": \"03:00.0\", \"numa_node\": 0, \"driver\": \"xe\"},\n"
-	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": true}],\n"
+	"    \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"heal\": true, \"reuse\": \"same-user\"}],\n"
 	" \"vms\": [{\"match\": \"trainer-*\", \"allow\": [\"user:root\", \"everyone\"], "
 	"\"slots\": 2,\n"
 	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": "
@@ -117,6 +117,8 @@ static void test_full_document_gpus(void **state)
 	assert_null(p->gpus[1].layout->name);
 	assert_false(p->gpus[0].heal);
 	assert_true(p->gpus[1].heal);
+	assert_int_equal(p->gpus[0].reuse, VF_REUSE_ANY);
+	assert_int_equal(p->gpus[1].reuse, VF_REUSE_SAME_USER);
 }
 
 static void test_full_document_use(void **state)
@@ -299,6 +301,7 @@ static void test_refusals_of_gpu_sections(void **state)
 		"/gpus/0/recut: \"recut\" is not supported by this version");
 	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"heal\": \"yes\"}"),
 		       "/gpus/0/heal: must be true or false");
+	assert_refused(IN("gpus", "{\"match\": {}, \"layout\": \"l\", \"reuse\": \"never\"}"), "/gpus/0/reuse: ");
 }
 
 static void test_refusals_of_assignments(void **state)

@@ -355,6 +355,33 @@ static void test_kept_vf_waits_for_its_user(void **state)
 	scene_done(&c);
 }
 
+/* Nobody else's job is given what a user may have left in a VF's memory, and no VM is started for it. */
+static void test_a_vf_is_only_for_its_last_user(void **state)
+{
+	struct scene c;
+	size_t i;
+
+	scene_init(&c, 1);
+	c.jobs[0].uid = 1001;
+	for (i = 0; i < c.s.n_vfs; i++)
+		c.vfs[i].only_for = (struct known){ true, 1000 };
+	assert_waits(&c, SCHED_WAIT_VF_BUSY, "");
+	for (i = 0; i < c.s.n_vms; i++) {
+		c.vms[i].running = false;
+		c.vms[i].can_start = true;
+	}
+	assert_int_not_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	c.jobs[0].uid = 1000;
+	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	scene_done(&c);
+
+	scene_init(&c, 1);
+	c.jobs[0].uid = 1000;
+	c.vfs[0].only_for = (struct known){ true, 1000 };
+	assert_int_equal(decide(&c, 0)->wait, SCHED_PLACED);
+	scene_done(&c);
+}
+
 static void test_ports_are_counted_in_a_round(void **state)
 {
 	struct scene c;
@@ -474,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_vm_is_not_started_in_vain),
 		cmocka_unit_test(test_starts_count_for_limits),
 		cmocka_unit_test(test_kept_vf_waits_for_its_user),
+		cmocka_unit_test(test_a_vf_is_only_for_its_last_user),
 		cmocka_unit_test(test_ports_are_counted_in_a_round),
 		cmocka_unit_test(test_vf_reasons),
 		cmocka_unit_test(test_draining_gpu_takes_no_job),

@@ -93,6 +93,26 @@ static void test_every_kind_has_a_table(void **state)
 	sqlite3_close(db);
 }
 
+/* Schema 3: who had a VF in use had its memory; who was only promised one, or has none, did not. */
+static void test_last_users(void **state)
+{
+	sqlite3 *db = open_memory();
+
+	upgrade(db, store_migrations, 2);
+	run(db, "INSERT INTO lease (id, doc) VALUES"
+		" ('a', '{\"state\":\"attached\",\"owner\":\"vm\",\"uid\":7}'),"
+		" ('b', '{\"state\":\"resetting\",\"owner\":\"job\",\"uid\":8}'),"
+		" ('c', '{\"state\":\"leased\",\"owner\":\"vm\",\"uid\":7}'),"
+		" ('d', '{\"state\":\"free\",\"owner\":\"none\",\"uid\":7}'),"
+		" ('e', 'damaged')");
+	upgrade(db, store_migrations, store_n_migrations);
+	assert_int_equal(number(db, "SELECT json_extract(doc, '$.last_uid') FROM lease WHERE id = 'a'"), 7);
+	assert_int_equal(number(db, "SELECT json_extract(doc, '$.last_uid') FROM lease WHERE id = 'b'"), 8);
+	assert_int_equal(number(db, "SELECT count(*) FROM lease WHERE doc LIKE '%last_uid%'"), 2);
+	assert_int_equal(number(db, "SELECT count(*) FROM lease WHERE doc = 'damaged'"), 1);
+	sqlite3_close(db);
+}
+
 static void test_versions_are_in_order(void **state)
 {
 	size_t i;
@@ -289,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_twice_is_once),
 		STORE_TEST(test_every_kind_has_a_table),
+		STORE_TEST(test_last_users),
 		STORE_TEST(test_versions_are_in_order),
 		STORE_TEST(test_each_step_from_each_version),
 		STORE_TEST(test_failed_step_leaves_nothing),

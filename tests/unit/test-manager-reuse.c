@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The manager: memory between users.  Who asks is the caller's uid; the daemon's own is this process's. */
+#include "tests/support/manager-bench.h"
+
+#define FOREVER USEC_INFINITY
+#define VF "gpu0/vf1"
+
+static const char same_user[] =
+	"{\"version\": 1, \"profiles\": [{\"name\": \"any\"}],"
+	" \"gpus\": [{\"match\": {}, \"layout\": [{\"profile\": \"any\", \"count\": 2}], \"reuse\": \"same-user\"}]}";
+
+static const struct caller eve = { .uid = 1001, .role = ROLE_OPERATOR };
+static const struct caller adam = { .uid = 1002, .role = ROLE_OPERATOR };
+
+static struct bench *begin(const char *policy)
+{
+	struct bench *b = bench_new();
+
+	if (policy)
+		bench_policy(b, policy);
+	bench_start(b);
+	bench_cut(b, 2);
+	return b;
+}
+
+static int set_up(void **state)
+{
+	*state = begin(same_user);
+	return 0;
+}
+
+static int set_up_any(void **state)
+{
+	*state = begin(NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	bench_free(*state);
+	return 0;
+}
+
+static struct answer *assign_as(struct bench *b, const struct caller *who, const char *vf)
+{
+	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)vf, .wait_usec = FOREVER,
+				      .for_usec = FOR_ABSENT };
+	struct answer *a = answer_new();
+
+	manager_vf_assign(b->m, who, &p, &a->reply);
+	return a;
+}
+
+static void use(struct bench *b, const struct caller *who, const char *vf)
+{
+	expect_changed(b, assign_as(b, who, vf), true);
+	expect_changed(b, bench_release(b, vf, FOREVER), true);
+	bench_settle(b);
+}
+
+static void only_the_last_user_gets_it(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	use(b, &eve, VF);
+	a = assign_as(b, &adam, VF);
+	bench_wait(b, a);
+	assert_non_null(strstr(a->message, "gpu0/vf1 is kept for its last user (uid 1001)"));
+	expect_error(b, a, RPC_CONFLICT, "last_user");
+	/* Another that nobody had is open to all. */
+	use(b, &adam, "gpu0/vf2");
+	a = assign_as(b, &root_caller, NULL);
+	bench_wait(b, a);
+	assert_non_null(strstr(a->message, "; gpu0/vf1 is kept for its last user (uid 1001)"));
+	assert_non_null(strstr(a->message, "; 1 more are kept so"));
+	expect_error(b, a, RPC_NO_FIT, "none_free");
+	use(b, &eve, VF);
+}
+
+static void it_survives_a_restart(void **state)
+{
+	struct bench *b = *state;
+
+	use(b, &eve, VF);
+	bench_restart(b);
+	assert_int_equal(bench_number(b, "SELECT json_extract(doc, '$.last_uid') FROM lease WHERE id LIKE '%/1'"), 1001);
+	expect_error(b, assign_as(b, &adam, VF), RPC_CONFLICT, "last_user");
+	use(b, &eve, VF);
+}
+
+static void a_recut_makes_it_anybodys(void **state)
+{
+	struct bench *b = *state;
+
+	use(b, &eve, VF);
+	bench_cut(b, 3);
+	assert_false(bench_vf(b, VF)->last_user.known);
+	bench_restart(b);
+	use(b, &adam, VF);
+}
+
+/* The guest never had it. */
+static void an_attach_that_failed_early_leaves_the_user(void **state)
+{
+	struct bench *b = *state;
+
+	bench_vf(b, VF)->bound = false;
+	b->actors.host_fault[HOST_BIND_VFIO] = -EIO;
+	expect_error(b, assign_as(b, &eve, VF), RPC_HOST_ERROR, NULL);
+	assert_false(bench_vf(b, VF)->last_user.known);
+}
+
+static void without_the_rule_it_is_anybodys(void **state)
+{
+	struct bench *b = *state;
+	json_t *view;
+
+	use(b, &eve, VF);
+	view = memory_view(b->m, bench_vf(b, VF));
+	assert_string_equal(json_get_string(view, "reuse"), "any");
+	assert_null(json_get_string(view, "mechanism"));
+	assert_non_null(strstr(json_get_string(view, "what"), "not known"));
+	assert_int_equal(json_get_uint(view, "last_uid", 0), 1001);
+	json_decref(view);
+	use(b, &adam, VF);
+}
+
+static void each_way_says_what_is_known(void **state)
+{
+	static const struct {
+		enum vf_control way;
+		unsigned device_id;
+		const char *mechanism, *what;
+	} rows[] = {
+		{ VF_CONTROL_XE, 0x56c0, NULL, "neither that xe clears" },
+		{ VF_CONTROL_XE_DEBUGFS, 0x56c0, NULL, "neither that xe clears" },
+		{ VF_CONTROL_I915, 0x56c0, "recut", "with each re-cut" },
+		{ VF_CONTROL_GENERIC, 0x56c0, NULL, "not known" },
+		{ VF_CONTROL_I915, 0x6420, "guest-memory", "no memory of its own" },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		json_t *view;
+
+		b->m->gpus->facts->vf_control = rows[i].way;
+		b->m->gpus->facts->device_id = rows[i].device_id;
+		view = memory_view(b->m, bench_vf(b, VF));
+		assert_true(streq_ptr(json_get_string(view, "mechanism"), rows[i].mechanism));
+		assert_non_null(strstr(json_get_string(view, "what"), rows[i].what));
+		assert_true(json_is_null(json_object_get(view, "last_uid")));
+		json_decref(view);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST_ANY(f) cmocka_unit_test_setup_teardown(f, set_up_any, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(only_the_last_user_gets_it),
+		TEST(it_survives_a_restart),
+		TEST(a_recut_makes_it_anybodys),
+		TEST(an_attach_that_failed_early_leaves_the_user),
+		TEST_ANY(without_the_rule_it_is_anybodys),
+		TEST_ANY(each_way_says_what_is_known),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
