@@ -9,7 +9,7 @@
 const char *const hv_op_names[HV_OP_MAX] = {
 	[HV_LIST] = "list",     [HV_GET] = "get",     [HV_ATTACH] = "attach",
 	[HV_DETACH] = "detach", [HV_AGENT] = "agent", [HV_START] = "start",
-	[HV_SHUTDOWN] = "shutdown",
+	[HV_SHUTDOWN] = "shutdown", [HV_DESTROY] = "destroy",
 };
 DEFINE_ENUM_TABLE(hv_op, enum hv_op, HV_OP_MAX);
 
@@ -57,6 +57,9 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_START] = 180 * USEC_PER_SEC,
 	/* the agent's part of it: libvirt asks by ACPI when that does not answer */
 	[HV_SHUTDOWN] = 30 * USEC_PER_SEC,
+	/* libvirt waits up to 40 s for QEMU to die of SIGTERM, then SIGKILL, and 2 s more for each host
+	 * device (virProcessKillPainfullyDelay); then up to 30 s for the domain's job lock */
+	[HV_DESTROY] = 90 * USEC_PER_SEC,
 };
 
 uint64_t hv_op_deadline(enum hv_op op)
@@ -79,6 +82,7 @@ static const unsigned op_needs[HV_OP_MAX] = {
 	[HV_AGENT] = NEEDS_UUID | NEEDS_COMMAND,
 	[HV_START] = NEEDS_UUID,
 	[HV_SHUTDOWN] = NEEDS_UUID,
+	[HV_DESTROY] = NEEDS_UUID,
 };
 
 int hv_request_check(const struct hv_request *request)

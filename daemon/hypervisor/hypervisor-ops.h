@@ -15,6 +15,7 @@ enum hv_op {
 	HV_START,  /* a domain that is off is started; HV_ALREADY when it runs */
 	HV_SHUTDOWN, /* asks the guest to shut down, by its agent, else by ACPI; its going off is an
 		      * event, if it does */
+	HV_DESTROY, /* powers it off hard, also while other calls about it hang */
 	HV_OP_MAX,
 };
 DECLARE_ENUM_TABLE(hv_op, enum hv_op);
