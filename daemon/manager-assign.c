@@ -152,9 +152,8 @@ static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config
 		return rpc_error_detail(error, "transient", "mode", "use --live");
 	}
 	if (*ret_live && vm->facts->free_ports == 0) {
-		rpc_error_set(error, RPC_NO_FIT, "VM %s has no free PCIe port to plug a VF into", vm->facts->name);
-		return rpc_error_detail(error, "no_port", "vm",
-					"add a pcie-root-port controller to the VM's XML and restart it");
+		rpc_error_set(error, RPC_NO_FIT, "VM %s has no free PCIe port, or PCI slot, to plug a VF into", vm->facts->name);
+		return rpc_error_detail(error, "no_port", "vm", NO_PORT_HINT);
 	}
 	return 0;
 }

@@ -522,6 +522,9 @@ struct vf *operation_vf(struct manager *m, struct operation *op);
 bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
 
+/* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
+#define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
+
 /* ---- manager-handover.c: attach, and the gate detach → closed → reset → probe → free ---- */
 /* error is NULL on success; borrowed. */
 typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,

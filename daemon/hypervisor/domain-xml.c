@@ -160,19 +160,22 @@ static void read_channel(const xmlNode *node, struct reading *reading)
  */
 struct buses {
 	bool any;
+	bool express; /* q35: libvirt plugs a VF, which is PCI Express, into no conventional bus there */
 	unsigned slots[BUSES_MAX]; /* 0 = no such bus, or nothing can be plugged into it */
 	unsigned first[BUSES_MAX];
 	uint32_t used[BUSES_MAX];
+	bool conventional[BUSES_MAX];
 };
 
 static const struct bus_model {
 	const char *model;
 	unsigned first, slots;
+	bool conventional;
 } bus_models[] = {
-	{ "pcie-root-port", 0, 1 },
-	{ "pcie-switch-downstream-port", 0, 1 },
-	{ "pci-root", 1, SLOTS - 1 }, /* slot 0 is the host bridge */
-	{ "pci-bridge", 1, SLOTS - 1 },
+	{ "pcie-root-port", 0, 1, false },
+	{ "pcie-switch-downstream-port", 0, 1, false },
+	{ "pci-root", 1, SLOTS - 1, true }, /* slot 0 is the host bridge */
+	{ "pci-bridge", 1, SLOTS - 1, true },
 };
 
 static void read_controller(const xmlNode *node, struct buses *buses)
@@ -184,12 +187,14 @@ static void read_controller(const xmlNode *node, struct buses *buses)
 	    xml_attribute_uint(node, "index", BUSES_MAX - 1, &index) < 0)
 		return;
 	buses->any = true;
+	buses->express = buses->express || streq(model, "pcie-root");
 	if (xml_attribute_is(xml_child(node, "target"), "hotplug", "off"))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(bus_models); i++)
 		if (streq(model, bus_models[i].model)) {
 			buses->slots[index] = bus_models[i].slots;
 			buses->first[index] = bus_models[i].first;
+			buses->conventional[index] = bus_models[i].conventional;
 		}
 }
 
@@ -208,9 +213,12 @@ static int count_free(const struct buses *buses)
 
 	if (!buses->any)
 		return -1;
-	for (size_t i = 0; i < BUSES_MAX; i++)
+	for (size_t i = 0; i < BUSES_MAX; i++) {
+		if (buses->express && buses->conventional[i])
+			continue;
 		for (unsigned slot = 0; slot < buses->slots[i]; slot++)
 			n += !(buses->used[i] & (1u << (buses->first[i] + slot)));
+	}
 	return n;
 }
 
