@@ -164,6 +164,7 @@ static void ask_host(struct handover *h, enum host_op op, host_reply_fn fn)
 static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 {
 	_cleanup_free_ char *alias = vf_alias(h->vf);
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
 	struct hv_request request = {
 		.op = op,
 		.uuid = h->vm_uuid,
@@ -171,6 +172,7 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
 		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
 		.config = h->vf->lease.config && h->side != LIVE_SIDE,
+		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
 	};
 
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {

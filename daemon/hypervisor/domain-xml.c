@@ -74,6 +74,7 @@ struct reading {
 	size_t n_hostdevs;
 	enum vm_agent agent;
 	int free_ports;
+	uint64_t memory_bytes;
 };
 
 static void reading_done(struct reading *reading)
@@ -118,6 +119,18 @@ static int read_identity(const xmlNode *root, struct reading *reading)
 	for (char *c = reading->uuid; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	return 0;
+}
+
+/* What the guest has at most: libvirt prints it in KiB, with the DIMMs that were plugged in. */
+static uint64_t read_memory(const xmlNode *memory)
+{
+	_cleanup_free_ char *text = xml_text(memory);
+	uint64_t kib;
+
+	if (!text || !xml_attribute_is(memory, "unit", "KiB"))
+		return 0;
+	kib = strtoull(text, NULL, 10);
+	return kib <= UINT64_MAX / 1024 ? kib * 1024 : 0;
 }
 
 static int read_hostdev(const xmlNode *node, struct reading *reading)
@@ -310,6 +323,7 @@ static int merge(struct domain_facts *facts, enum domain_xml_side side, struct r
 	if (side == DOMAIN_XML_LIVE) {
 		facts->agent = reading->agent;
 		facts->free_ports = reading->free_ports;
+		facts->memory_bytes = reading->memory_bytes;
 	} else if (facts->state == VM_OFF) {
 		facts->agent =
 			reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT : VM_AGENT_DISCONNECTED;
@@ -332,6 +346,7 @@ int domain_xml_read(struct domain_facts *facts, enum domain_xml_side side, const
 
 	root = xmlDocGetRootElement(document);
 	r = read_identity(root, &reading);
+	reading.memory_bytes = read_memory(xml_child(root, "memory"));
 	if (r >= 0)
 		r = read_devices(xml_child(root, "devices"), &reading);
 	if (r >= 0)

@@ -46,8 +46,7 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_LIST] = 30 * USEC_PER_SEC,
 	/* 30 s is what libvirt itself waits for the job lock of a domain */
 	[HV_GET] = 45 * USEC_PER_SEC,
-	/* the first VF pins the guest's whole memory: about 1 s per 4 GiB, so room for large guests
-	 */
+	/* and more by the guest's memory: hv_attach_deadline() */
 	[HV_ATTACH] = 120 * USEC_PER_SEC,
 	/* a guest that means to let go does so in seconds, an emulated one in some tens */
 	[HV_DETACH] = 60 * USEC_PER_SEC,
@@ -65,6 +64,11 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 uint64_t hv_op_deadline(enum hv_op op)
 {
 	return (size_t)op < HV_OP_MAX ? op_deadlines[op] : 0;
+}
+
+uint64_t hv_attach_deadline(uint64_t memory_bytes)
+{
+	return op_deadlines[HV_ATTACH] + (memory_bytes >> 30) * USEC_PER_SEC;
 }
 
 /* What each operation needs besides its name. */

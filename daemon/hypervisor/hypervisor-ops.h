@@ -104,6 +104,11 @@ struct hypervisor_ops {
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
 
+/* Of an attach to a guest with so much memory, in bytes: the op's own, and 1 s for each GiB.  VFIO pins all of the
+ * guest's memory for its first VF, page by page, and zeroes what was not touched yet: about 1 s per 4 GiB where
+ * nothing else hinders; four times that for a host that is busy or has to make room.  0 = not known. */
+uint64_t hv_attach_deadline(uint64_t memory_bytes);
+
 /* 0 when the request has what its op needs: a uuid, live or config, a command; else -EINVAL. */
 int hv_request_check(const struct hv_request *request);
 

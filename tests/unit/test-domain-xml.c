@@ -108,14 +108,15 @@ static void test_bridges(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_(domain_facts_freep) struct domain_facts *facts = facts_new(VM_RUNNING);
 		_cleanup_free_ char *xml = xasprintf(
-			"<domain><name>n</name><uuid>12345678-1234-1234-1234-123456789abc</uuid><devices>"
-			"<controller type='pci' index='1' model='pci-bridge'/>"
+			"<domain><name>n</name><uuid>12345678-1234-1234-1234-123456789abc</uuid><memory "
+			"unit='KiB'>4194304</memory><devices><controller type='pci' index='1' model='pci-bridge'/>"
 			"<controller type='pci' index='2' model='pcie-root-port'/>"
 			"<controller type='pci' index='0' model='%s'/></devices></domain>",
 			cases[i].root);
 
 		assert_int_equal(domain_xml_read(facts, DOMAIN_XML_LIVE, xml, strlen(xml)), 0);
 		assert_int_equal(facts->free_ports, cases[i].free);
+		assert_int_equal(facts->memory_bytes, 4ULL << 30);
 	}
 }
 
