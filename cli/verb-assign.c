@@ -23,7 +23,8 @@ static const struct option assign_options[] = {
 static const struct option release_options[] = {
 	{ "--all", OPTION_FLAG, NULL, "all VFs of the VM" },
 	MODE_OPTIONS,
-	{ "--force", OPTION_FLAG, NULL, "although the guest does not let go" },
+	{ "--force", OPTION_FLAG, NULL, "power the VM off, although a job runs or the guest does not let go" },
+	{ "--yes-power-off", OPTION_FLAG, NULL, "with --force: although it breaks what it says that it breaks" },
 	{ "--wait", OPTION_DURATION, "T",
 	  "at most so long; 0s = return at once (else until it is done)" },
 	{ NULL },
@@ -184,6 +185,8 @@ static int release_params(struct cli *cli, json_t **ret)
 	}
 	if (arguments_flag(&cli->args, "--force"))
 		json_put_bool(params, "force", true);
+	if (arguments_flag(&cli->args, "--yes-power-off"))
+		json_put_bool(params, "yes_power_off", true);
 	r = add_mode(cli, params);
 	if (r)
 		return r;
@@ -292,6 +295,8 @@ const struct verb verb_release = {
 	.name = "release",
 	.usage = "VM | VF [options]",
 	.summary = "take a VF back from a VM, cleanly",
+	.details = "With --force the VM is powered off hard first; what that breaks is said, and done with "
+		   "--yes-power-off.",
 	.min_words = 1,
 	.max_words = 1,
 	.options = release_options,

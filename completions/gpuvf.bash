@@ -20,7 +20,7 @@ declare -gA _gpuvf_options=(
 	[tune]="--quantum --preempt-timeout --priority --vram"
 	[reset]="--wait"
 	[assign]="--vf --gpu --profile --vram --add --live --config --both --for --wait"
-	[release]="--all --live --config --both --force --wait"
+	[release]="--all --live --config --both --force --yes-power-off --wait"
 	[heal]=""
 	[submit]="--name --queue --vm --vms --profile --vram --time --priority --env --env-file --workdir
 		--file --output --hold --retries --request-id --follow --wait --dry-run"

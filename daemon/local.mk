@@ -25,7 +25,8 @@ libmanager_a_SOURCES = \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-load.c daemon/manager-look.c daemon/manager-missing.c \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
-	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c daemon/manager-question.c \
+	daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
+	daemon/manager-power-off.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-reuse.c daemon/manager-reset.c daemon/manager-tune.c daemon/manager-tune.h \
 	daemon/manager-tune-run.c daemon/manager-weight.c \
 	daemon/manager-run.c daemon/manager-sleep.c daemon/manager-upload.c daemon/manager-vf.c \
@@ -47,7 +48,8 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load \
-	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-wanted tests/unit/test-sleep
+	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
+	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -70,6 +72,9 @@ tests_unit_test_manager_drain_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_power_off_SOURCES = tests/unit/test-manager-power-off.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_power_off_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_power_off_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_expiry_SOURCES = tests/unit/test-manager-expiry.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_expiry_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_expiry_LDADD = $(MANAGER_TEST_LIBS)

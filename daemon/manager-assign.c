@@ -158,9 +158,8 @@ static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config
 		return rpc_error_detail(error, "transient", "mode", "use --live");
 	}
 	if (*ret_live && vm->facts->free_ports == 0) {
-		rpc_error_set(error, RPC_NO_FIT, "VM %s has no free PCIe port to plug a VF into", vm->facts->name);
-		return rpc_error_detail(error, "no_port", "vm",
-					"add a pcie-root-port controller to the VM's XML and restart it");
+		rpc_error_set(error, RPC_NO_FIT, "VM %s has no free PCIe port, or PCI slot, to plug a VF into", vm->facts->name);
+		return rpc_error_detail(error, "no_port", "vm", NO_PORT_HINT);
 	}
 	return 0;
 }
@@ -283,6 +282,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 
 struct release {
 	struct operation *op;
+	bool force;
 	size_t left;
 	size_t n;
 	struct vf **vfs;
@@ -320,12 +320,29 @@ static void released_name(struct manager *m, const char *name, struct release *r
 
 static void released(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
-	released_name(m, vf->name, userdata, error);
+	struct release *r = userdata;
+
+	if (!error && r->force)
+		job_vf_back(m, vf->name); /* its job may wait for it */
+	released_name(m, vf->name, r, error);
+}
+
+/* By force.  False: it goes the ordinary way. */
+static bool release_by_force(struct manager *m, struct vf *vf, bool *power_off, struct release *r)
+{
+	if (*power_off && (vf->state == VF_ATTACHED || vf->state == VF_DETACHING) &&
+	    power_off_is_due(m, r->op, vf)) {
+		*power_off = false; /* once for all VFs of the VM */
+		handover_power_off(m, vf, released, r);
+		return true;
+	}
+	return handover_join(vf, released, r);
 }
 
 static void release_committed(struct manager *m, void *userdata)
 {
 	struct release *r = userdata;
+	bool force = r->force, power_off = r->force;
 	size_t n = r->n;
 
 	operation_begin(m, r->op);
@@ -343,6 +360,8 @@ static void release_committed(struct manager *m, void *userdata)
 			handover_reset(m, vf, released, r);
 			continue;
 		}
+		if (force && release_by_force(m, vf, &power_off, r))
+			continue;
 		if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
 			struct rpc_error busy = { 0 };
 
@@ -378,6 +397,8 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 	}
 	if (vf_is_in_process(vf))
 		return refuse_process(vf, error);
+	if (p->force && power_off_may_take(vf))
+		return 0;
 	if (vf->lease.owner == LEASE_JOB) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
 			      (unsigned long long)vf->lease.job);
@@ -442,9 +463,9 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		refuse(reply, &error);
 		return;
 	}
-	if (p->force) {
-		rpc_error_set(&error, RPC_UNSUPPORTED, "force: this version takes no VF from a guest that does not let go");
-		rpc_error_detail(&error, NULL, "force", "shut the VM down, then release");
+	if (p->yes_power_off && !p->force) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "yes_power_off says yes to what force breaks");
+		rpc_error_detail(&error, NULL, "yes_power_off", "leave it out, or add force");
 		refuse(reply, &error);
 		return;
 	}
@@ -456,7 +477,8 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		return;
 	}
 	r = calloc(1, sizeof(*r));
-	if (!r || collect(m, p, r, &error) < 0) {
+	if (!r || collect(m, p, r, &error) < 0 ||
+	    (p->force && r->n > 0 && power_off_check(m, r->vfs[0], p, &error) < 0)) {
 		refuse(reply, &error);
 		if (r)
 			release_free(r);
@@ -474,6 +496,9 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 			      json_pack("{s:o}", "vfs", json_array()));
 	for (size_t i = 0; i < r->n; i++)
 		json_array_append_new(json_object_get(r->op->input, "vfs"), json_string(r->vfs[i]->name));
+	r->force = p->force;
+	if (r->force)
+		power_off_note(m, r->op, r->vfs[0]);
 	operation_store(m, r->op);
 	outbox_add(m, release_committed, release_not_committed, r);
 	operation_reply(m, r->op, p->wait_usec, reply);
@@ -518,6 +543,7 @@ static void resume_release(struct manager *m, struct operation *op)
 	if (!r)
 		return;
 	r->op = op;
+	r->force = json_object_get(op->input, "power_off") != NULL;
 	r->names = json_array();
 	json_array_foreach(names, i, name) {
 		struct vf *vf = vf_find(m, json_string_value(name));

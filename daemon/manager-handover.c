@@ -19,6 +19,9 @@ struct handover {
 	struct rpc_error error; /* of an attach that is being taken back */
 	handover_fn fn;
 	void *userdata;
+	handover_fn also; /* somebody else who waits for its end, or NULL */
+	void *also_userdata;
+	bool powered_off; /* its VM, by us: a detach that got no answer has one now */
 	void (*go)(struct handover *h); /* what it does when the VM's turn comes */
 	struct handover *next_waiting;	/* in vm->waiting */
 };
@@ -106,6 +109,8 @@ static void finish(struct handover *h, const struct rpc_error *error)
 		h->stored->handover = NULL;
 	vf->handover = NULL;
 	h->fn(m, vf, h->userdata, h->error.code ? &h->error : error);
+	if (h->also)
+		h->also(m, vf, h->also_userdata, error);
 	rpc_error_done(&h->error);
 	free(h);
 	if (!vf->gpu) /* it vanished from the kernel meanwhile */
@@ -170,6 +175,7 @@ static void ask_all_holders(struct handover *h, host_reply_fn fn)
 static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 {
 	_cleanup_free_ char *alias = vf_alias(h->vf);
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
 	struct hv_request request = {
 		.op = op,
 		.uuid = h->vm_uuid,
@@ -177,6 +183,7 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
 		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
 		.config = h->vf->lease.config && h->side != LIVE_SIDE,
+		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
 	};
 
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {
@@ -307,6 +314,11 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	default:
 		break;
 	}
+	if (h->powered_off) {
+		h->powered_off = false;
+		ask_hv(h, HV_DETACH, on_detached);
+		return;
+	}
 	rpc_error_from_hv(&error, reply, "the VF could not be detached");
 	/* Still in the guest, as far as anybody knows: it stays with its holder. */
 	if (h->vf->state == VF_DETACHING)
@@ -326,30 +338,36 @@ static void on_stored(struct manager *m, void *userdata)
 		return;
 	h->stored = NULL;
 	if (!vanished(h))
-		ask_hv(h, HV_DETACH, on_detached);
+		h->go(h);
 }
 
 /* Durable first: who finds an older row after a crash, and the VF in no VM, would take it for one that never was
  * in any, and not reset it. */
-static void detach_when_stored(struct handover *h)
+static void when_stored(struct handover *h, void (*go)(struct handover *h))
 {
+	h->go = go;
 	h->stored = calloc(1, sizeof(*h->stored));
 	if (!h->stored) {
-		ask_hv(h, HV_DETACH, on_detached);
+		go(h);
 		return;
 	}
 	h->stored->handover = h;
 	outbox_add(h->m, on_stored, on_stored, h->stored);
 }
 
+static void ask_detach(struct handover *h)
+{
+	ask_hv(h, HV_DETACH, on_detached);
+}
+
 static void detach_now(struct handover *h)
 {
 	if (h->vf->state == VF_RESERVED) {
-		ask_hv(h, HV_DETACH, on_detached);
+		ask_detach(h);
 		return;
 	}
 	vf_set_state(h->m, h->vf, VF_DETACHING, NULL);
-	detach_when_stored(h);
+	when_stored(h, ask_detach);
 }
 
 /* Runs go when no other attach or detach of the VM is under way. */
@@ -374,6 +392,113 @@ void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *use
 
 	if (h)
 		on_turn(h, detach_now);
+}
+
+/* ---- by force: the VM is powered off, then the VF goes the same way ---- */
+
+/* Of a detach that is under way: it may be over before the VM is off. */
+struct power_off {
+	struct manager *m;
+	char *vf_name;
+	uint64_t epoch;
+};
+
+static bool is_off(const struct hv_reply *reply)
+{
+	return reply->failure == HV_OK || reply->failure == HV_NOT_RUNNING || reply->failure == HV_NO_DOMAIN;
+}
+
+static void not_powered_off(struct rpc_error *error, const struct vf *vf, const struct hv_reply *reply)
+{
+	_cleanup_free_ char *what = xasprintf("VM %s could not be powered off", strempty(vf->lease.vm_name));
+
+	rpc_error_from_hv(error, reply, strempty(what));
+}
+
+static void on_powered_off(void *userdata, const struct hv_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (vanished(h))
+		return;
+	if (is_off(reply)) {
+		ask_detach(h); /* off it has no say; its persistent XML may name the VF still */
+		return;
+	}
+	not_powered_off(&error, h->vf, reply);
+	vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	finish(h, &error);
+	rpc_error_done(&error);
+}
+
+static void power_off_now(struct handover *h)
+{
+	ask_hv(h, HV_DESTROY, on_powered_off);
+}
+
+/* The detach that was under way goes on, and tells whoever waits for it. */
+static void on_powered_off_meanwhile(void *userdata, const struct hv_reply *reply)
+{
+	struct power_off *p = userdata;
+	struct vf *vf = vf_find(p->m, p->vf_name);
+	struct handover *h = vf && vf->lease.epoch == p->epoch ? vf->handover : NULL;
+	struct rpc_error error = { 0 };
+	handover_fn also = h ? h->also : NULL;
+
+	if (h && is_off(reply)) {
+		h->powered_off = true;
+	} else if (also) {
+		h->also = NULL;
+		not_powered_off(&error, vf, reply);
+		also(p->m, vf, h->also_userdata, &error);
+		rpc_error_done(&error);
+	}
+	free(p->vf_name);
+	free(p);
+}
+
+static void power_off_meanwhile(struct handover *h)
+{
+	struct hv_request request = { .op = HV_DESTROY, .uuid = h->vm_uuid };
+	struct hv_reply failed = { .failure = HV_FAILED };
+	struct power_off *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return; /* the detach has a deadline */
+	*p = (struct power_off){ .m = h->m, .vf_name = strdup(h->vf->name), .epoch = h->epoch };
+	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, on_powered_off_meanwhile, p) < 0)
+		on_powered_off_meanwhile(p, &failed);
+}
+
+bool handover_can_join(const struct vf *vf)
+{
+	return vf->handover && !vf->handover->also;
+}
+
+bool handover_join(struct vf *vf, handover_fn fn, void *userdata)
+{
+	if (!handover_can_join(vf))
+		return false;
+	vf->handover->also = fn;
+	vf->handover->also_userdata = userdata;
+	return true;
+}
+
+/* Waits for no turn: who has it may be the one that hangs. */
+void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h;
+
+	if (handover_join(vf, fn, userdata)) {
+		power_off_meanwhile(vf->handover);
+		return;
+	}
+	h = handover_new(m, vf, fn, userdata);
+	if (!h)
+		return;
+	vf_set_state(m, vf, VF_DETACHING, "its VM is being powered off");
+	when_stored(h, power_off_now);
 }
 
 /* ---- attach ---- */

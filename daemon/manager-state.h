@@ -560,6 +560,9 @@ struct vf *operation_vf(struct manager *m, struct operation *op);
 bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
 
+/* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
+#define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
+
 /* ---- manager-handover.c: attach, and the gate detach → closed → reset → probe → free ---- */
 /* error is NULL on success; borrowed. */
 typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
@@ -567,6 +570,11 @@ typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* Powers its VM off first, whose guest has no say then.  A detach that is under way is waited for. */
+void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
+bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
+bool handover_can_join(const struct vf *vf);
 /* Puts a fresh VF on vfio-pci.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
@@ -574,6 +582,15 @@ void handover_drop(struct vf *vf);    /* the daemon ends */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
 void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
 json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7) has … open"; returns new */
+
+/* ---- manager-power-off.c: release --force ---- */
+/* Refuses what cannot be forced, and what it breaks as long as nobody said yes to that.  vf is held by its VM. */
+int power_off_check(struct manager *m, const struct vf *vf, const struct vf_release_params *p,
+		    struct rpc_error *error);
+bool power_off_may_take(const struct vf *vf); /* it is in a running guest */
+void power_off_note(struct manager *m, struct operation *op, const struct vf *vf); /* accepted: its rows */
+/* The VM still runs as it did when the operation was accepted: not one that somebody started since. */
+bool power_off_is_due(struct manager *m, const struct operation *op, const struct vf *vf);
 
 /* ---- manager-assign.c ---- */
 void assign_resume(struct manager *m, struct operation *op);

@@ -193,6 +193,7 @@ struct vf_release_params {
 	bool all;
 	int mode;
 	bool force;
+	bool yes_power_off; /* to what force breaks */
 	struct known if_epoch;
 	uint64_t wait_usec;
 };

@@ -88,6 +88,7 @@ json_t *domain_facts_to_json(const struct domain_facts *f)
 	    json_put_string(o, "state", vm_state_to_string(f->state)) < 0 ||
 	    json_put_bool(o, "persistent", f->persistent) < 0 || put_int(o, "id", f->id) < 0 ||
 	    json_put_string(o, "agent", vm_agent_to_string(f->agent)) < 0 ||
+	    json_put_uint(o, "memory_bytes", f->memory_bytes) < 0 ||
 	    put_int(o, "free_ports", f->free_ports) < 0 ||
 	    json_put_string(o, "guest_root", f->guest_root) < 0 ||
 	    json_put(o, "hostdevs", hostdevs_to_json(f)) < 0)
@@ -145,6 +146,7 @@ struct domain_wire {
 	bool persistent;
 	int64_t id;
 	int agent;
+	uint64_t memory_bytes;
 	int64_t free_ports;
 	char *guest_root;
 	json_t *hostdevs;
@@ -160,6 +162,7 @@ static const struct json_field domain_fields[] = {
 	DOMAIN_FIELD(persistent, JSON_FIELD_BOOL),
 	DOMAIN_FIELD(id, JSON_FIELD_INT, .min = -1, .max = INT32_MAX),
 	DOMAIN_FIELD(agent, JSON_FIELD_ENUM, .names = vm_agent_names, .names_max = VM_AGENT_MAX),
+	DOMAIN_FIELD(memory_bytes, JSON_FIELD_UINT),
 	DOMAIN_FIELD(free_ports, JSON_FIELD_INT, .min = -1, .max = INT32_MAX),
 	DOMAIN_FIELD(guest_root, JSON_FIELD_STRING),
 	DOMAIN_FIELD(hostdevs, JSON_FIELD_ARRAY, .max_length = HOSTDEVS_MAX),
@@ -210,6 +213,7 @@ int domain_facts_from_json(const json_t *json, struct domain_facts **ret)
 	f->persistent = w.persistent;
 	f->id = (int)w.id;
 	f->agent = (enum vm_agent)w.agent;
+	f->memory_bytes = w.memory_bytes;
 	f->free_ports = (int)w.free_ports;
 	f->guest_root = w.guest_root ? TAKE_PTR(w.guest_root) : strdup("");
 	if (!f->guest_root)

@@ -74,6 +74,7 @@ struct reading {
 	size_t n_hostdevs;
 	enum vm_agent agent;
 	int free_ports;
+	uint64_t memory_bytes;
 };
 
 static void reading_done(struct reading *reading)
@@ -120,6 +121,18 @@ static int read_identity(const xmlNode *root, struct reading *reading)
 	return 0;
 }
 
+/* What the guest has at most: libvirt prints it in KiB, with the DIMMs that were plugged in. */
+static uint64_t read_memory(const xmlNode *memory)
+{
+	_cleanup_free_ char *text = xml_text(memory);
+	uint64_t kib;
+
+	if (!text || !xml_attribute_is(memory, "unit", "KiB"))
+		return 0;
+	kib = strtoull(text, NULL, 10);
+	return kib <= UINT64_MAX / 1024 ? kib * 1024 : 0;
+}
+
 static int read_hostdev(const xmlNode *node, struct reading *reading)
 {
 	struct domain_hostdev hostdev = { 0 }, *grown;
@@ -160,19 +173,22 @@ static void read_channel(const xmlNode *node, struct reading *reading)
  */
 struct buses {
 	bool any;
+	bool express; /* q35: libvirt plugs a VF, which is PCI Express, into no conventional bus there */
 	unsigned slots[BUSES_MAX]; /* 0 = no such bus, or nothing can be plugged into it */
 	unsigned first[BUSES_MAX];
 	uint32_t used[BUSES_MAX];
+	bool conventional[BUSES_MAX];
 };
 
 static const struct bus_model {
 	const char *model;
 	unsigned first, slots;
+	bool conventional;
 } bus_models[] = {
-	{ "pcie-root-port", 0, 1 },
-	{ "pcie-switch-downstream-port", 0, 1 },
-	{ "pci-root", 1, SLOTS - 1 }, /* slot 0 is the host bridge */
-	{ "pci-bridge", 1, SLOTS - 1 },
+	{ "pcie-root-port", 0, 1, false },
+	{ "pcie-switch-downstream-port", 0, 1, false },
+	{ "pci-root", 1, SLOTS - 1, true }, /* slot 0 is the host bridge */
+	{ "pci-bridge", 1, SLOTS - 1, true },
 };
 
 static void read_controller(const xmlNode *node, struct buses *buses)
@@ -184,12 +200,14 @@ static void read_controller(const xmlNode *node, struct buses *buses)
 	    xml_attribute_uint(node, "index", BUSES_MAX - 1, &index) < 0)
 		return;
 	buses->any = true;
+	buses->express = buses->express || streq(model, "pcie-root");
 	if (xml_attribute_is(xml_child(node, "target"), "hotplug", "off"))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(bus_models); i++)
 		if (streq(model, bus_models[i].model)) {
 			buses->slots[index] = bus_models[i].slots;
 			buses->first[index] = bus_models[i].first;
+			buses->conventional[index] = bus_models[i].conventional;
 		}
 }
 
@@ -208,9 +226,12 @@ static int count_free(const struct buses *buses)
 
 	if (!buses->any)
 		return -1;
-	for (size_t i = 0; i < BUSES_MAX; i++)
+	for (size_t i = 0; i < BUSES_MAX; i++) {
+		if (buses->express && buses->conventional[i])
+			continue;
 		for (unsigned slot = 0; slot < buses->slots[i]; slot++)
 			n += !(buses->used[i] & (1u << (buses->first[i] + slot)));
+	}
 	return n;
 }
 
@@ -302,6 +323,7 @@ static int merge(struct domain_facts *facts, enum domain_xml_side side, struct r
 	if (side == DOMAIN_XML_LIVE) {
 		facts->agent = reading->agent;
 		facts->free_ports = reading->free_ports;
+		facts->memory_bytes = reading->memory_bytes;
 	} else if (facts->state == VM_OFF) {
 		facts->agent =
 			reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT : VM_AGENT_DISCONNECTED;
@@ -324,6 +346,7 @@ int domain_xml_read(struct domain_facts *facts, enum domain_xml_side side, const
 
 	root = xmlDocGetRootElement(document);
 	r = read_identity(root, &reading);
+	reading.memory_bytes = read_memory(xml_child(root, "memory"));
 	if (r >= 0)
 		r = read_devices(xml_child(root, "devices"), &reading);
 	if (r >= 0)

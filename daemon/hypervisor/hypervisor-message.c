@@ -9,7 +9,7 @@
 const char *const hv_op_names[HV_OP_MAX] = {
 	[HV_LIST] = "list",     [HV_GET] = "get",     [HV_ATTACH] = "attach",
 	[HV_DETACH] = "detach", [HV_AGENT] = "agent", [HV_START] = "start",
-	[HV_SHUTDOWN] = "shutdown",
+	[HV_SHUTDOWN] = "shutdown", [HV_DESTROY] = "destroy",
 };
 DEFINE_ENUM_TABLE(hv_op, enum hv_op, HV_OP_MAX);
 
@@ -46,8 +46,7 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_LIST] = 30 * USEC_PER_SEC,
 	/* 30 s is what libvirt itself waits for the job lock of a domain */
 	[HV_GET] = 45 * USEC_PER_SEC,
-	/* the first VF pins the guest's whole memory: about 1 s per 4 GiB, so room for large guests
-	 */
+	/* and more by the guest's memory: hv_attach_deadline() */
 	[HV_ATTACH] = 120 * USEC_PER_SEC,
 	/* a guest that means to let go does so in seconds, an emulated one in some tens */
 	[HV_DETACH] = 60 * USEC_PER_SEC,
@@ -57,11 +56,19 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_START] = 180 * USEC_PER_SEC,
 	/* the agent's part of it: libvirt asks by ACPI when that does not answer */
 	[HV_SHUTDOWN] = 30 * USEC_PER_SEC,
+	/* libvirt waits up to 40 s for QEMU to die of SIGTERM, then SIGKILL, and 2 s more for each host
+	 * device (virProcessKillPainfullyDelay); then up to 30 s for the domain's job lock */
+	[HV_DESTROY] = 90 * USEC_PER_SEC,
 };
 
 uint64_t hv_op_deadline(enum hv_op op)
 {
 	return (size_t)op < HV_OP_MAX ? op_deadlines[op] : 0;
+}
+
+uint64_t hv_attach_deadline(uint64_t memory_bytes)
+{
+	return op_deadlines[HV_ATTACH] + (memory_bytes >> 30) * USEC_PER_SEC;
 }
 
 /* What each operation needs besides its name. */
@@ -79,6 +86,7 @@ static const unsigned op_needs[HV_OP_MAX] = {
 	[HV_AGENT] = NEEDS_UUID | NEEDS_COMMAND,
 	[HV_START] = NEEDS_UUID,
 	[HV_SHUTDOWN] = NEEDS_UUID,
+	[HV_DESTROY] = NEEDS_UUID,
 };
 
 int hv_request_check(const struct hv_request *request)

@@ -15,6 +15,7 @@ enum hv_op {
 	HV_START,  /* a domain that is off is started; HV_ALREADY when it runs */
 	HV_SHUTDOWN, /* asks the guest to shut down, by its agent, else by ACPI; its going off is an
 		      * event, if it does */
+	HV_DESTROY, /* powers it off hard, also while other calls about it hang */
 	HV_OP_MAX,
 };
 DECLARE_ENUM_TABLE(hv_op, enum hv_op);
@@ -102,6 +103,11 @@ struct hypervisor_ops {
 };
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
+
+/* Of an attach to a guest with so much memory, in bytes: the op's own, and 1 s for each GiB.  VFIO pins all of the
+ * guest's memory for its first VF, page by page, and zeroes what was not touched yet: about 1 s per 4 GiB where
+ * nothing else hinders; four times that for a host that is busy or has to make room.  0 = not known. */
+uint64_t hv_attach_deadline(uint64_t memory_bytes);
 
 /* 0 when the request has what its op needs: a uuid, live or config, a command; else -EINVAL. */
 int hv_request_check(const struct hv_request *request);

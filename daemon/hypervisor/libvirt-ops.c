@@ -435,12 +435,21 @@ static void do_shutdown(struct libvirt_op *op, virConnectPtr connection)
 		(void)fail_libvirt(op);
 }
 
+/* No flags: SIGKILL follows a SIGTERM that QEMU does not heed. */
+static void do_destroy(struct libvirt_op *op, virConnectPtr connection)
+{
+	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
+
+	if (domain && virDomainDestroy(domain) < 0)
+		(void)fail_libvirt(op);
+}
+
 void libvirt_op_run(struct libvirt_op *op, virConnectPtr connection)
 {
 	static void (*const functions[HV_OP_MAX])(struct libvirt_op *, virConnectPtr) = {
 		[HV_LIST] = do_list,     [HV_GET] = do_get,     [HV_ATTACH] = do_attach,
 		[HV_DETACH] = do_detach, [HV_AGENT] = do_agent, [HV_START] = do_start,
-		[HV_SHUTDOWN] = do_shutdown,
+		[HV_SHUTDOWN] = do_shutdown, [HV_DESTROY] = do_destroy,
 	};
 
 	if (!connection)

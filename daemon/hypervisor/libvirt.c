@@ -68,6 +68,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 		[HV_AGENT] = "the guest agent did not answer in time",
 		[HV_START] = "libvirt did not start the domain in time",
 		[HV_SHUTDOWN] = "libvirt did not ask the guest to shut down in time",
+		[HV_DESTROY] = "libvirt did not power the domain off in time",
 	};
 	struct call *call = userdata;
 
@@ -118,9 +119,22 @@ static enum line line_of(const struct hv_request *request)
 	return request->op == HV_LIST || request->op == HV_GET ? LINE_QUERIES : LINE_DEVICES;
 }
 
+#define ORDER_SIZE 40 /* a uuid, a mark, and what call_pool_submit() keeps of it */
+
+/* What runs in order on a line: the calls about one VM.  A destroy is for the VM whose other calls hang, so it
+ * has an order of its own. */
+static const char *order_of(const struct hv_request *request, enum line line, char buffer[static ORDER_SIZE])
+{
+	if (line == LINE_QUERIES)
+		return NULL;
+	snprintf(buffer, ORDER_SIZE, "%s%s", request->uuid, request->op == HV_DESTROY ? "!" : "");
+	return buffer;
+}
+
 int libvirt_submit(struct libvirt *l, const struct hv_request *request, uint64_t id)
 {
 	enum line line = line_of(request);
+	char order[ORDER_SIZE];
 	struct op_work *w = calloc(1, sizeof(*w));
 	int r;
 
@@ -132,8 +146,7 @@ int libvirt_submit(struct libvirt *l, const struct hv_request *request, uint64_t
 	w->outbox = outbox_ref(l->outbox);
 	r = libvirt_op_init(&w->op, request);
 	if (r >= 0)
-		r = call_pool_submit(l->pools[line], line == LINE_QUERIES ? NULL : w->op.uuid,
-				     run_op, w, op_work_free);
+		r = call_pool_submit(l->pools[line], order_of(request, line, order), run_op, w, op_work_free);
 	if (r < 0)
 		op_work_free(w);
 	return r;

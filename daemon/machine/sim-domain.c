@@ -12,7 +12,7 @@
 static const enum sim_point points[HV_OP_MAX] = {
 	[HV_LIST] = SIM_LIST,     [HV_GET] = SIM_GET,     [HV_ATTACH] = SIM_ATTACH,
 	[HV_DETACH] = SIM_DETACH, [HV_AGENT] = SIM_AGENT, /* or the command's own */
-	[HV_START] = SIM_START,   [HV_SHUTDOWN] = SIM_SHUTDOWN,
+	[HV_START] = SIM_START,   [HV_SHUTDOWN] = SIM_SHUTDOWN, [HV_DESTROY] = SIM_DESTROY,
 };
 
 static void send_reply(struct sim_task *t, struct hv_reply *reply)
@@ -208,6 +208,28 @@ static void run_shutdown(struct sim_task *t)
 	sim_domain_stop(m, vm);
 }
 
+/* A guest that is off holds on to nothing: libvirt's calls that waited for it return. */
+static void end_hung_detaches(struct sim_machine *m, const struct sim_vm *vm)
+{
+	for (struct sim_task *t = m->tasks, *next; t; t = next) {
+		next = t->next;
+		if (t->vm != vm || t->hv.op != HV_DETACH || t->wait != SIM_WAIT_RELEASE)
+			continue;
+		t->wait = SIM_WAIT_NONE;
+		sim_domain_run(t);
+		next = m->tasks; /* its answer may have ended others */
+	}
+}
+
+static void run_destroy(struct sim_task *t)
+{
+	struct sim_machine *m = t->m;
+	struct sim_vm *vm = t->vm;
+
+	run_shutdown(t);
+	end_hung_detaches(m, vm);
+}
+
 /* ---- agent -------------------------------------------------------------------------------------
  */
 
@@ -324,7 +346,7 @@ static void run_get(struct sim_task *t)
 static void (*const runners[HV_OP_MAX])(struct sim_task *t) = {
 	[HV_LIST] = run_list,     [HV_GET] = run_get,     [HV_ATTACH] = run_attach,
 	[HV_DETACH] = run_detach, [HV_AGENT] = run_agent,
-	[HV_START] = run_start,   [HV_SHUTDOWN] = run_shutdown,
+	[HV_START] = run_start,   [HV_SHUTDOWN] = run_shutdown, [HV_DESTROY] = run_destroy,
 };
 
 void sim_domain_run(struct sim_task *t)

@@ -32,6 +32,7 @@ const char *const sim_point_names[SIM_POINT_MAX] = {
 	[SIM_DETACH] = "detach",
 	[SIM_START] = "start",
 	[SIM_SHUTDOWN] = "shutdown",
+	[SIM_DESTROY] = "destroy",
 	[SIM_GUEST_DEVICE] = "guest-device",
 	[SIM_GUEST_BARS] = "guest-bars",
 	[SIM_GUEST_DRIVER] = "guest-driver",

@@ -36,6 +36,7 @@ enum sim_point {
 	SIM_DETACH,
 	SIM_START,
 	SIM_SHUTDOWN,
+	SIM_DESTROY,
 	/* what a guest makes of a device that was plugged in */
 	SIM_GUEST_DEVICE, /* it never appears there */
 	SIM_GUEST_BARS,	  /* it appears without addresses: no space in the root port's window */

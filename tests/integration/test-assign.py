@@ -391,6 +391,85 @@ def five_hung_guests():
 
 
 @test
+def by_force():
+    """A guest that does not let go: force says what it breaks, powers the VM off, and the VF is free and reset."""
+    world = World()
+    world.apply(2)
+    name = assign(world, mode="live")["vf"]
+    job = world.submit("sleep 1000", run_in={"vm": "trainer-1"})
+    world.until_job(job, "running")
+    world.fault("detach", vm="trainer-1", hang=True)
+    world.call("vf.release", vf=name, wait_seconds=0)
+    until(lambda: world.vf(name)["state"] == "detaching", "the guest does not let go")
+    done = world.cli("release", name, "--force")
+    assert done.returncode != 0, done
+    for word in ("trainer-1 would be powered off hard", f"job {job}", "--yes-power-off"):
+        assert word in done.stderr, done.stderr
+    equal(world.vm("trainer-1")["state"], "running")
+    resets = world.writes()["reset"]
+    world.cli("release", name, "--force", "--yes-power-off", check=0)
+    vf = world.vf(name)
+    equal((vf["state"], vf["vm"], vf["lease"]), ("free", None, None))
+    assert world.writes()["reset"] > resets, "it was not reset"
+    equal(world.vm("trainer-1")["state"], "off")
+    until(lambda: world.job(job)["result"] == "lost", "its job is lost")
+    rows = [row for row in world.items("audit.list") if row["subject"] == "trainer-1" and
+            (row["after"] or {}).get("power") == "powering-off"]
+    equal([(row["method"], row["before"]) for row in rows], [("vf.release", {"power": "running"})])
+
+
+@test
+def by_force_from_a_job():
+    """The VF of a job: without force the job is named, with it the VM goes off and the job is over."""
+    world = World()
+    world.apply(2)
+    job = world.submit("sleep 1000")
+    world.until_job(job, "running")
+    name = next(vf["name"] for vf in world.items("vf.list") if vf["lease"])
+    with refused(CONFLICT, "cancel", reason="job"):
+        release(world, vf=name)
+    release(world, vf=name, force=True, yes_power_off=True)
+    equal(world.vf(name)["state"], "free")
+    world.until_ended(job, "lost")
+
+
+@test
+def by_force_in_vain():
+    """libvirt cannot power the VM off: the VF stays where it is, with the reason, and nobody else gets it."""
+    world = World()
+    world.apply(1)
+    name = assign(world)["vf"]
+    world.fault("destroy", vm="trainer-1", nth=1, error="failed",
+                message="Failed to terminate process 7 with SIGKILL: Device or resource busy")
+    with refused(HOST_ERROR, "SIGKILL"):
+        release(world, vf=name, force=True, yes_power_off=True)
+    equal(world.vf(name)["state"], "attached")
+    assert "could not be powered off" in world.vf(name)["reason"], world.vf(name)
+    with refused(NO_FIT):
+        assign(world, "trainer-2")
+    release(world, vf=name, force=True, yes_power_off=True)
+    equal(world.vf(name)["state"], "free")
+
+
+@test
+def by_force_killed():
+    """kill -9 around the power-off: the next daemon brings it to its end, and the VF through the gate."""
+    for when in ("before", "after"):
+        world = World()
+        world.apply(1)
+        name = assign(world, mode="live")["vf"]
+        world.fault("destroy", vm="trainer-1", nth=1, kill=when)
+        try:
+            release(world, vf=name, force=True, yes_power_off=True)
+        except (RpcError, OSError):
+            pass
+        world.until_killed()
+        world.start()
+        until(lambda: world.vf(name)["state"] == "free", "it is free")
+        equal(world.vm("trainer-1")["state"], "off")
+
+
+@test
 def libvirt_away():
     """Without libvirt: a clear state, refusals, and all goes on when it is back."""
     world = World()

@@ -200,6 +200,17 @@ void fake_set_hostdev(struct fake_actors *f, unsigned vm, unsigned vf, bool live
 	}
 }
 
+/* Nothing is live of a VM that is off. */
+static void power_off(struct fake_actors *f, struct domain_facts *d)
+{
+	d->state = VM_OFF;
+	d->id = -1;
+	for (unsigned vm = 0; vm < FAKE_VMS; vm++)
+		for (size_t i = d->n_hostdevs; f->vms[vm] == d && i-- > 0;)
+			fake_set_hostdev(f, vm, d->hostdevs[i].address.function, false,
+					 d->hostdevs[i].config);
+}
+
 static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_reply *reply,
 		  struct domain_facts **list)
 {
@@ -207,6 +218,10 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 	bool live = false, config = false;
 
 	reply->failure = f->hv_fault[q->op];
+	if (f->hv_fault_once && reply->failure != HV_OK) {
+		f->hv_fault[q->op] = HV_OK;
+		f->hv_fault_once = false;
+	}
 	reply->domains = list;
 	if (q->op != HV_LIST && !d)
 		reply->failure = HV_NO_DOMAIN;
@@ -216,6 +231,10 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 		for (size_t i = 0; i < FAKE_VMS; i++)
 			if (f->vms[i])
 				list[reply->n_domains++] = f->vms[i];
+	if (q->op == HV_DESTROY && d->state == VM_OFF)
+		reply->failure = HV_NOT_RUNNING;
+	else if (q->op == HV_DESTROY)
+		power_off(f, d);
 	if (q->op == HV_GET)
 		list[reply->n_domains++] = d;
 	if (q->op != HV_ATTACH && q->op != HV_DETACH)

@@ -25,6 +25,7 @@ struct fake_actors {
 	bool host_fault_once; /* … and once only */
 	bool settling; /* drivers may be about to come */
 	enum hv_failure hv_fault[HV_OP_MAX];
+	bool hv_fault_once;
 	unsigned n_host[HOST_OP_MAX], n_hv[HV_OP_MAX]; /* asked so far */
 	char log[4096]; /* what was asked of the host to change: "set-numvfs 4;…" */
 	struct gpu_facts *gpu; /* NULL = no card */

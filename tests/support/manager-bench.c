@@ -262,13 +262,17 @@ struct answer *bench_assign(struct bench *b, const char *vm, const char *vf, uin
 	return a;
 }
 
-struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec)
+struct answer *bench_release_as(struct bench *b, const struct vf_release_params *p)
 {
-	struct vf_release_params p = { .vf = (char *)vf, .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 
-	manager_vf_release(b->m, &root_caller, &p, &a->reply);
+	manager_vf_release(b->m, &root_caller, p, &a->reply);
 	return a;
+}
+
+struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec)
+{
+	return bench_release_as(b, &(struct vf_release_params){ .vf = (char *)vf, .wait_usec = wait_usec });
 }
 
 struct answer *bench_heal(struct bench *b, const char *vf)

@@ -71,6 +71,7 @@ void bench_break_store(struct bench *b, bool broken);
 /* Methods, as root. */
 struct answer *bench_apply(struct bench *b, unsigned vfs, uint64_t wait_usec);
 struct answer *bench_assign(struct bench *b, const char *vm, const char *vf, uint64_t wait_usec);
+struct answer *bench_release_as(struct bench *b, const struct vf_release_params *p);
 struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec);
 struct answer *bench_heal(struct bench *b, const char *vf);
 void bench_cut(struct bench *b, unsigned vfs); /* apply, and wait until it is right */

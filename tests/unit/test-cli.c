@@ -354,12 +354,12 @@ static void test_release(void **state)
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run vf = GPUVF("release", "gpu0/vf1", "--force");
+	_cleanup_run_ struct run vf = GPUVF("release", "gpu0/vf1", "--force", "--yes-power-off");
 	_cleanup_run_ struct run vm = GPUVF("release", "trainer-1", "--all", "--both");
 
 	assert_string_equal(vf.out, "gpu0/vf1 is free again\n");
 	assert_string_equal(vm.out, "trainer-1 holds nothing: nothing was changed\n");
-	assert_request(d, 0, "vf.release", "{\"vf\":\"gpu0/vf1\",\"force\":true}");
+	assert_request(d, 0, "vf.release", "{\"vf\":\"gpu0/vf1\",\"force\":true,\"yes_power_off\":true}");
 	assert_request(d, 1, "vf.release", "{\"vm\":\"trainer-1\",\"all\":true,\"mode\":\"both\"}");
 	fake_daemon_stop(d);
 }

@@ -97,6 +97,29 @@ static void test_conventional_pci(void **state)
 	assert_int_equal(facts->agent, VM_AGENT_ABSENT);
 }
 
+/* A VF is PCI Express: on q35 a conventional bridge has no place for it, on pc it has. */
+static void test_bridges(void **state)
+{
+	static const struct {
+		const char *root;
+		int free;
+	} cases[] = { { "pcie-root", 1 }, { "pci-root", 63 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(domain_facts_freep) struct domain_facts *facts = facts_new(VM_RUNNING);
+		_cleanup_free_ char *xml = xasprintf(
+			"<domain><name>n</name><uuid>12345678-1234-1234-1234-123456789abc</uuid><memory "
+			"unit='KiB'>4194304</memory><devices><controller type='pci' index='1' model='pci-bridge'/>"
+			"<controller type='pci' index='2' model='pcie-root-port'/>"
+			"<controller type='pci' index='0' model='%s'/></devices></domain>",
+			cases[i].root);
+
+		assert_int_equal(domain_xml_read(facts, DOMAIN_XML_LIVE, xml, strlen(xml)), 0);
+		assert_int_equal(facts->free_ports, cases[i].free);
+		assert_int_equal(facts->memory_bytes, 4ULL << 30);
+	}
+}
+
 static void refuse(const char *xml, int expected)
 {
 	_cleanup_(domain_facts_freep) struct domain_facts *facts = facts_new(VM_RUNNING);
@@ -221,7 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_running),  cmocka_unit_test(test_both_sides),
-		cmocka_unit_test(test_off),      cmocka_unit_test(test_conventional_pci),
+		cmocka_unit_test(test_off),      cmocka_unit_test(test_conventional_pci), cmocka_unit_test(test_bridges),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_addresses_are_left_out),
 		cmocka_unit_test(test_sizes),    cmocka_unit_test(test_hostdev),
 		cmocka_unit_test(test_alias),
