@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kill -9 at every named step, and an independent checker (HACKING.md, "Chaos").  `make check`
-# tests the checker (tests/integration/test-chaos.py).
+# tests the checker, and lives through some rounds (tests/integration/test-chaos.py).
 CHAOS = \
 	tests/chaos/chaos.py \
 	tests/chaos/checker.py \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """That the checker of chaos can fail; and chaos in short, kill -9 at named steps with that checker after each round,
-where GPUVF_TEST_ROUNDS asks for it. The long one is `make chaos ROUNDS=N SEED=S`."""
+GPUVF_TEST_ROUNDS of them. The long one is `make chaos ROUNDS=N SEED=S`."""
 
 import copy
 import os
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from harness import SOURCE, Skip, comment, equal, main, test
+from harness import SOURCE, comment, equal, main, test
 
 sys.path.insert(0, str(SOURCE / "tests" / "chaos"))
 
@@ -17,7 +17,7 @@ import chaos  # noqa: E402
 import checker  # noqa: E402
 import choices  # noqa: E402
 
-ROUNDS = int(os.environ.get("GPUVF_TEST_ROUNDS", "0"))
+ROUNDS = int(os.environ.get("GPUVF_TEST_ROUNDS", "100"))
 SEED = os.environ.get("GPUVF_SEED")
 
 # ---- a state in which all is well: one VF with a VM, one with a job, one free
@@ -174,9 +174,6 @@ def seed_decides():
 @test
 def rounds_hold():
     """kill -9 at named steps, outside changes, full disks, damaged files, reboots: the invariants hold."""
-    # One round in some hundreds still ends in a state that has to be looked into: a hunt, not yet a gate.
-    if not ROUNDS:
-        raise Skip("make chaos ROUNDS=N SEED=S runs them, or GPUVF_TEST_ROUNDS=N")
     seed = SEED or str(int.from_bytes(os.urandom(4), "little"))
     comment(f"GPUVF_SEED={seed} (make chaos ROUNDS={ROUNDS} SEED={seed})")
     chaos.folder_in_memory()

@@ -48,7 +48,7 @@ testbed_files = \
 	tests/testbed/scenarios/doctor.sh \
 	tests/testbed/scenarios/drain.sh \
 	tests/testbed/scenarios/hardware.sh tests/testbed/scenarios/inject.sh tests/testbed/scenarios/pool.sh \
-	tests/testbed/scenarios/hotplug.sh \
+	tests/testbed/scenarios/holders.sh tests/testbed/scenarios/hotplug.sh \
 	tests/testbed/scenarios/doctor-amd.sh \
 	tests/testbed/scenarios/doctor-noiommu.sh \
 	tests/testbed/scenarios/main-job.sh \

@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Who else can have a VF, with the real kernel and libvirt: a program of the host that has the VFIO group open, a guest
+# that does not let go, a VM that was given the whole card, and the user before.
+# testbed: --gpus flex170:vfs=7,flex140 --limit 900
+. "$TESTBED_SRC/lib.sh"
+
+pf=$(pf_folder 0) second=$(pf_address 1)
+
+# vf_member VF NAME: a member of the VF's object, without quotes.
+vf_member() {
+	gpuvf call vf.get "{\"vf\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
+}
+
+vf_is() {
+	[ "$(vf_member "$1" state)" = "$2" ]
+}
+
+guest_is_off() {
+	[ "$(virsh domstate "$1")" = "shut off" ]
+}
+
+check "a guest starts" start_guest trainer-on
+check "another is off" define_guest trainer-off
+check "another user" add_user operator-1 gpuvf
+mkdir -p /etc/gpuvf/policies.d
+cat >/etc/gpuvf/policies.d/holders.json <<JSON
+{
+  "version": 1,
+  "gpus": [{"match": {"address": "$(pf_address 0)"}, "reuse": "same-user"}],
+  "access": [{"user": "root", "role": "admin"}, {"user": "operator-1", "role": "operator"}]
+}
+JSON
+check "the policy is right" gpuvf policy check /etc/gpuvf/policies.d/holders.json
+start_gpuvfd
+check "libvirt is there" wait_for 60 connected
+check "the policy is in force" gpuvf policy reload
+check "3 VFs" gpuvf apply gpu0 --vfs 3
+check "the agent of the guest answers" wait_agent trainer-on || done_testing
+
+# ---- a program of the host
+
+group=$(vf_member gpu0/vf1 iommu_group)
+python3 -c 'import sys, time; held = open(sys.argv[1], "r+b", buffering=0); time.sleep(3600)' "/dev/vfio/$group" &
+program=$!
+check "a program opens the VFIO group of a VF" wait_for 20 test "/proc/$program/fd/3" -ef "/dev/vfio/$group"
+refused 6 "python3.*$program|$program.*python3" gpuvf assign trainer-off --vf gpu0/vf1 --config
+is "the VF is held" "$(vf_member gpu0/vf1 state)" held
+like "by that program" "$(gpuvf show gpu0/vf1)" "python3.*$program|$program.*python3"
+refused 6 "$program" gpuvf apply gpu0 --vfs 2
+is "nothing was taken away" "$(cat "$pf/sriov_numvfs")" 3
+resets=$(vf_resets 0 0)
+kill $program
+wait $program
+check "its end makes the VF free" wait_for 20 vf_is gpu0/vf1 free
+check "by way of a reset" test "$(vf_resets 0 0)" -gt "$resets"
+
+# ---- a guest that does not let go
+
+check "the guest gets a VF" gpuvf assign trainer-on --vf gpu0/vf2
+check "and then stands still" virsh suspend trainer-on
+gpuvf release trainer-on --wait 0s >/run/release.out 2>&1
+check "it does not let go" wait_for 30 vf_is gpu0/vf2 detaching
+said=$(gpuvf release trainer-on --force 2>&1)
+check "force wants a yes" test $? -ne 0
+like "and says what it breaks" "$said" "trainer-on.*power|power.*trainer-on"
+check_fails "nothing was broken" guest_is_off trainer-on
+resets=$(vf_resets 0 1)
+check "with a yes the VF comes back" gpuvf release trainer-on --force --yes-power-off --wait 60s
+check "the guest is off" guest_is_off trainer-on
+is "the VF is free" "$(vf_member gpu0/vf2 state)" free
+check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
+note "$(gpuvf -o json call audit.list '{}' | grep -c powering-off) rows of the audit trail tell of it"
+
+# ---- the user before
+
+refused 9 "same-user|last user|uid 0" as operator-1 gpuvf assign trainer-off --vf gpu0/vf2 --config
+check "its last user gets it" gpuvf assign trainer-off --vf gpu0/vf2 --config
+check "and gives it back" gpuvf release trainer-off --config
+like "what is known of memory between users is said" "$(gpuvf show gpu0/vf2)" "memory_between_users.*same-user"
+
+# ---- the whole card
+
+refused 6 "gpu0 itself" gpuvf assign trainer-off --vf gpu0 --config
+hostdev_xml "$second" ua-whole >/run/whole.xml
+check "somebody gives a VM the whole second card" virsh attach-device trainer-off /run/whole.xml --config
+# libvirt tells nobody of it; it is asked before a card is cut.
+refused 6 "trainer-off" gpuvf apply gpu1 --vfs 2
+like "gpuvf shows it" "$(gpuvf show gpu1)" "passed_through.*trainer-off"
+check "and takes it back" virsh detach-device trainer-off /run/whole.xml --config
+check "then it can be cut" wait_for 30 gpuvf apply gpu1 --vfs 2
+check "both are given back" eval "gpuvf apply gpu0 --vfs 0 && gpuvf apply gpu1 --vfs 0"
+done_testing
