@@ -321,7 +321,7 @@ static void forward(struct apply *a)
 		refuse_holders(a, holders);
 		return;
 	}
-	if (a->plan->n_steps > 0 && pf_refuse_cut(a->m, a->gpu, &a->error) < 0) {
+	if (a->plan->n_steps > 0 && pf_refuse_cut(a->m, a->gpu, true, &a->error) < 0) {
 		apply_failed(a, NULL);
 		return;
 	}

@@ -53,13 +53,13 @@ char *pf_text(struct manager *m, const struct gpu *gpu)
 			 vm->facts->name);
 }
 
-int pf_refuse_cut(struct manager *m, const struct gpu *gpu, struct rpc_error *error)
+int pf_refuse_cut(struct manager *m, const struct gpu *gpu, bool stored, struct rpc_error *error)
 {
 	const struct domain_hostdev *dev = NULL;
 	const struct vm *vm = vm_with_pf(m, gpu, &dev);
 	_cleanup_free_ char *text = pf_text(m, gpu), *hint = NULL;
 
-	if (!vm)
+	if (!vm || !(dev->live || stored))
 		return 0;
 	hint = xasprintf("%stake %s out of its definition (virsh edit %s)", dev->live ? "shut the VM down, and " : "",
 			 PCI_ADDRESS_STR(&gpu->address), vm->facts->name);

@@ -182,7 +182,8 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 		rpc_error_set(error, RPC_CONFLICT, "VFs of %s are being tuned right now", gpu->name);
 		return rpc_error_detail(error, "tuning", "gpu", "try again in a moment");
 	}
-	if (pf_refuse_cut(m, gpu, error) < 0)
+	/* The apply asks libvirt again, and then counts what is stored. */
+	if (pf_refuse_cut(m, gpu, !m->hypervisor_connected, error) < 0)
 		return -ECANCELED;
 	if (gpu->facts->display && !p->yes_display) {
 		rpc_error_set(error, RPC_CONFLICT, "%s drives the console or a screen", gpu->name);

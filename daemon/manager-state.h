@@ -466,7 +466,9 @@ json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
 bool pf_is_given(struct manager *m, const struct gpu *gpu); /* some VM has it, or its definition names it */
 json_t *pf_view(struct manager *m, const struct gpu *gpu); /* which; null = none; returns new */
 char *pf_text(struct manager *m, const struct gpu *gpu);   /* … in words; NULL = none; returns new */
-int pf_refuse_cut(struct manager *m, const struct gpu *gpu, struct rpc_error *error); /* 0 = none */
+/* 0 = nobody has it.  stored: a VM's definition counts too; libvirt tells of no change of that, so what is known may be
+ * old unless it was just asked. */
+int pf_refuse_cut(struct manager *m, const struct gpu *gpu, bool stored, struct rpc_error *error);
 char *pf_named_text(struct manager *m, const char *name); /* a GPU where a VF is meant; NULL = it is none; returns new */
 int pf_refuse_name(struct manager *m, const char *name, struct rpc_error *error); /* of what is no VF */
 
