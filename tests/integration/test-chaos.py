@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """That the checker of chaos can fail; and chaos in short, kill -9 at named steps with that checker after each round,
-GPUVF_TEST_ROUNDS of them. The long one is `make chaos ROUNDS=N SEED=S`."""
+GPUVF_TEST_CHAOS of them. The long one is `make chaos ROUNDS=N SEED=S`."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ import chaos  # noqa: E402
 import checker  # noqa: E402
 import choices  # noqa: E402
 
-ROUNDS = int(os.environ.get("GPUVF_TEST_ROUNDS", "100"))
+ROUNDS = int(os.environ.get("GPUVF_TEST_CHAOS", "100"))
 SEED = os.environ.get("GPUVF_SEED")
 
 # ---- a state in which all is well: one VF with a VM, one with a job, one free
