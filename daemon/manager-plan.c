@@ -174,8 +174,11 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 			      gpu->drain.operations[DRAIN_FOR_APPLY]);
 		return rpc_error_detail(error, "draining", "gpu", "wait for it, or cancel it (gpuvf cancel)");
 	}
-	if (gpu->apply || gpu->apply_accepted)
-		return rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now", gpu->name);
+	if (gpu->apply || gpu->apply_accepted || gpu_has_inherited(m, gpu)) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is being cut right now, or what was begun goes on when libvirt answers",
+			      gpu->name);
+		return rpc_error_detail(error, "recutting", "gpu", "wait until that is done (gpuvf show)");
+	}
 	if (plan->n_steps == 0)
 		return 0;
 	if (gpu->tunes) {

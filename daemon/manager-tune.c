@@ -36,7 +36,7 @@ int tune_check_gpu(const struct gpu *gpu, unsigned vf, struct rpc_error *error)
 			      gpu->reason ? gpu->reason : "the card is gone");
 		return -ECANCELED;
 	}
-	if (gpu->apply || gpu->apply_accepted) {
+	if (gpu->apply || gpu->apply_accepted || gpu_has_inherited(gpu->m, gpu)) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is being cut, or waits to be", gpu->name);
 		return rpc_error_detail(error, "recutting", "gpu", "wait until that is done (gpuvf show)");
 	}

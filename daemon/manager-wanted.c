@@ -159,6 +159,17 @@ static struct operation *inherited_apply(struct manager *m, const struct gpu *gp
 	return NULL;
 }
 
+bool gpu_has_inherited(struct manager *m, const struct gpu *gpu)
+{
+	struct operation *op, *tmp;
+
+	HASH_ITER(hh_open, m->open_operations, op, tmp)
+		if (op->inherited && streq(op->method, "vf.tune") &&
+		    streq_ptr(json_get_string(op->input, "gpu"), gpu->name))
+			return true;
+	return inherited_apply(m, gpu) != NULL;
+}
+
 /* Its layout is due, and nothing but our own work keeps it from being looked at. */
 static bool is_due(struct manager *m, const struct gpu *gpu)
 {

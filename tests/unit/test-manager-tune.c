@@ -222,6 +222,29 @@ static void a_restart_in_the_middle(void **state)
 	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 20);
 }
 
+/* Until libvirt has answered nothing of an earlier daemon's goes on; a tune or a cut beside it would be undone by it. */
+static void nothing_beside_what_an_earlier_daemon_left(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.host_held = ONE(HOST_SET_VF_ATTR);
+	a = tune(b, quantum("gpu0/vf1", 20));
+	bench_until(b, b->actors.n_host[HOST_SET_VF_ATTR] == 3);
+	bench_settle(b);
+	b->no_hypervisor = true;
+	bench_restart(b);
+	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
+	assert_true(gpu_has_inherited(b->m, the_gpu(b)));
+	expect_error(b, tune(b, quantum("gpu0/vf1", 30)), RPC_CONFLICT, "recutting");
+	expect_error(b, bench_apply(b, 1, FOREVER), RPC_CONFLICT, "recutting");
+	b->no_hypervisor = false;
+	bench_restart(b);
+	bench_until(b, operation_find(b->m, "op/2")->state == OPERATION_DONE);
+	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 20);
+	expect_changed(b, tune(b, quantum("gpu0/vf1", 30)), true);
+}
+
 static void nothing_is_tuned_that_is_not_stored(void **state)
 {
 	struct bench *b = *state;
@@ -338,6 +361,7 @@ int main(void)
 		TEST(what_is_refused),
 		TEST(a_failed_one_is_undone),
 		TEST(a_restart_in_the_middle),
+		TEST(nothing_beside_what_an_earlier_daemon_left),
 		TEST(nothing_is_tuned_that_is_not_stored),
 		TEST(wanted_against_what_is_there),
 		TEST(nothing_wanted_is_the_same),
