@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* An accepted vf.tune under way.  The GPU is read first; only what differs is written, each value is read back and
  * compared, what was written is undone when a later one fails, and in the end the wanted layout has the new values:
- * they are written again after each enable and are no drift.  Its row is stored before: a new daemon does it again. */
+ * they are written again after each enable and are no drift.  Its row is stored before: a new daemon does it again.
+ * Of a GPU one goes at a time, in the order of their acceptance: one that is undone would undo the other. */
 #include "manager-tune.h"
 
 struct tune_step {
@@ -18,8 +19,10 @@ struct tune {
 	struct tune_step *steps;
 	size_t n_steps, step;
 	struct rpc_error error; /* the first cause, while it is undone */
-	struct tune *next;	/* in gpu->tunes */
+	struct tune *next;	/* in gpu->tunes, whose first is the one that goes */
 };
+
+static void begin(struct tune *t);
 
 static void tune_free(struct tune *t)
 {
@@ -105,6 +108,16 @@ static bool keep(struct manager *m, struct gpu *gpu, unsigned vf, const struct k
 
 /* ---- the end ---- */
 
+/* Then the next one goes. */
+static void tune_over(struct tune *t)
+{
+	struct gpu *gpu = t->gpu;
+
+	tune_free(t);
+	if (gpu->tunes)
+		begin(gpu->tunes);
+}
+
 static void tune_failed(struct tune *t)
 {
 	struct manager *m = t->m;
@@ -112,8 +125,8 @@ static void tune_failed(struct tune *t)
 	struct rpc_error error = { 0 };
 
 	rpc_error_move(&error, &t->error);
-	tune_free(t);
 	operation_failed(m, op, &error);
+	tune_over(t);
 	rpc_error_done(&error);
 	manager_pump(m);
 }
@@ -160,8 +173,8 @@ static void on_read_back(void *userdata, const struct host_reply *reply)
 	changed = keep(m, gpu, t->vf, t->values, op->uid, &kept); /* first, so that the facts are no drift */
 	gpu_update(m, copy);
 	result = answer(m, gpu, op->subject, t->values, changed || t->n_steps > 0, kept);
-	tune_free(t);
 	operation_done(m, op, result);
+	tune_over(t);
 	manager_pump(m);
 }
 
@@ -309,12 +322,18 @@ static void on_first_read(void *userdata, const struct host_reply *reply)
 		next(t);
 }
 
+static void begin(struct tune *t)
+{
+	struct host_request read = { .op = HOST_READ, .gpu = t->gpu->address };
+
+	ask(t, &read, on_first_read);
+}
+
 void tune_go(struct manager *m, struct operation *op)
 {
 	struct gpu *gpu = gpu_find(m, json_get_string(op->input, "gpu"));
 	struct rpc_error error = { 0 };
-	struct host_request read = { .op = HOST_READ };
-	struct tune *t = NULL;
+	struct tune *t = NULL, **last;
 	unsigned vf = (unsigned)json_get_uint(op->input, "vf", 0);
 
 	operation_begin(m, op);
@@ -327,9 +346,11 @@ void tune_go(struct manager *m, struct operation *op)
 		rpc_error_done(&error);
 		return;
 	}
-	*t = (struct tune){ .m = m, .gpu = gpu, .op = op, .vf = vf, .next = gpu->tunes };
-	gpu->tunes = t;
+	*t = (struct tune){ .m = m, .gpu = gpu, .op = op, .vf = vf };
 	values_from_json(json_object_get(op->input, "values"), t->values);
-	read.gpu = gpu->address;
-	ask(t, &read, on_first_read);
+	for (last = &gpu->tunes; *last; last = &(*last)->next)
+		continue;
+	*last = t;
+	if (gpu->tunes == t)
+		begin(t);
 }

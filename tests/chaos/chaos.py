@@ -13,6 +13,7 @@ import ast
 import collections
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -37,12 +38,18 @@ def live(seed, number, rounds, keep=False):
         wrong = None
     except BaseException:  # pylint: disable=broad-except
         wrong = f"world {number}, round {done}: {plan.rounds[min(done, rounds - 1)].trap}\n" \
-                f"{traceback.format_exc()}\n---- the daemon's log\n" + "\n".join(world.log().splitlines()[-60:])
+                f"{traceback.format_exc()}\n---- the daemon's log\n" + told(world.log().splitlines())
     finally:
         if not keep:
             world.end()
             life.World._worlds.clear()
     return done, world.operations, dict(world.answers_by_kind), world.sprung, wrong
+
+
+def told(lines):
+    """The end of the log, and before it what it says of cards: that is long ago among many jobs."""
+    of_cards = re.compile(r"gpu\d+: |gpu\.|tune|goes on|is ready|reboot")
+    return "\n".join([line for line in lines[:-60] if of_cards.search(line)][-90:] + ["…"] + lines[-60:])
 
 
 def in_child(seed, number, rounds, keep):

@@ -217,7 +217,10 @@ def final(machine, rows):
     """What is wrong when all was given back and every job has had its time."""
     wrong = [f"job {number} ({job['document'].get('name')}) never ends: {job['state']}, {job['reason']}"
              for number, job in rows["job"].items() if job["state"] != "ended"]
-    wrong += [f"{vm['name']} still has {h['address']}" for vm in machine["vms"] for h in vm["hostdevs"]]
+    # A definition may name a VF that somebody else took off the card: gpuvf tells of it, and nobody holds it.
+    there = {vf["address"] for gpu in machine["gpus"] for vf in gpu["vfs"]}
+    wrong += [f"{vm['name']} still has {h['address']}" for vm in machine["vms"] for h in vm["hostdevs"]
+              if h["live"] or h["address"] in there]
     wrong += [f"lease of {key} is left: {row['state']} ({row['owner']})"
               for key, row in rows["lease"].items() if row["owner"] != "none"]
     return wrong

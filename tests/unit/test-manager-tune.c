@@ -222,6 +222,31 @@ static void a_restart_in_the_middle(void **state)
 	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 20);
 }
 
+/* The first would find the second's value, and undo it. */
+static void one_after_the_other(void **state)
+{
+	struct bench *b = *state;
+	struct answer *first, *second;
+	unsigned before = b->actors.n_host[HOST_SET_VF_ATTR];
+
+	b->actors.host_held = ONE(HOST_SET_VF_ATTR);
+	first = tune(b, quantum("gpu0/vf1", 8));
+	second = tune(b, quantum("gpu0/vf1", 16));
+	bench_until(b, b->actors.n_host[HOST_SET_VF_ATTR] > before);
+	bench_settle(b);
+	assert_int_equal(b->actors.n_host[HOST_SET_VF_ATTR], before + 1);
+	b->actors.host_held = 0;
+	fake_release(&b->actors, ONE(HOST_SET_VF_ATTR), 0);
+	expect_changed(b, first, true);
+	expect_changed(b, second, true);
+	assert_string_equal(b->actors.log, "set-vf-attr exec_quantum_ms 8;set-vf-attr exec_quantum_ms 16;");
+	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 16);
+	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 16);
+	bench_settle(b);
+	assert_null(the_gpu(b)->drift);
+	assert_null(the_gpu(b)->tunes);
+}
+
 /* Until libvirt has answered nothing of an earlier daemon's goes on; a tune or a cut beside it would be undone by it. */
 static void nothing_beside_what_an_earlier_daemon_left(void **state)
 {
@@ -362,6 +387,7 @@ int main(void)
 		TEST(a_failed_one_is_undone),
 		TEST(a_restart_in_the_middle),
 		TEST(nothing_beside_what_an_earlier_daemon_left),
+		TEST(one_after_the_other),
 		TEST(nothing_is_tuned_that_is_not_stored),
 		TEST(wanted_against_what_is_there),
 		TEST(nothing_wanted_is_the_same),
