@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The story of ./demo on a real kernel, with systemd, libvirt, VFIO and two nested VMs.
-# testbed: --gpus flex170 --cpus 2 --limit 900
+# testbed: --gpus flex170 --limit 900
 . "$TESTBED_SRC/lib.sh"
 . "$SOURCE/tests/support/story.sh"
 
