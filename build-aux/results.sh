@@ -85,9 +85,12 @@ automake_tests() {
 	return $status
 }
 
-# The .trs file has a line per result, the .log file beside it their names, in the same order.
+# The .trs file has a line per result, the .log file beside it their names, in the same order.  The logs of tests that
+# failed are kept: the next part may write over them.
 take_trs() {
 	find "$1" -path "$1/?san" -prune -o -name '*.trs' -print | sort | while read -r file; do
+		grep -qE '^:test-result: (FAIL|XPASS|ERROR)' "$file" &&
+			cp "${file%.trs}.log" "$results/$part-$(basename "${file%.trs}").failed.log"
 		awk -v OFS='\t' -v part="$part" '
 			FILENAME ~ /\.trs$/ {
 				if (/^:test-result: /)
@@ -165,11 +168,35 @@ take_tap() {
 		}' "$3" >>"$results/all"
 }
 
+# failures: what tests said around what failed; a program's own "ok" lines repeat the driver's.
+failures() {
+	local log
+	for log in "$results"/*.failed.log; do
+		[ -e "$log" ] || continue
+		echo "$log:"
+		awk '
+			/^(not )?ok / { next }
+			/^(PASS|SKIP): / { n = after = 0; next }
+			/^(FAIL|XPASS|ERROR): / {
+				for (i = n > 12 ? n - 12 : 0; i < n; i++)
+					say(line[i])
+				say($0)
+				n = 0
+				after = 6
+				next
+			}
+			after > 0 { say($0); after--; next }
+			{ line[n++] = $0 }
+			function say(text) { print "  | " substr(text, 1, 300) }' "$log" | tail -n 60
+	done
+}
+
 # The end of ./check: names what failed and what was skipped, and the counts alone on a line.
 results_end() {
 	local passed failed skipped
 	passed=$(tally PASS) failed=$(tally FAIL) skipped=$(tally SKIP)
 	echo
+	failures
 	if [ "$skipped" -gt 0 ]; then
 		echo "skipped:"
 		awk -F '\t' '$1 == "SKIP" { print "  " $2 ": " $3 ($4 ? " (" $4 ")" : "") }' "$results/all"

@@ -259,9 +259,15 @@ load_state() {
 	state_boot= state_pid= state_start= supervisor= supervisor_start= exit_code= refused=
 	[ ! -f "$dir/state" ] || read -r state_boot state_pid state_start <"$dir/state"
 	[ ! -f "$dir/supervisor" ] || read -r supervisor supervisor_start <"$dir/supervisor"
-	[ ! -f "$dir/refused" ] || read -r refused <"$dir/refused"
-	[ ! -f "$dir/exit" ] || read -r exit_code <"$dir/exit"
+	load_end
 	boot_id
+}
+
+# A refusal is written before the exit code that stands for it: read the other way round, so that the code is never
+# seen alone.
+load_end() {
+	[ ! -f "$dir/exit" ] || read -r exit_code <"$dir/exit"
+	[ ! -f "$dir/refused" ] || read -r refused <"$dir/refused"
 }
 
 status() {
@@ -272,8 +278,7 @@ status() {
 		! is_alive "$state_pid" "$state_start" || alive=true
 		! is_alive "$supervisor" "$supervisor_start" || watched=true
 	fi
-	# once more: it may have been written while we looked
-	[ ! -f "$dir/exit" ] || read -r exit_code <"$dir/exit"
+	load_end # once more: it may have been written while we looked
 	printf '{"claimed":%s,"boot_id":"%s","now_boot_id":"%s","pid":%s,"start_time":%s,"alive":%s,"watched":%s,"refused":"%s","exit":%s}\n' \
 		$claimed "$state_boot" "$boot" "${state_pid:-0}" "${state_start:-0}" $alive $watched \
 		"$refused" "${exit_code:-null}"

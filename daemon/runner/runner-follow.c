@@ -199,30 +199,37 @@ static void not_claimed(struct runner *r)
 	runner_pause(r, POLL_MIN, runner_ready_begin);
 }
 
+/* Why no exit code will come any more; NULL: it may. */
+static const char *is_lost(struct runner *r, const struct status *s)
+{
+	if (!streq(s->boot_id, s->now_boot_id) || (r->boot_id && !streq(r->boot_id, s->boot_id)))
+		return "the guest was restarted while the command ran";
+	/* twice, so that it is no glance between two writes */
+	if (!s->alive && !s->watched && ++r->gone_seen > 1)
+		return "the command is gone and left no exit code";
+	return NULL;
+}
+
 static void act_on_status(struct runner *r, const struct status *s)
 {
-	const bool other_boot = *s->boot_id && (!streq(s->boot_id, s->now_boot_id) ||
-						(r->boot_id && !streq(r->boot_id, s->boot_id)));
+	const char *lost;
 
 	if (!s->claimed)
 		return not_claimed(r);
-	if (*s->refused && !s->exited)
-		return runner_finish(r, RUNNER_START_REFUSED, refusal(s->refused));
 	if (*s->refused)
 		r->refusal = refusal(s->refused); /* after its words on stderr were read */
+	if (!*s->boot_id && r->refusal)
+		return runner_finish(r, RUNNER_START_REFUSED, r->refusal);
 	if (!*s->boot_id)
 		return wait_for_pid(r);
+	lost = s->exited ? NULL : is_lost(r, s);
 	if (!tell_started(r, s))
 		return;
-	if (s->exited) {
+	if (lost && !r->refusal)
+		return runner_finish(r, RUNNER_LOST, lost);
+	if (s->exited || lost) {
 		r->exit_known = true;
-		r->exit_code = s->exit_code;
-	} else if (other_boot) {
-		return runner_finish(r, RUNNER_LOST,
-				     "the guest was restarted while the command ran");
-	} else if (!s->alive && !s->watched && ++r->gone_seen > 1) {
-		/* twice, so that it is no glance between two writes */
-		return runner_finish(r, RUNNER_LOST, "the command is gone and left no exit code");
+		r->exit_code = s->exited ? s->exit_code : EXIT_REFUSED;
 	}
 	if (s->alive || s->watched)
 		r->gone_seen = 0;

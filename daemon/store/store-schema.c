@@ -131,8 +131,10 @@ static bool next_object(sqlite3_stmt *statement, const char **ret_name, const ch
 
 int store_schema_check(sqlite3 *db, int version, char **ret_why)
 {
-	static const char every[] = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'";
-	static const char one[] = "SELECT name, sql FROM sqlite_master WHERE name = ?1";
+	/* SQLite's own among them: with a damaged sqlite_sequence all can be read, and no row be put aside. */
+#define OBJECTS "SELECT name, type || ' ' || tbl_name || ' ' || ifnull(sql, '') FROM sqlite_master"
+	static const char every[] = OBJECTS, one[] = OBJECTS " WHERE name = ?1";
+#undef OBJECTS
 	sqlite3_stmt *expected = NULL, *found = NULL;
 	const char *name, *sql, *found_name, *found_sql;
 	sqlite3 *reference = NULL;

@@ -639,6 +639,24 @@ static void test_start_refused(void **state)
 	assert_true(file_has(f, "stderr", "cannot enter the work directory"));
 }
 
+/* Its supervisor died, or was about to write the exit code when we looked. */
+static void test_start_refused_without_exit_code(void **state)
+{
+	struct fixture *f = *state;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/blocker", f->root);
+	assert_int_equal(write_file_atomic_at(AT_FDCWD, path, "", 0, 0644), 0);
+	snprintf(path, sizeof(path), "mkdir -p %s/var/lib/gpuvf-guest/jobs/7.1-abc/exit.tmp", f->root);
+	assert_int_equal(system(path), 0);
+	f->options.workdir = "/blocker/sub";
+	run_shell(f, "echo must not run");
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_START_REFUSED);
+	assert_non_null(strstr(f->reason, "work directory"));
+	assert_true(file_has(f, "stderr", "cannot enter the work directory"));
+}
+
 /* The same code from the command itself is just that. */
 static void test_exit_like_a_refusal(void **state)
 {
@@ -944,6 +962,7 @@ int main(void)
 		TEST(test_silent_agent),
 		TEST(test_ready_later),
 		TEST(test_start_refused),
+		TEST(test_start_refused_without_exit_code),
 		TEST(test_exit_like_a_refusal),
 		TEST(test_missing_file),
 		TEST(test_daemon_restarts),
