@@ -178,8 +178,8 @@ static void test_changed_bytes(void **state)
 		store_free(s);
 	}
 	/* Both happen, or this tests nothing. */
-	assert_true(refusals > 10);
-	assert_true(asides > 10);
+	assert_true(refusals > 0);
+	assert_true(asides > 0);
 }
 
 static void test_table_is_missing(void **state)
