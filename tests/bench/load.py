@@ -88,6 +88,12 @@ def drive(lines, seconds, requests=None):
     return done / spent, done
 
 
+def processor_seconds(world):
+    """Of the daemon with all its threads, so far."""
+    words = pathlib.Path("/proc", str(world.process.pid), "stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(world):
     """KiB of the daemon's memory."""
     for line in pathlib.Path("/proc", str(world.process.pid), "status").read_text().splitlines():
@@ -126,11 +132,14 @@ def main():
               f"state in {world.folder}")
         floor, _ = drive([Line(world, status()) for _ in range(VMS)], options.seconds / 4)
         lines = [Line(world, pairs(f"vm-{number + 1}")) for number in range(VMS)]
+        spent = processor_seconds(world)
         rate, done = drive(lines, options.seconds)
+        spent = processor_seconds(world) - spent
         check(world)
         print(f"assign/release: {rate / 2:.0f} pairs a second over {done} requests, {sum(l.refused for l in lines)} "
               f"refused; promised are {PROMISED_PAIRS}; daemon.status: {floor:.0f} a second, a pair costs "
-              f"{floor / (rate / 2):.1f} of them; invariants hold")
+              f"{floor / (rate / 2):.1f} of them, and the daemon {spent * 2000 / done:.2f} ms of a processor; "
+              f"invariants hold")
         grown = memory(world, lines, options)
         check(world)
     finally:
