@@ -535,16 +535,30 @@ void job_stop(struct manager *m, struct job *job)
 	}
 }
 
+/* A dead guest lets go of nothing: the job does not wait for that, the lease stays until the VM is off. */
+static void leave_vf(struct manager *m, const struct job *job)
+{
+	struct vf *vf = vf_find(m, job->vf_name);
+
+	if (vf && vf->lease.owner == LEASE_JOB && vf->lease.job == job->id && vf->state == VF_ATTACHED && !vf->handover)
+		vf_lease_pass(m, vf, LEASE_VM, 0);
+}
+
 void job_vm_off(struct manager *m, struct job *job)
 {
 	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL;
+	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	bool crashed = vm && vm->facts->state == VM_CRASHED;
+	const char *reason = crashed ? "its VM crashed" : "its VM went off";
 
 	if (job->state < JOB_WAITING_GUEST || job->state > JOB_UNREACHABLE)
 		return;
 	job->runner = runner_free(job->runner);
 	/* A command that never began is simply tried again; one that ran is lost. */
-	note_result(job, JOB_LOST, "its VM went off", !ran);
-	job_set_state(m, job, JOB_STOPPING, "its VM went off");
+	note_result(job, JOB_LOST, reason, !ran);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	if (crashed)
+		leave_vf(m, job);
 	attempt_over(m, job);
 }
 

@@ -292,7 +292,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */
 	vm_compare_hostdevs(m, vm, false);
-	if (copy->state == VM_OFF && before != VM_OFF)
+	if (before != copy->state && (copy->state == VM_OFF || copy->state == VM_CRASHED))
 		jobs_of_stopped_vm(m, vm);
 }
 

@@ -18,7 +18,7 @@ DEFINE_ENUM_TABLE(vf_state, enum vf_state, VF_STATE_MAX);
 
 const char *const vm_state_names[VM_STATE_MAX] = {
 	[VM_OFF] = "off",     [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
-	[VM_OTHER] = "other", [VM_GONE] = "gone",
+	[VM_OTHER] = "other", [VM_CRASHED] = "crashed", [VM_GONE] = "gone",
 };
 DEFINE_ENUM_TABLE(vm_state, enum vm_state, VM_STATE_MAX);
 

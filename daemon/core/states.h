@@ -31,7 +31,15 @@ enum vf_state {
 };
 DECLARE_ENUM_TABLE(vf_state, enum vf_state);
 
-enum vm_state { VM_OFF, VM_RUNNING, VM_PAUSED, VM_OTHER, VM_GONE, VM_STATE_MAX };
+enum vm_state {
+	VM_OFF,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_OTHER,
+	VM_CRASHED, /* its guest is dead, its QEMU was kept (on_crash preserve), and keeps its devices */
+	VM_GONE,
+	VM_STATE_MAX,
+};
 DECLARE_ENUM_TABLE(vm_state, enum vm_state);
 
 enum vm_agent {

@@ -91,7 +91,7 @@ static bool fail_memory(struct libvirt_op *op)
 
 /* ---- Reading a domain ---------------------------------------------------------------------- */
 
-static enum vm_state state_of(int state)
+static enum vm_state state_of(int state, bool active)
 {
 	static const enum vm_state states[] = {
 		[VIR_DOMAIN_NOSTATE] = VM_OTHER,
@@ -101,10 +101,12 @@ static enum vm_state state_of(int state)
 		/* still there and still holding its devices */
 		[VIR_DOMAIN_SHUTDOWN] = VM_OTHER,
 		[VIR_DOMAIN_SHUTOFF] = VM_OFF,
-		[VIR_DOMAIN_CRASHED] = VM_OFF,
+		[VIR_DOMAIN_CRASHED] = VM_CRASHED,
 		[VIR_DOMAIN_PMSUSPENDED] = VM_OTHER,
 	};
 
+	if (state == VIR_DOMAIN_CRASHED && !active)
+		return VM_OFF; /* its QEMU is gone */
 	return state >= 0 && (size_t)state < ARRAY_SIZE(states) ? states[state] : VM_OTHER;
 }
 
@@ -132,7 +134,7 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 		return -EIO;
 
 	id = virDomainGetID(domain);
-	facts->state = state_of(state);
+	facts->state = state_of(state, id != (unsigned)-1);
 	facts->persistent = persistent > 0;
 	facts->id = facts->state == VM_OFF || id == (unsigned)-1 ? -1 : (int)id;
 	facts->free_ports = -1;
@@ -390,8 +392,15 @@ static void refine_not_running(struct libvirt_op *op, virDomainPtr domain)
 
 	if (op->reply.failure != HV_NOT_RUNNING || virDomainGetState(domain, &state, NULL, 0) < 0)
 		return;
-	if (state_of(state) != VM_OFF)
+	switch (state_of(state, virDomainIsActive(domain) > 0)) {
+	case VM_OFF:
+		break;
+	case VM_CRASHED:
+		fail(op, HV_AGENT_UNRESPONSIVE, "the guest has crashed");
+		break;
+	default:
 		fail(op, HV_AGENT_UNRESPONSIVE, "the domain is paused");
+	}
 }
 
 static void do_agent(struct libvirt_op *op, virConnectPtr connection)

@@ -243,6 +243,15 @@ static json_t *op_domain_pause(struct sim_control *x)
 	return set_paused(x, VM_RUNNING, VM_PAUSED);
 }
 
+/* The guest panics and its QEMU is kept. */
+static json_t *op_domain_crash(struct sim_control *x)
+{
+	if (x->vm->state != VM_RUNNING)
+		return sim_control_refuse(xasprintf("the domain is %s", vm_state_to_string(x->vm->state)));
+	sim_domain_crash(x->m, x->vm);
+	return sim_control_done();
+}
+
 static json_t *op_domain_resume(struct sim_control *x)
 {
 	return set_paused(x, VM_PAUSED, VM_RUNNING);
@@ -366,6 +375,7 @@ static const struct control_op {
 	{"bind-driver", NEEDS_GPU, sim_control_bind_driver},
 	{"clear-faults", 0, op_clear_faults},
 	{"close", NEEDS_GPU | NEEDS_VF, sim_control_close},
+	{"domain-crash", NEEDS_VM, op_domain_crash},
 	{"domain-define", NEEDS_VM, op_domain_define},
 	{"domain-pause", NEEDS_VM, op_domain_pause},
 	{"domain-resume", NEEDS_VM, op_domain_resume},

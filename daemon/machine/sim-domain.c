@@ -123,6 +123,15 @@ void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 	sim_machine_settle(m);
 }
 
+void sim_domain_crash(struct sim_machine *m, struct sim_vm *vm)
+{
+	struct sim_guest **guest = guest_slot(m, vm);
+
+	*guest = sim_guest_free(*guest);
+	vm->state = VM_CRASHED;
+	sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);
+}
+
 /* ---- hostdevs ----------------------------------------------------------------------------------
  */
 
@@ -308,7 +317,7 @@ static enum hv_failure check_agent(const struct sim_vm *vm, const char **ret_mes
 		*ret_message = "argument unsupported: QEMU guest agent is not configured";
 		return HV_AGENT_ABSENT;
 	}
-	if (vm->agent == SIM_AGENT_DISCONNECTED || vm->state == VM_PAUSED) {
+	if (vm->agent == SIM_AGENT_DISCONNECTED || vm->state != VM_RUNNING) {
 		*ret_message = "Guest agent is not responding: QEMU guest agent is not connected";
 		return HV_AGENT_UNRESPONSIVE;
 	}

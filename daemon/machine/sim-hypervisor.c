@@ -385,7 +385,7 @@ static enum vm_agent agent_state(const struct sim_vm *vm)
 {
 	if (vm->agent == SIM_AGENT_NONE)
 		return VM_AGENT_ABSENT;
-	if (!sim_vm_is_active(vm) || vm->agent == SIM_AGENT_DISCONNECTED)
+	if (!sim_vm_is_active(vm) || vm->state == VM_CRASHED || vm->agent == SIM_AGENT_DISCONNECTED)
 		return VM_AGENT_DISCONNECTED;
 	return VM_AGENT_CONNECTED;
 }

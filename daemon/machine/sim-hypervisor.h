@@ -46,7 +46,7 @@ struct sim_vm *sim_hypervisor_find(struct sim_hypervisor *hv, const char *uuid);
 struct sim_vm *sim_hypervisor_find_name(struct sim_hypervisor *hv, const char *name);
 static inline bool sim_vm_is_active(const struct sim_vm *vm)
 {
-	return vm->state == VM_RUNNING || vm->state == VM_PAUSED;
+	return vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_CRASHED;
 }
 
 /* Live and persistent as asked, all or nothing.  ret_hostdev: the live one, borrowed, or NULL.  Returns HV_OK or a

@@ -85,6 +85,7 @@ void sim_domain_begin(struct sim_task *t);
 void sim_domain_run(struct sim_task *t);
 enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char **ret_message);
 void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm);
+void sim_domain_crash(struct sim_machine *m, struct sim_vm *vm); /* and its QEMU is kept */
 /* Attaches without asking faults: somebody else's virsh. */
 enum hv_failure sim_domain_attach(struct sim_machine *m, struct sim_vm *vm,
 				  const struct hv_request *request, char **ret_message);

@@ -130,6 +130,12 @@ static uint64_t meet_fault(struct sim_task *t, enum sim_point point)
 	return f->hang_usec;
 }
 
+/* A dead guest never says that it let go. */
+static bool waits_for_the_dead(const struct sim_task *t)
+{
+	return t->vm && t->vm->state == VM_CRASHED && t->part != SIM_PART_HOST && t->hv.op == HV_DETACH && t->hv.live;
+}
+
 void sim_task_go(struct sim_task *t, enum sim_point point)
 {
 	uint64_t delay = t->m->document->faults.latency_usec[point], hang;
@@ -139,6 +145,8 @@ void sim_task_go(struct sim_task *t, enum sim_point point)
 		return;
 	}
 	hang = meet_fault(t, point);
+	if (waits_for_the_dead(t))
+		hang = USEC_INFINITY;
 	if (t->fault.kill == SIM_KILL_BEFORE) {
 		sim_task_answer(t, NULL);
 		return;

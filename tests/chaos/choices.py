@@ -113,6 +113,7 @@ def of_others(chance):
         ("domain-stop", {"vm": chance.choice(VMS)}),
         ("domain-start", {"vm": chance.choice(VMS)}),
         ("domain-pause", {"vm": chance.choice(VMS)}),
+        ("domain-crash", {"vm": chance.choice(VMS)}),
         ("domain-resume", {"vm": chance.choice(VMS)}),
         ("agent", {"vm": chance.choice(VMS), "agent": chance.choice((True, "disconnected"))}),
         ("set-numvfs", {"gpu": chance.choice(GPUS), "value": chance.choice((0, 0, 2))}),

@@ -78,6 +78,27 @@ def lost():
 
 
 @test
+def crashed():
+    """A guest that panicked and whose QEMU was kept has its VF until the VM is off: the job is lost at once, and nobody
+    gets the VF meanwhile."""
+    world = one_vf()
+    number = world.submit("sleep 1000")
+    job = world.until_job(number, "running")
+    world.machine("domain-crash", vm=job["vm"])
+    world.until_ended(number, "lost")
+    equal(world.job(number)["reason"], "its VM crashed")
+    equal(world.vm(job["vm"])["state"], "crashed")
+    vf = world.items("vf.list")[0]
+    equal((vf["state"], vf["vm"], vf["lease"]["owner"]), ("attached", job["vm"], "vm"))
+    waits = world.submit("true")
+    until(lambda: "VF" in (world.job(waits)["reason"] or ""), "it waits for the VF")
+    equal(world.job(waits)["state"], "queued")
+    world.machine("domain-stop", vm=job["vm"])
+    world.machine("domain-start", vm=job["vm"])
+    world.until_ended(waits, "succeeded")
+
+
+@test
 def silent_agent():
     """A guest that falls silent: unreachable, not started again; it goes on when it speaks."""
     world = one_vf(config={"deadlines": {"agent_silence": "1s"}})

@@ -6,7 +6,7 @@
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
-seed=${1:-$((RANDOM * 32768 + RANDOM))} rounds=${2:-8}
+seed=${1:-$((RANDOM * 32768 + RANDOM))} rounds=${2:-4}
 vms=(trainer-1 trainer-2)
 invariants=$TESTBED_SRC/inside/invariants
 
