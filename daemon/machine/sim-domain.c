@@ -111,6 +111,19 @@ enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char 
 	return HV_OK;
 }
 
+/* A guest that is off holds on to nothing: libvirt's calls that waited for it return. */
+static void end_hung_detaches(struct sim_machine *m, const struct sim_vm *vm)
+{
+	for (struct sim_task *t = m->tasks, *next; t; t = next) {
+		next = t->next;
+		if (t->vm != vm || t->hv.op != HV_DETACH || t->wait != SIM_WAIT_RELEASE)
+			continue;
+		t->wait = SIM_WAIT_NONE;
+		sim_domain_run(t);
+		next = m->tasks; /* its answer may have ended others */
+	}
+}
+
 void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 {
 	struct sim_guest **guest = guest_slot(m, vm);
@@ -121,6 +134,7 @@ void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 	sim_domain_event(m, vm->state == VM_GONE ? HV_EVENT_DOMAIN_GONE : HV_EVENT_DOMAIN, vm, NULL,
 			 NULL);
 	sim_machine_settle(m);
+	end_hung_detaches(m, vm);
 }
 
 void sim_domain_crash(struct sim_machine *m, struct sim_vm *vm)
@@ -202,8 +216,7 @@ static void run_start(struct sim_task *t)
 	send_failure(t, failure, message);
 }
 
-/* A guest that is asked goes off at once. */
-static void run_shutdown(struct sim_task *t)
+static void power_off(struct sim_task *t, bool asks_guest)
 {
 	struct sim_machine *m = t->m;
 	struct sim_vm *vm = t->vm;
@@ -214,29 +227,19 @@ static void run_shutdown(struct sim_task *t)
 		return;
 	}
 	send_failure(t, HV_OK, NULL);
-	sim_domain_stop(m, vm);
+	if (!asks_guest || vm->state != VM_CRASHED)
+		sim_domain_stop(m, vm);
 }
 
-/* A guest that is off holds on to nothing: libvirt's calls that waited for it return. */
-static void end_hung_detaches(struct sim_machine *m, const struct sim_vm *vm)
+/* A guest that is asked goes off at once, unless it is dead. */
+static void run_shutdown(struct sim_task *t)
 {
-	for (struct sim_task *t = m->tasks, *next; t; t = next) {
-		next = t->next;
-		if (t->vm != vm || t->hv.op != HV_DETACH || t->wait != SIM_WAIT_RELEASE)
-			continue;
-		t->wait = SIM_WAIT_NONE;
-		sim_domain_run(t);
-		next = m->tasks; /* its answer may have ended others */
-	}
+	power_off(t, true);
 }
 
 static void run_destroy(struct sim_task *t)
 {
-	struct sim_machine *m = t->m;
-	struct sim_vm *vm = t->vm;
-
-	run_shutdown(t);
-	end_hung_detaches(m, vm);
+	power_off(t, false);
 }
 
 /* ---- agent -------------------------------------------------------------------------------------

@@ -315,6 +315,9 @@ class Life(World):
         """The world is whole again and a daemon is there; returns when nothing is under way."""
         for op in ("libvirt-up", "release-hang"):
             self.ask(op)
+        for vm in (self.ask("state") or {"vms": []})["vms"]:
+            if vm["state"] == "crashed":
+                self.ask("domain-stop", vm=vm["name"])
         for gpu in choices.GPUS:
             for index in (1, 2, 3, 4):
                 self.ask("unhold", gpu=gpu, vf=index)
