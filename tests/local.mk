@@ -10,22 +10,15 @@ INTEGRATION_TESTS = \
 	tests/integration/test-assert.py \
 	tests/integration/test-assign.py \
 	tests/integration/test-audit.py \
-	tests/integration/test-chaos.py \
 	tests/integration/test-cli.py \
-	tests/integration/test-crash.py \
 	tests/integration/test-degraded.py \
 	tests/integration/test-doctor.py \
 	tests/integration/test-drain.py \
-	tests/integration/test-every-way.py \
 	tests/integration/test-fixed.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
-	tests/integration/test-inject.py \
-	tests/integration/test-jobs.py \
-	tests/integration/test-leak.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
-	tests/integration/test-pool.py \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \
