@@ -45,18 +45,6 @@ state() {
 	done
 }
 
-# timed COMMAND...: its time in milliseconds.
-timed() {
-	local begin=$EPOCHREALTIME end
-	"$@" >/dev/null 2>/run/bench.err || return
-	end=$EPOCHREALTIME
-	awk "BEGIN { printf \"%.1f\\n\", ($end - $begin) * 1000 }"
-}
-
-median() {
-	sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
-
 quiet() {
 	udevadm settle -t 20
 	gpuvf show gpu0 >/dev/null

@@ -11,17 +11,6 @@
 rounds=${1:-11}
 guest=trainer
 
-timed() {
-	local begin=$EPOCHREALTIME end
-	"$@" >/dev/null 2>/run/bench.err || return
-	end=$EPOCHREALTIME
-	awk "BEGIN { printf \"%.1f\\n\", ($end - $begin) * 1000 }"
-}
-
-median() {
-	sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
-
 vf_is_free() {
 	gpuvf call vf.get '{"vf": "gpu0/vf1"}' | grep -q '^  "state": "free"'
 }

@@ -298,3 +298,46 @@ struct vf *bench_vf(struct bench *b, const char *name)
 	assert_non_null(vf);
 	return vf;
 }
+
+struct gpu *bench_gpu(struct bench *b)
+{
+	struct gpu *gpu = gpu_find(b->m, "gpu0");
+
+	assert_non_null(gpu);
+	return gpu;
+}
+
+void expect_vf(struct bench *b, const char *name, enum vf_state state, enum lease_owner owner)
+{
+	struct vf *vf = bench_vf(b, name);
+
+	if (vf->state != state || vf->lease.owner != owner || vf->handover)
+		fail_msg("%s is %s (%s), lease %s%s", name, vf_state_to_string(vf->state), strempty(vf->reason),
+			 lease_owner_to_string(vf->lease.owner), vf->handover ? ", and busy" : "");
+}
+
+int bench_set_up_stopped(void **state)
+{
+	*state = bench_new();
+	return 0;
+}
+
+int bench_set_up(void **state)
+{
+	bench_set_up_stopped(state);
+	bench_start(*state);
+	return 0;
+}
+
+int bench_set_up_cut(void **state)
+{
+	bench_set_up(state);
+	bench_cut(*state, 2);
+	return 0;
+}
+
+int bench_tear_down(void **state)
+{
+	bench_free(*state);
+	return 0;
+}

@@ -37,6 +37,9 @@ struct answer {
 	char *message;
 };
 
+#define FOREVER USEC_INFINITY
+#define ONE(op) (1U << (op)) /* of the made-up actors' sets of operations */
+
 struct bench *bench_new(void); /* folders, actors; no daemon yet */
 void bench_policy(struct bench *b, const char *text); /* of the next daemon */
 void bench_free(struct bench *b);
@@ -76,4 +79,13 @@ struct answer *bench_release(struct bench *b, const char *vf, uint64_t wait_usec
 struct answer *bench_heal(struct bench *b, const char *vf);
 void bench_cut(struct bench *b, unsigned vfs); /* apply, and wait until it is right */
 struct vf *bench_vf(struct bench *b, const char *name);
+struct gpu *bench_gpu(struct bench *b); /* gpu0 */
+void expect_vf(struct bench *b, const char *name, enum vf_state state, enum lease_owner owner); /* and not busy */
+
+/* cmocka's: *state is a bench … */
+int bench_set_up_stopped(void **state); /* … without a daemon */
+int bench_set_up(void **state);		/* … with one */
+int bench_set_up_cut(void **state);	/* … that has cut gpu0 into two VFs */
+int bench_tear_down(void **state);
+
 extern const struct caller root_caller;

@@ -459,3 +459,17 @@ told() {
 	is "$1: $2 is $3" "$(finding "$1" "$2" severity)" "$3" || note "$(finding "$1" "$2" what)"
 	[ -z "${4:-}" ] || like "$1: $2 names $4" "$(finding "$1" "$2" evidence)" "$4"
 }
+
+# ---- times, for benchmarks
+
+# timed COMMAND...: its time in milliseconds.
+timed() {
+	local begin=$EPOCHREALTIME end
+	"$@" >/dev/null 2>/run/bench.err || return
+	end=$EPOCHREALTIME
+	awk "BEGIN { printf \"%.1f\\n\", ($end - $begin) * 1000 }"
+}
+
+median() {
+	sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}

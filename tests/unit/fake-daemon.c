@@ -4,10 +4,15 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include <cmocka.h>
 
 #include "cli/cli.h"
 #include "lib/io.h"
@@ -190,6 +195,20 @@ const json_t *fake_daemon_request(struct fake_daemon *d, size_t n)
 	request = json_array_get(d->requests, n);
 	pthread_mutex_unlock(&d->lock);
 	return request;
+}
+
+void assert_request(struct fake_daemon *d, size_t n, const char *method, const char *params)
+{
+	const json_t *request = fake_daemon_request(d, n);
+	_cleanup_json_ json_t *wanted = json_loads(params, 0, NULL);
+	_cleanup_free_ char *text = NULL;
+
+	assert_non_null(request);
+	assert_non_null(wanted);
+	assert_string_equal(json_get_string(request, "method"), method);
+	text = json_text(json_object_get(request, "params"));
+	if (!json_equal(json_object_get(request, "params"), wanted))
+		fail_msg("%s was called with %s, not %s", method, text, params);
 }
 
 size_t fake_daemon_requests(struct fake_daemon *d)

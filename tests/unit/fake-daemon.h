@@ -26,6 +26,8 @@ void fake_daemon_stop(struct fake_daemon *d);
 /* The n-th request, or NULL; borrowed until stop. */
 const json_t *fake_daemon_request(struct fake_daemon *d, size_t n);
 size_t fake_daemon_requests(struct fake_daemon *d);
+/* The n-th request was this method with exactly these parameters. */
+void assert_request(struct fake_daemon *d, size_t n, const char *method, const char *params);
 /* Until that many requests have been answered. */
 void fake_daemon_wait(struct fake_daemon *d, size_t n);
 

@@ -13,20 +13,6 @@
 #include "cli/cli.h"
 #include "fake-daemon.h"
 
-static void assert_request(struct fake_daemon *d, size_t n, const char *method, const char *params)
-{
-	const json_t *request = fake_daemon_request(d, n);
-	_cleanup_json_ json_t *wanted = json_loads(params, 0, NULL);
-	_cleanup_free_ char *text = NULL;
-
-	assert_non_null(request);
-	assert_non_null(wanted);
-	assert_string_equal(json_get_string(request, "method"), method);
-	text = json_text(json_object_get(request, "params"));
-	if (!json_equal(json_object_get(request, "params"), wanted))
-		fail_msg("%s was called with %s, not %s", method, text, params);
-}
-
 #define OP(state, more) "{\"operation\":\"op/7\",\"state\":\"" state "\"" more "}"
 #define HOLDERS "\"holders\":[\"gpu0/vf1: VM a (attached)\"]"
 #define OP_EVENT "{\"seq\":9,\"type\":\"operation.changed\",\"subject\":\"op/7\",\"state\":\"done\"}"

@@ -16,21 +16,6 @@
 #include "fake-daemon.h"
 #include "lib/io.h"
 
-/* The n-th request was this method with exactly these parameters. */
-static void assert_request(struct fake_daemon *d, size_t n, const char *method, const char *params)
-{
-	const json_t *request = fake_daemon_request(d, n);
-	_cleanup_json_ json_t *wanted = json_loads(params, 0, NULL);
-	_cleanup_free_ char *text = NULL;
-
-	assert_non_null(request);
-	assert_non_null(wanted);
-	assert_string_equal(json_get_string(request, "method"), method);
-	text = json_text(json_object_get(request, "params"));
-	if (!json_equal(json_object_get(request, "params"), wanted))
-		fail_msg("%s was called with %s, not %s", method, text, params);
-}
-
 #define DOCTOR(severity, errors)                                                                   \
 	"{\"findings\":[{\"id\":\"gpu-driver\",\"severity\":\"" severity "\",\"kind\":\"gpu\","      \
 	"\"subject\":\"gpu0\",\"looked\":true,\"what\":\"w\",\"evidence\":[],\"cure\":\"c\"}],"           \

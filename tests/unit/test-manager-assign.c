@@ -2,34 +2,7 @@
 /* The manager: VFs for VMs, the gate on their way back, what others do to them, and what a restart finds. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
 #define VF "gpu0/vf1"
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static void expect_vf(struct bench *b, enum vf_state state, enum lease_owner owner)
-{
-	struct vf *vf = bench_vf(b, VF);
-
-	if (vf->state != state || vf->lease.owner != owner || vf->handover)
-		fail_msg("%s is %s (%s), lease %s%s", VF, vf_state_to_string(vf->state), strempty(vf->reason),
-			 lease_owner_to_string(vf->lease.owner), vf->handover ? ", and busy" : "");
-}
 
 /* ---- assign ---- */
 
@@ -38,13 +11,13 @@ static void assigning_twice_is_no_change(void **state)
 	struct bench *b = *state;
 
 	expect_changed(b, bench_assign(b, "train-a", NULL, FOREVER), true);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	expect_changed(b, bench_assign(b, "train-a", NULL, FOREVER), false);
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), false);
 	assert_int_equal(b->actors.n_hv[HV_ATTACH], 1);
 	expect_error(b, bench_assign(b, "train-b", VF, FOREVER), RPC_CONFLICT, "not_free");
 	expect_changed(b, bench_release(b, VF, FOREVER), true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	expect_changed(b, bench_release(b, VF, FOREVER), false);
 	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
@@ -63,7 +36,7 @@ static void refusals_name_what_is_wrong(void **state)
 	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_NO_FIT, "no_port");
 	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
 	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_HOST_ERROR, "no_libvirt");
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 static void every_failed_attach_leaves_the_vf_right(void **state)
@@ -84,7 +57,7 @@ static void every_failed_attach_leaves_the_vf_right(void **state)
 		assert_int_not_equal(a->code, 0);
 		answer_free(a);
 		bench_settle(b);
-		expect_vf(b, VF_FREE, LEASE_NONE);
+		expect_vf(b, VF, VF_FREE, LEASE_NONE);
 		b->actors.n_hv[HV_DETACH] = 0;
 	}
 }
@@ -96,7 +69,7 @@ static void a_vf_that_cannot_be_bound_is_kept_back(void **state)
 	bench_vf(b, VF)->bound = false;
 	b->actors.host_fault[HOST_BIND_VFIO] = -EIO;
 	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_HOST_ERROR, NULL);
-	expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+	expect_vf(b, VF, VF_QUARANTINED, LEASE_NONE);
 	expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "not_free");
 }
 
@@ -109,11 +82,11 @@ static void a_guest_that_does_not_let_go_keeps_its_vf(void **state)
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	b->actors.hv_fault[HV_DETACH] = HV_GUEST_REFUSED;
 	expect_error(b, bench_release(b, VF, FOREVER), RPC_CONFLICT, "guest_refused");
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 	b->actors.hv_fault[HV_DETACH] = HV_OK;
 	expect_changed(b, bench_release(b, VF, FOREVER), true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 static void a_vf_that_fails_the_gate_is_quarantined_until_healed(void **state)
@@ -125,14 +98,14 @@ static void a_vf_that_fails_the_gate_is_quarantined_until_healed(void **state)
 		expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 		b->actors.host_fault[gates[i]] = -EIO;
 		expect_error(b, bench_release(b, VF, FOREVER), RPC_HOST_ERROR, NULL);
-		expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+		expect_vf(b, VF, VF_QUARANTINED, LEASE_NONE);
 		bench_settle(b);
 		bench_restart(b); /* it stays so */
-		expect_vf(b, VF_QUARANTINED, LEASE_NONE);
+		expect_vf(b, VF, VF_QUARANTINED, LEASE_NONE);
 		expect_error(b, bench_heal(b, VF), RPC_HOST_ERROR, NULL);
 		b->actors.host_fault[gates[i]] = 0;
 		expect_changed(b, bench_heal(b, VF), true);
-		expect_vf(b, VF_FREE, LEASE_NONE);
+		expect_vf(b, VF, VF_FREE, LEASE_NONE);
 		expect_changed(b, bench_heal(b, VF), false);
 	}
 }
@@ -149,7 +122,7 @@ static void a_vm_that_goes_off_gives_its_vf_back(void **state)
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
 	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 static void an_undefined_vm_gives_its_vf_back(void **state)
@@ -157,10 +130,10 @@ static void an_undefined_vm_gives_its_vf_back(void **state)
 	struct bench *b = *state;
 
 	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
-	expect_vf(b, VF_RESERVED, LEASE_VM);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN_GONE, 1);
 	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 /* It ran with the VF: that somebody takes it out of the XML later does not make it clean. */
@@ -175,7 +148,7 @@ static void what_was_reserved_is_reset_too(void **state)
 	b->actors.vms[1]->state = VM_OFF;
 	fake_set_hostdev(&b->actors, 1, 1, false, true);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
-	expect_vf(b, VF_RESERVED, LEASE_VM);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 	fake_set_hostdev(&b->actors, 1, 1, false, false);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
@@ -190,7 +163,7 @@ static void a_renamed_vm_keeps_its_vf(void **state)
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	assert_int_equal(free_and_strdup(&b->actors.vms[0]->name, "train-z"), 0);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-z");
 	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_NOT_FOUND, "no_vm");
 	bench_settle(b);
@@ -205,7 +178,7 @@ static void a_foreign_hostdev_is_adopted_and_given_up(void **state)
 
 	fake_set_hostdev(&b->actors, 0, 1, true, false);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
-	expect_vf(b, VF_ATTACHED, LEASE_FOREIGN);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_FOREIGN);
 	expect_error(b, bench_assign(b, "train-b", VF, 0), RPC_CONFLICT, "not_free");
 	fake_set_hostdev(&b->actors, 0, 1, false, false);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
@@ -269,7 +242,7 @@ static void old_news_take_nothing_away(void **state)
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	b->actors.hv.on_event(b->actors.hv.userdata, &event); /* read before the attach, told after it */
 	bench_settle(b);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 	domain_facts_free(before);
 }
@@ -283,10 +256,10 @@ static void libvirt_says_where_it_is(void **state)
 	b->actors.vms[1]->state = VM_RUNNING;
 	fake_set_hostdev(&b->actors, 1, 1, true, true);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	expect_changed(b, bench_release(b, VF, FOREVER), true);
 	assert_int_equal(b->actors.vms[1]->n_hostdevs, 0);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 
 	/* The other way round: off again, it is taken out of the XML that is left. */
 	fake_set_hostdev(&b->actors, 1, 1, true, true);
@@ -294,10 +267,10 @@ static void libvirt_says_where_it_is(void **state)
 	b->actors.vms[1]->state = VM_OFF;
 	fake_set_hostdev(&b->actors, 1, 1, false, true);
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
-	expect_vf(b, VF_RESERVED, LEASE_FOREIGN);
+	expect_vf(b, VF, VF_RESERVED, LEASE_FOREIGN);
 	expect_changed(b, bench_release(b, VF, FOREVER), true);
 	assert_int_equal(b->actors.vms[1]->n_hostdevs, 0);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 /* "It is there already" of one side says nothing of the other. */
@@ -316,7 +289,7 @@ static void each_side_is_attached(void **state)
 		fake_set_hostdev(&b->actors, 0, 1, side == 0, side == 1);
 		fake_release(&b->actors, 0, ~0U);
 		expect_changed(b, a, true);
-		expect_vf(b, VF_ATTACHED, LEASE_VM);
+		expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 		assert_true(b->actors.vms[0]->hostdevs[0].live && b->actors.vms[0]->hostdevs[0].config);
 		expect_changed(b, bench_release(b, VF, FOREVER), true);
 	}
@@ -361,7 +334,7 @@ static void a_vf_that_vanishes_during_a_handover(void **state)
 		b->actors.vms[0]->n_hostdevs = 0;
 		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
 		bench_cut(b, 2);
-		expect_vf(b, VF_FREE, LEASE_NONE);
+		expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	}
 }
 
@@ -380,7 +353,7 @@ static void libvirt_comes_and_goes(void **state)
 	fake_release(&b->actors, 0, ~0U);
 	expect_changed(b, a, true);
 	assert_int_equal(b->actors.n_hv[HV_ATTACH], 1);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 }
 
 static void a_recovery_that_is_cut_off_counts_for_nothing(void **state)
@@ -398,7 +371,7 @@ static void a_recovery_that_is_cut_off_counts_for_nothing(void **state)
 	assert_false(b->m->hypervisor_connected);
 	fake_hv_event(&b->actors, HV_EVENT_CONNECTED, 0);
 	bench_until(b, b->m->hypervisor_connected);
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 }
 
 /* ---- a restart ---- */
@@ -425,7 +398,7 @@ static void a_kept_vf_of_an_earlier_daemon(void **state)
 	vf_store(b->m, vf);
 	bench_restart(b); /* before its own pump gives it back */
 	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	assert_int_equal(b->actors.n_hv[HV_DETACH], 1);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
 }
@@ -452,7 +425,7 @@ static void every_row_has_its_rule(void **state)
 		fake_set_hostdev(&b->actors, 0, 1, rules[i].shown, false);
 		bench_start(b);
 		bench_until(b, !bench_vf(b, VF)->handover && bench_vf(b, VF)->state == rules[i].then);
-		expect_vf(b, rules[i].then, rules[i].then == VF_FREE ? LEASE_NONE : LEASE_VM);
+		expect_vf(b, VF, rules[i].then, rules[i].then == VF_FREE ? LEASE_NONE : LEASE_VM);
 		assert_int_equal(b->actors.n_host[HOST_RESET_VF], rules[i].reset);
 		if (rules[i].shown)
 			expect_changed(b, bench_release(b, VF, FOREVER), true);
@@ -473,7 +446,7 @@ static void a_row_of_a_vf_that_is_elsewhere(void **state)
 		fake_set_hostdev(&b->actors, 1, 1, true, false);
 		bench_start(b);
 		bench_settle(b);
-		expect_vf(b, VF_ATTACHED, LEASE_FOREIGN);
+		expect_vf(b, VF, VF_ATTACHED, LEASE_FOREIGN);
 		assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
 		assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 		bench_stop(b);
@@ -494,7 +467,7 @@ static void a_row_of_a_vm_that_is_gone(void **state)
 	bench_start(b);
 	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 static void operations_go_on_after_a_restart(void **state)
@@ -586,7 +559,7 @@ static void a_reset_goes_on_after_a_restart(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(assigning_twice_is_no_change),
 		TEST(refusals_name_what_is_wrong),

@@ -3,26 +3,9 @@
 #include "lib/clock.h"
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
 #define VF "gpu0/vf1"
 
 static const struct caller eve = { .uid = 1000, .pid = 4711, .role = ROLE_OPERATOR, .name = (char *)"eve" };
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
 
 /* The rows from this number on, oldest first.  Returns new. */
 static json_t *rows_since(struct bench *b, uint64_t number)
@@ -355,7 +338,7 @@ static void old_rows_leave(void **state)
 	assert_true(bench_number(b, "SELECT count(*) FROM audit") > 0); /* the young ones stay */
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 
 int main(void)
 {

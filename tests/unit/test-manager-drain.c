@@ -2,33 +2,6 @@
 /* The manager: draining a GPU, and an apply that waits until its holders have left. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static struct gpu *the_gpu(struct bench *b)
-{
-	struct gpu *gpu = gpu_find(b->m, "gpu0");
-
-	assert_non_null(gpu);
-	return gpu;
-}
-
 static struct answer *drain(struct bench *b, const char *gpu, uint64_t wait_usec)
 {
 	struct gpu_drain_params p = { .gpu = (char *)gpu, .wait_usec = wait_usec };
@@ -103,7 +76,7 @@ static void nobody_new_comes(void **state)
 	struct bench *b = *state;
 
 	expect_changed(b, drain(b, "gpu0", FOREVER), true);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 	expect_error(b, bench_assign(b, "train-a", "gpu0/vf1", FOREVER), RPC_CONFLICT, "draining");
 	expect_error(b, bench_assign(b, "train-a", NULL, FOREVER), RPC_NO_FIT, "none_free");
 	assert_int_equal(b->actors.n_hv[HV_ATTACH], 0);
@@ -111,15 +84,15 @@ static void nobody_new_comes(void **state)
 	expect_changed(b, drain(b, "gpu0", FOREVER), false);
 	for (int i = 0; i < 2; i++) {
 		bench_restart(b);
-		assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+		assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 		expect_error(b, bench_assign(b, "train-a", NULL, FOREVER), RPC_NO_FIT, "none_free");
 	}
 	expect_changed(b, undrain(b, "gpu0"), true);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 	expect_changed(b, undrain(b, "gpu0"), false);
 	hold(b);
 	bench_restart(b);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 struct left {
@@ -162,7 +135,7 @@ static void it_waits_until_all_have_left(void **state)
 	assert_non_null(strstr(json_string_value(json_array_get(holders, 1)), "gpuvf release train-b --config"));
 	assert_string_not_equal(json_get_string(a->result, "operation_state"), "done");
 	answer_free(a);
-	assert_non_null(strstr(the_gpu(b)->reason, "waits for 2 holders: gpu0/vf1: VM train-a"));
+	assert_non_null(strstr(bench_gpu(b)->reason, "waits for 2 holders: gpu0/vf1: VM train-a"));
 
 	/* Who asks once more waits for the same operation. */
 	a = drain(b, "gpu0", FOREVER);
@@ -177,7 +150,7 @@ static void it_waits_until_all_have_left(void **state)
 	bench_settle(b);
 	assert_int_equal(left.n, 2);
 	assert_int_equal(left.others, 0);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 	assert_int_equal(b->actors.n_host[HOST_HOLDERS] - looks, 1);
 	manager_unsubscribe(b->m, id);
 }
@@ -211,14 +184,14 @@ static void a_drain_goes_on_after_a_restart(void **state)
 	bench_restart(b);
 	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
 	/* Nobody new, from the first moment on. */
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 	assert_int_equal(state_of(b, op), OPERATION_RUNNING);
 	b->no_hypervisor = false;
 	bench_restart(b);
 	assert_int_equal(state_of(b, op), OPERATION_RUNNING);
 	let_go(b);
 	assert_int_equal(state_of(b, op), OPERATION_DONE);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 }
 
 static void cancel_and_undrain_end_it(void **state)
@@ -231,7 +204,7 @@ static void cancel_and_undrain_end_it(void **state)
 	bench_settle(b);
 	cancel(b, newest(b, "gpu.drain"));
 	expect_error(b, a, RPC_CONFLICT, "cancelled");
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 	assert_int_equal(state_of(b, newest(b, "gpu.drain")), OPERATION_CANCELLED);
 
 	a = drain(b, "gpu0", FOREVER);
@@ -239,9 +212,9 @@ static void cancel_and_undrain_end_it(void **state)
 	expect_changed(b, undrain(b, "gpu0"), true);
 	expect_error(b, a, RPC_CONFLICT, "cancelled");
 	assert_int_equal(state_of(b, newest(b, "gpu.drain")), OPERATION_CANCELLED);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 	bench_restart(b);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 	expect_changed(b, bench_assign(b, "train-a", "gpu0/vf2", FOREVER), true);
 }
 
@@ -254,14 +227,14 @@ static void what_cannot_be_drained(void **state)
 	expect_error(b, undrain(b, "gpu9"), RPC_NOT_FOUND, "no_gpu");
 	b->actors.host_held = ONE(HOST_SET_NUMVFS);
 	a = apply(b, 3, false, NULL);
-	bench_until(b, the_gpu(b)->apply);
+	bench_until(b, bench_gpu(b)->apply);
 	expect_error(b, drain(b, "gpu0", FOREVER), RPC_CONFLICT, "recutting");
 	fake_release(&b->actors, ONE(HOST_SET_NUMVFS), 0);
 	expect_changed(b, a, true);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	expect_error(b, drain(b, "gpu0", FOREVER), RPC_WEDGED, "wedged");
 	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
-	bench_until(b, the_gpu(b)->state == GPU_READY);
+	bench_until(b, bench_gpu(b)->state == GPU_READY);
 	fake_host_event(&b->actors, HOST_EVENT_REMOVED, NULL);
 	expect_error(b, drain(b, "gpu0", FOREVER), RPC_NOT_FOUND, "absent");
 }
@@ -273,8 +246,8 @@ static void what_is_not_stored_is_not_drained(void **state)
 	hold(b);
 	bench_break_store(b, true);
 	expect_error(b, drain(b, "gpu0", FOREVER), RPC_DEGRADED, NULL);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_false(gpu_is_draining(the_gpu(b)));
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_false(gpu_is_draining(bench_gpu(b)));
 	bench_break_store(b, false);
 	bench_until(b, !b->m->degraded);
 
@@ -282,7 +255,7 @@ static void what_is_not_stored_is_not_drained(void **state)
 	bench_settle(b);
 	bench_break_store(b, true);
 	expect_error(b, undrain(b, "gpu0"), RPC_DEGRADED, NULL);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 	bench_break_store(b, false);
 	bench_until(b, !b->m->degraded);
 	let_go(b);
@@ -296,8 +269,8 @@ static void wedged_and_back_it_is_drained_still(void **state)
 	expect_changed(b, drain(b, "gpu0", FOREVER), true);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
-	bench_until(b, the_gpu(b)->state != GPU_WEDGED);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	bench_until(b, bench_gpu(b)->state != GPU_WEDGED);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 }
 
 /* ---- gpu.apply with drain ---- */
@@ -310,20 +283,20 @@ static void an_apply_waits_and_goes_on(void **state)
 	hold(b);
 	a = apply(b, 3, true, NULL);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
+	assert_null(bench_gpu(b)->drift);
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1); /* of bench_cut */
 	expect_error(b, bench_assign(b, "train-a", "gpu0/vf2", FOREVER), RPC_CONFLICT, "draining");
 	expect_error(b, apply(b, 4, true, NULL), RPC_CONFLICT, "draining");
 	expect_error(b, undrain(b, "gpu0"), RPC_CONFLICT, "apply_waits");
 	let_go(b);
 	expect_changed(b, a, true);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
-	assert_false(gpu_is_draining(the_gpu(b)));
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
+	assert_false(gpu_is_draining(bench_gpu(b)));
 	/* Nobody there: nothing to wait for. */
 	expect_changed(b, apply(b, 2, true, NULL), true);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void a_drained_gpu_stays_so_after_its_cut(void **state)
@@ -340,10 +313,10 @@ static void a_drained_gpu_stays_so_after_its_cut(void **state)
 	expect_changed(b, wait, true);
 	expect_changed(b, a, true);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
 	expect_changed(b, undrain(b, "gpu0"), true);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void a_cancelled_one_changes_nothing(void **state)
@@ -354,17 +327,17 @@ static void a_cancelled_one_changes_nothing(void **state)
 	hold(b);
 	a = apply(b, 3, true, NULL);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 3);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 3);
 	cancel(b, newest(b, "gpu.apply"));
 	expect_error(b, a, RPC_CONFLICT, "cancelled");
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
+	assert_null(bench_gpu(b)->drift);
 	assert_int_equal(state_of(b, newest(b, "gpu.apply")), OPERATION_CANCELLED);
 	/* … and leaves nothing in the way. */
 	let_go(b);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	bench_cut(b, 4);
 }
 
@@ -378,15 +351,15 @@ static void an_apply_that_waits_survives_a_restart(void **state)
 	bench_settle(b);
 	bench_restart(b);
 	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
-	assert_int_equal(the_gpu(b)->state, GPU_DRAINING);
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->state, GPU_DRAINING);
+	assert_null(bench_gpu(b)->drift);
 	expect_error(b, bench_assign(b, "train-a", "gpu0/vf2", FOREVER), RPC_CONFLICT, "draining");
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 0);
 	let_go(b);
 	bench_until(b, state_of(b, newest(b, "gpu.apply")) == OPERATION_DONE);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void a_card_that_goes_ends_the_waiting(void **state)
@@ -400,8 +373,8 @@ static void a_card_that_goes_ends_the_waiting(void **state)
 	b->actors.gpu->serial[0] = 'X'; /* another card, should it be read */
 	fake_host_event(&b->actors, HOST_EVENT_REMOVED, NULL);
 	expect_error(b, a, RPC_NOT_FOUND, NULL);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
-	assert_false(gpu_is_draining(the_gpu(b)));
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
+	assert_false(gpu_is_draining(bench_gpu(b)));
 }
 
 static void an_apply_that_is_not_stored_does_not_wait(void **state)
@@ -411,9 +384,9 @@ static void an_apply_that_is_not_stored_does_not_wait(void **state)
 	hold(b);
 	bench_break_store(b, true);
 	expect_error(b, apply(b, 3, true, NULL), RPC_DEGRADED, NULL);
-	assert_false(gpu_is_draining(the_gpu(b)));
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
+	assert_false(gpu_is_draining(bench_gpu(b)));
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
 	bench_break_store(b, false);
 	bench_until(b, !b->m->degraded);
 }
@@ -445,8 +418,8 @@ static void a_plan_is_looked_at_once_more(void **state)
 	/* Somebody writes into sysfs, which tells nobody. */
 	b->actors.gpu->resources[VF_ATTR_VRAM].free.value -= 4 * MIB;
 	expect_error(b, apply(b, 3, false, hash), RPC_CONFLICT, "plan_changed");
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1);
 
 	/* Seen meanwhile, it is refused before it is accepted. */
@@ -460,7 +433,7 @@ static void a_plan_is_looked_at_once_more(void **state)
 	bench_settle(b);
 	let_go(b);
 	expect_changed(b, a, true);
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
 }
 
 static void a_plan_that_waited_is_looked_at_too(void **state)
@@ -475,9 +448,9 @@ static void a_plan_that_waited_is_looked_at_too(void **state)
 	b->actors.gpu->resources[VF_ATTR_VRAM].free.value -= 4 * MIB;
 	let_go(b);
 	expect_error(b, a, RPC_CONFLICT, "plan_changed");
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void ending_answers_who_looks_at_a_plan(void **state)
@@ -495,7 +468,7 @@ static void ending_answers_who_looks_at_a_plan(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_new_comes),
 		TEST(it_waits_until_all_have_left),

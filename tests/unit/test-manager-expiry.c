@@ -2,25 +2,8 @@
 /* The manager: leases with an end.  The clock is moved by moving the end, in memory or in the store. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
 #define VF "gpu0/vf1"
 #define HOUR (3600 * USEC_PER_SEC)
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
 
 static void assign_for(struct bench *b, uint64_t usec)
 {
@@ -168,7 +151,7 @@ static void an_end_of_another_boot_counts_by_the_date(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(an_end_takes_the_vf_back_through_the_gate),
 		TEST(a_reserved_vf_is_taken_out_of_the_stored_definition),

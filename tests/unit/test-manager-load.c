@@ -4,24 +4,7 @@
 
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
 #define VF "gpu0/vf1"
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
 
 /* What daemon.status says about a row. */
 static void expect_trouble(struct bench *b, const char *subject)
@@ -259,7 +242,7 @@ static void operations_stand_in_the_order_of_their_numbers(void **state)
 	assert_true(last >= 10);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 
 int main(void)
 {

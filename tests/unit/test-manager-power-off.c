@@ -2,34 +2,7 @@
 /* The manager: release --force.  What is refused, what is said first, and that a VM that does not go off keeps its VF. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
 #define VF "gpu0/vf1"
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static void expect_vf(struct bench *b, enum vf_state state, enum lease_owner owner)
-{
-	struct vf *vf = bench_vf(b, VF);
-
-	if (vf->state != state || vf->lease.owner != owner || vf->handover)
-		fail_msg("%s is %s (%s), lease %s%s", VF, vf_state_to_string(vf->state), strempty(vf->reason),
-			 lease_owner_to_string(vf->lease.owner), vf->handover ? ", and busy" : "");
-}
 
 static struct answer *force(struct bench *b, const char *vf, bool yes)
 {
@@ -51,7 +24,7 @@ static void what_it_breaks_is_said_first(void **state)
 	assert_non_null(strstr(a->message, "VM train-a would be powered off hard"));
 	assert_non_null(strstr(a->message, "it also loses gpu0/vf2"));
 	expect_error(b, a, RPC_CONFLICT, "power_off");
-	expect_vf(b, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 	assert_int_equal(b->actors.n_hv[HV_DESTROY], 0);
 }
 
@@ -66,9 +39,9 @@ static void refusals_name_the_way_out(void **state)
 	expect_error(b, force(b, "gpu0/vf9", true), RPC_NOT_FOUND, "no_vf");
 	/* A VM that is off has it in its definition only. */
 	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
-	expect_vf(b, VF_RESERVED, LEASE_VM);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
 	expect_error(b, force(b, VF, true), RPC_CONFLICT, "vm_off");
-	expect_vf(b, VF_RESERVED, LEASE_VM);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
 	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
 	expect_error(b, force(b, VF, true), RPC_HOST_ERROR, "no_libvirt");
 	assert_int_equal(b->actors.n_hv[HV_DESTROY], 0);
@@ -80,7 +53,7 @@ static void the_vm_goes_off_and_the_vf_through_the_gate(void **state)
 
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	expect_changed(b, force(b, VF, true), true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	assert_int_equal(b->actors.vms[0]->state, VM_OFF);
 	assert_int_equal(b->actors.n_hv[HV_DESTROY], 1);
 	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
@@ -103,7 +76,7 @@ static void all_of_a_vm_power_it_off_once(void **state)
 									.yes_power_off = true,
 									.wait_usec = FOREVER }),
 		       true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	assert_int_equal(bench_vf(b, "gpu0/vf2")->state, VF_FREE);
 	assert_int_equal(b->actors.n_hv[HV_DESTROY], 1);
 }
@@ -118,14 +91,14 @@ static void a_vm_that_does_not_go_off_keeps_its_vf(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
 		b->actors.hv_fault[HV_DESTROY] = failures[i];
 		expect_error(b, force(b, VF, true), failures[i] == HV_TIMEOUT ? RPC_TIMEOUT : RPC_HOST_ERROR, NULL);
-		expect_vf(b, VF_ATTACHED, LEASE_VM);
+		expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 		assert_non_null(strstr(bench_vf(b, VF)->reason, "VM train-a could not be powered off"));
 		expect_error(b, bench_assign(b, "train-b", VF, FOREVER), RPC_CONFLICT, "not_free");
 	}
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 	b->actors.hv_fault[HV_DESTROY] = HV_OK;
 	expect_changed(b, force(b, VF, true), true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 /* A release that waits for the guest ends as well, whether libvirt tells it or its time is over. */
@@ -152,7 +125,7 @@ static void a_detach_under_way_is_helped(void **state)
 		fake_release(&b->actors, 0, ~0U);
 		expect_changed(b, forced, true);
 		expect_changed(b, patient, true);
-		expect_vf(b, VF_FREE, LEASE_NONE);
+		expect_vf(b, VF, VF_FREE, LEASE_NONE);
 	}
 }
 
@@ -170,7 +143,7 @@ static void a_detach_under_way_outlives_a_failure(void **state)
 	assert_int_equal(bench_vf(b, VF)->state, VF_DETACHING);
 	fake_release(&b->actors, 0, ~0U);
 	expect_changed(b, patient, true);
-	expect_vf(b, VF_FREE, LEASE_NONE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
 /* The next daemon goes on, but not against a VM that somebody has started since. */
@@ -203,7 +176,7 @@ static void it_goes_on_after_a_restart(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(what_it_breaks_is_said_first),
 		TEST(refusals_name_the_way_out),

@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
 #define VF "gpu0/vf1"
 
 struct stage {

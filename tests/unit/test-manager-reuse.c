@@ -2,7 +2,6 @@
 /* The manager: memory between users.  Who asks is the caller's uid; the daemon's own is this process's. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
 #define VF "gpu0/vf1"
 
 static const char same_user[] =
@@ -32,12 +31,6 @@ static int set_up(void **state)
 static int set_up_any(void **state)
 {
 	*state = begin(NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
 	return 0;
 }
 
@@ -154,8 +147,8 @@ static void each_way_says_what_is_known(void **state)
 	}
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-#define TEST_ANY(f) cmocka_unit_test_setup_teardown(f, set_up_any, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, bench_tear_down)
+#define TEST_ANY(f) cmocka_unit_test_setup_teardown(f, set_up_any, bench_tear_down)
 
 int main(void)
 {

@@ -2,8 +2,6 @@
 /* The manager: scheduling values of VFs in use (vf.tune), and what is wanted against what is there (gpu.assert). */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
 #define NOTHING                                                                                    \
 	{                                                                                          \
 		.vram_bytes = TUNE_ABSENT, .ggtt_bytes = TUNE_ABSENT, .contexts = TUNE_ABSENT,     \
@@ -13,27 +11,9 @@
 
 static int set_up(void **state)
 {
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	bench_cut(b, 2);
-	b->actors.log[0] = '\0';
-	*state = b;
+	bench_set_up_cut(state);
+	((struct bench *)*state)->actors.log[0] = '\0';
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static struct gpu *the_gpu(struct bench *b)
-{
-	struct gpu *gpu = gpu_find(b->m, "gpu0");
-
-	assert_non_null(gpu);
-	return gpu;
 }
 
 static struct answer *tune(struct bench *b, struct vf_tune_params p)
@@ -86,7 +66,7 @@ static void values_change_while_in_use(void **state)
 	assert_string_equal(b->actors.log, "set-vf-attr exec_quantum_ms 20;set-vf-attr preempt_timeout_us 5000;");
 	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 20);
 	assert_int_equal(shown(b, 1, VF_ATTR_EXEC_QUANTUM), 0);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 	/* Again is no change, and no write. */
 	b->actors.log[0] = '\0';
 	expect_changed(b, tune(b, p), false);
@@ -101,13 +81,13 @@ static void the_layout_takes_them_over(void **state)
 	expect_changed(b, tune(b, quantum("gpu0/vf2", 30)), true);
 	bench_settle(b);
 	bench_restart(b);
-	assert_null(the_gpu(b)->drift);
-	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[1].shape, VF_ATTR_EXEC_QUANTUM).value, 30);
-	assert_false(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).known);
+	assert_null(bench_gpu(b)->drift);
+	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[1].shape, VF_ATTR_EXEC_QUANTUM).value, 30);
+	assert_false(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).known);
 	/* The VFs go and come back, and the values with them. */
 	fake_set_vfs(&b->actors, 0);
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
-	bench_until(b, the_gpu(b)->drift);
+	bench_until(b, bench_gpu(b)->drift);
 	{
 		struct gpu_apply_params p = { .gpu = (char *)"gpu0", .wait_usec = FOREVER };
 		struct answer *a = answer_new();
@@ -116,7 +96,7 @@ static void the_layout_takes_them_over(void **state)
 		expect_changed(b, a, true);
 	}
 	assert_int_equal(shown(b, 1, VF_ATTR_EXEC_QUANTUM), 30);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 }
 
 static void all_at_once_where_that_is_all_there_is(void **state)
@@ -128,7 +108,7 @@ static void all_at_once_where_that_is_all_there_is(void **state)
 	assert_string_equal(b->actors.log, "set-bulk-attr sched_priority 1;");
 	assert_int_equal(shown(b, 0, VF_ATTR_PRIORITY), VF_PRIORITY_NORMAL);
 	assert_int_equal(shown(b, 1, VF_ATTR_PRIORITY), VF_PRIORITY_NORMAL);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 	expect_changed(b, tune(b, priority(NULL, "gpu0", VF_PRIORITY_NORMAL)), false);
 	/* What can be set one by one can be set for all. */
 	{
@@ -178,7 +158,7 @@ static void what_is_refused(void **state)
 	expect_changed(b, a, true);
 	b->actors.host_held = ONE(HOST_SET_NUMVFS);
 	a = bench_apply(b, 3, FOREVER);
-	bench_until(b, the_gpu(b)->apply);
+	bench_until(b, bench_gpu(b)->apply);
 	expect_error(b, tune(b, quantum("gpu0/vf1", 20)), RPC_CONFLICT, "recutting");
 	fake_release(&b->actors, ONE(HOST_SET_NUMVFS), 0);
 	expect_changed(b, a, true);
@@ -201,9 +181,9 @@ static void a_failed_one_is_undone(void **state)
 	assert_string_equal(b->actors.log, "set-vf-attr exec_quantum_ms 20;set-vf-attr exec_quantum_ms 0;");
 	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 0);
 	bench_settle(b);
-	assert_null(the_gpu(b)->drift);
-	assert_false(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).known);
-	assert_null(the_gpu(b)->tunes);
+	assert_null(bench_gpu(b)->drift);
+	assert_false(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).known);
+	assert_null(bench_gpu(b)->tunes);
 }
 
 static void a_restart_in_the_middle(void **state)
@@ -219,7 +199,7 @@ static void a_restart_in_the_middle(void **state)
 	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
 	bench_until(b, operation_find(b->m, "op/2")->state == OPERATION_DONE);
 	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 20);
-	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 20);
+	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 20);
 }
 
 /* The first would find the second's value, and undo it. */
@@ -241,10 +221,10 @@ static void one_after_the_other(void **state)
 	expect_changed(b, second, true);
 	assert_string_equal(b->actors.log, "set-vf-attr exec_quantum_ms 8;set-vf-attr exec_quantum_ms 16;");
 	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 16);
-	assert_int_equal(vf_shape_number(&the_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 16);
+	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 16);
 	bench_settle(b);
-	assert_null(the_gpu(b)->drift);
-	assert_null(the_gpu(b)->tunes);
+	assert_null(bench_gpu(b)->drift);
+	assert_null(bench_gpu(b)->tunes);
 }
 
 /* Until libvirt has answered nothing of an earlier daemon's goes on; a tune or a cut beside it would be undone by it. */
@@ -260,7 +240,7 @@ static void nothing_beside_what_an_earlier_daemon_left(void **state)
 	b->no_hypervisor = true;
 	bench_restart(b);
 	expect_error(b, a, RPC_INTERNAL_ERROR, NULL);
-	assert_true(gpu_has_inherited(b->m, the_gpu(b)));
+	assert_true(gpu_has_inherited(b->m, bench_gpu(b)));
 	expect_error(b, tune(b, quantum("gpu0/vf1", 30)), RPC_CONFLICT, "recutting");
 	expect_error(b, bench_apply(b, 1, FOREVER), RPC_CONFLICT, "recutting");
 	b->no_hypervisor = false;
@@ -322,7 +302,7 @@ static void wanted_against_what_is_there(void **state)
 	b->actors.gpu->vfs[1].values[VF_ATTR_EXEC_QUANTUM].value = 8;
 	b->actors.gpu->vfs[1].values[VF_ATTR_VRAM].value = 1 * GIB;
 	expect_differences(b, 3, "vf2");
-	assert_non_null(the_gpu(b)->drift);
+	assert_non_null(bench_gpu(b)->drift);
 	fake_set_vfs(&b->actors, 1);
 	expect_differences(b, 1, "1 VF");
 	b->actors.host_fault[HOST_READ] = -EIO;
@@ -341,7 +321,7 @@ static void nothing_wanted_is_the_same(void **state)
 
 	manager_gpu_assert(b->m, &root_caller, &p, &a->reply);
 	expect_error(b, a, RPC_NOT_FOUND, "no_gpu");
-	the_gpu(b)->manual = layout_free(the_gpu(b)->manual);
+	bench_gpu(b)->manual = layout_free(bench_gpu(b)->manual);
 	result = asserted(b, "gpu0");
 	assert_true(json_get_bool(result, "same", false));
 	assert_true(json_is_null(json_object_get(json_array_get(json_object_get(result, "gpus"), 0), "layout")));
@@ -378,7 +358,7 @@ static void what_a_wish_leaves_open_is_exported(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(values_change_while_in_use),
 		TEST(the_layout_takes_them_over),

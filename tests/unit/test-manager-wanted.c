@@ -3,38 +3,7 @@
  * of libvirt waits for; what one event costs. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
 #define LONG_WAIT_USEC (60 * USEC_PER_SEC)
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	*state = b;
-	return 0;
-}
-
-static int set_up_stopped(void **state)
-{
-	*state = bench_new();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static struct gpu *the_gpu(struct bench *b)
-{
-	struct gpu *gpu = gpu_find(b->m, "gpu0");
-
-	assert_non_null(gpu);
-	return gpu;
-}
 
 /* ---- what happens to the card ---- */
 
@@ -69,14 +38,14 @@ static void config_set(struct bench *b, const char *name, json_t *value)
 /* The time until the next attempt is over. */
 static void time_passes(struct bench *b)
 {
-	the_gpu(b)->own.retry_at = the_gpu(b)->own.settled_at = 0;
+	bench_gpu(b)->own.retry_at = bench_gpu(b)->own.settled_at = 0;
 	manager_pump(b->m);
 	bench_settle(b);
 }
 
 static void expect_healing(struct bench *b, const char *want)
 {
-	_cleanup_json_ json_t *drift = drift_view(b->m, the_gpu(b));
+	_cleanup_json_ json_t *drift = drift_view(b->m, bench_gpu(b));
 	const char *got = json_get_string(drift, "healing");
 
 	if (!streq_ptr(got, want))
@@ -125,15 +94,15 @@ static void a_driver_that_comes_late_brings_the_layout(void **state)
 	bench_restart(b); /* READY is said without a card that cannot be cut */
 	assert_true(b->ready);
 	assert_int_equal(numvfs_writes(b), 0);
-	assert_string_equal(the_gpu(b)->drift, "no driver is bound: it needs xe");
+	assert_string_equal(bench_gpu(b)->drift, "no driver is bound: it needs xe");
 	expect_healing(b, "cannot");
 
 	driver_bound(b);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 	assert_true(bench_vf(b, "gpu0/vf2")->bound);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 	assert_int_equal(numvfs_writes(b), 1);
 }
 
@@ -144,25 +113,25 @@ static void a_driver_reload_makes_the_vfs_again(void **state)
 	bench_cut(b, 2);
 	driver_unbound(b);
 	say(b, HOST_EVENT_CHANGED);
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
-	assert_non_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
+	assert_non_null(bench_gpu(b)->drift);
 	assert_int_equal(events_of(b).found, 1);
 	driver_bound(b);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(events_of(b).healed, 1);
 
 	/* So quickly that no look saw the card without its driver: the event tells. */
 	fake_set_vfs(&b->actors, 0);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 
 	/* And when the event was lost, the look tells. */
 	driver_unbound(b);
 	say(b, HOST_EVENT_CHANGED);
 	driver_bound(b);
 	say(b, HOST_EVENT_RESCAN);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(numvfs_writes(b), 4);
 }
 
@@ -176,8 +145,8 @@ static void what_somebody_else_cut_meanwhile_stays(void **state)
 	driver_bound(b);
 	fake_set_vfs(&b->actors, 3);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
-	assert_non_null(strstr(the_gpu(b)->drift, "3"));
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
+	assert_non_null(strstr(bench_gpu(b)->drift, "3"));
 	expect_healing(b, "off");
 	assert_int_equal(numvfs_writes(b), 1);
 }
@@ -191,24 +160,24 @@ static void a_layout_that_fails_is_not_tried_in_a_loop(void **state)
 	fake_set_vfs(&b->actors, 0);
 	b->actors.host_fault[HOST_SET_VF_ATTR] = -EIO;
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->own.failures, 1);
-	assert_non_null(strstr(the_gpu(b)->own.failure, "vram_quota"));
+	assert_int_equal(bench_gpu(b)->own.failures, 1);
+	assert_non_null(strstr(bench_gpu(b)->own.failure, "vram_quota"));
 	tries = b->actors.n_host[HOST_SET_VF_ATTR];
 
 	/* The same binding is not tried again, a further one not before its time. */
 	time_passes(b);
-	assert_int_equal(the_gpu(b)->own.failures, 1);
+	assert_int_equal(bench_gpu(b)->own.failures, 1);
 	assert_int_equal(b->actors.n_host[HOST_SET_VF_ATTR], tries);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->own.failures, 2);
+	assert_int_equal(bench_gpu(b)->own.failures, 2);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->own.failures, 2);
-	assert_true(the_gpu(b)->due);
+	assert_int_equal(bench_gpu(b)->own.failures, 2);
+	assert_true(bench_gpu(b)->due);
 	b->actors.host_fault[HOST_SET_VF_ATTR] = 0;
 	time_passes(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->own.failures, 0);
-	assert_null(the_gpu(b)->own.failure);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->own.failures, 0);
+	assert_null(bench_gpu(b)->own.failure);
 }
 
 static void each_failure_doubles_the_wait(void **state)
@@ -220,14 +189,14 @@ static void each_failure_doubles_the_wait(void **state)
 	fake_set_vfs(&b->actors, 0);
 	b->actors.host_fault[HOST_SET_VF_ATTR] = -EIO;
 	say(b, HOST_EVENT_BOUND);
-	first = the_gpu(b)->own.retry_at - now_boottime();
+	first = bench_gpu(b)->own.retry_at - now_boottime();
 	assert_in_range(first, 4 * USEC_PER_SEC, 5 * USEC_PER_SEC);
 	for (unsigned i = 0; i < 12; i++) {
-		the_gpu(b)->own.retry_at = 0;
+		bench_gpu(b)->own.retry_at = 0;
 		say(b, HOST_EVENT_BOUND);
 	}
-	assert_int_equal(the_gpu(b)->own.failures, 13);
-	assert_in_range(the_gpu(b)->own.retry_at - now_boottime(), 590 * USEC_PER_SEC, 600 * USEC_PER_SEC);
+	assert_int_equal(bench_gpu(b)->own.failures, 13);
+	assert_in_range(bench_gpu(b)->own.retry_at - now_boottime(), 590 * USEC_PER_SEC, 600 * USEC_PER_SEC);
 }
 
 /* ---- what libvirt's start waits for ---- */
@@ -243,7 +212,7 @@ static void ready_comes_with_the_vfs(void **state)
 	b->no_wait = true;
 	bench_start(b);
 	bench_until(b, b->serving);
-	bench_until(b, gpu_find(b->m, "gpu0") && the_gpu(b)->n_vfs == 2);
+	bench_until(b, gpu_find(b->m, "gpu0") && bench_gpu(b)->n_vfs == 2);
 	bench_settle(b);
 	assert_false(b->ready); /* a VM could not get them yet */
 	assert_int_equal(b->actors.n_hv[HV_LIST], 0);
@@ -267,7 +236,7 @@ static void a_scan_that_fails_is_done_again(void **state)
 	bench_settle(b);
 	assert_false(b->ready); /* nobody knows yet which cards there are */
 	bench_until(b, b->ready);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(b->m->scan_failures, 0);
 }
 
@@ -287,7 +256,7 @@ static void ready_waits_for_drivers_that_come(void **state)
 	driver_bound(b);
 	say(b, HOST_EVENT_BOUND);
 	bench_until(b, b->ready);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 
 	/* When all is set up, none comes any more. */
 	bench_stop(b);
@@ -313,12 +282,12 @@ static void ready_does_not_wait_for_ever(void **state)
 	b->no_wait = true;
 	bench_start(b);
 	bench_until(b, b->ready);
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
 	/* It is made all the same. */
 	fake_release(&b->actors, ONE(HOST_SET_NUMVFS), 0);
-	bench_until(b, the_gpu(b)->n_vfs == 2);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
 	bench_settle(b);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 }
 
 static void ready_does_not_wait_for_a_card_that_hangs(void **state)
@@ -336,7 +305,7 @@ static void ready_does_not_wait_for_a_card_that_hangs(void **state)
 	assert_false(b->ready);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	bench_until(b, b->ready);
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
 }
 
 /* It goes on once libvirt has answered, and libvirt starts after READY. */
@@ -352,7 +321,7 @@ static void ready_does_not_wait_for_an_inherited_apply(void **state)
 	answer_free(a);
 	config_set(b, "deadlines", json_pack("{s:I}", "boot_layouts_usec", (json_int_t)LONG_WAIT_USEC));
 	bench_start(b);
-	bench_until(b, the_gpu(b)->n_vfs == 2);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
 }
 
 /* ---- drift and healing ---- */
@@ -365,12 +334,12 @@ static void drift_is_shown_and_not_touched(void **state)
 	bench_cut(b, 2);
 	fake_set_vfs(&b->actors, 0);
 	say(b, HOST_EVENT_CHANGED);
-	drift = drift_view(b->m, the_gpu(b));
+	drift = drift_view(b->m, bench_gpu(b));
 	assert_non_null(json_get_string(drift, "what"));
 	assert_non_null(json_get_string(drift, "since"));
 	expect_healing(b, "off");
 	time_passes(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
 	assert_int_equal(numvfs_writes(b), 1);
 }
 
@@ -394,9 +363,9 @@ static void drift_is_healed_where_the_configuration_says_so(void **state)
 	say(b, HOST_EVENT_CHANGED);
 	expect_healing(b, "later"); /* whoever does that may not be done */
 	time_passes(b);
-	bench_until(b, the_gpu(b)->n_vfs == 2 && !the_gpu(b)->own.running);
+	bench_until(b, bench_gpu(b)->n_vfs == 2 && !bench_gpu(b)->own.running);
 	bench_settle(b);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 	assert_string_equal(last_operation(b)->method, OPERATION_HEAL);
 	assert_int_equal(last_operation(b)->state, OPERATION_DONE);
 	assert_int_equal(events_of(b).healed, 1);
@@ -413,11 +382,11 @@ static void nothing_is_healed_while_a_vf_is_held(void **state)
 	say(b, HOST_EVENT_CHANGED);
 	time_passes(b);
 	expect_healing(b, "held");
-	assert_int_equal(the_gpu(b)->n_vfs, 3);
+	assert_int_equal(bench_gpu(b)->n_vfs, 3);
 	expect_changed(b, bench_release(b, "gpu0/vf1", FOREVER), true);
-	bench_until(b, the_gpu(b)->n_vfs == 2);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
 	bench_settle(b);
-	assert_null(the_gpu(b)->drift);
+	assert_null(bench_gpu(b)->drift);
 }
 
 static void healing_backs_off(void **state)
@@ -430,18 +399,18 @@ static void healing_backs_off(void **state)
 	say(b, HOST_EVENT_CHANGED);
 	b->actors.host_fault[HOST_SET_VF_ATTR] = -EIO;
 	time_passes(b);
-	assert_int_equal(the_gpu(b)->own.failures, 1);
+	assert_int_equal(bench_gpu(b)->own.failures, 1);
 	assert_int_equal(last_operation(b)->state, OPERATION_FAILED);
 	expect_healing(b, "later");
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->own.failures, 1);
+	assert_int_equal(bench_gpu(b)->own.failures, 1);
 	time_passes(b);
-	assert_int_equal(the_gpu(b)->own.failures, 2);
+	assert_int_equal(bench_gpu(b)->own.failures, 2);
 	/* Somebody puts it right himself: nothing is left of it. */
 	b->actors.host_fault[HOST_SET_VF_ATTR] = 0;
 	bench_cut(b, 2);
-	assert_int_equal(the_gpu(b)->own.failures, 0);
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->own.failures, 0);
+	assert_null(bench_gpu(b)->drift);
 }
 
 static void a_console_is_never_healed(void **state)
@@ -455,7 +424,7 @@ static void a_console_is_never_healed(void **state)
 	say(b, HOST_EVENT_CHANGED);
 	time_passes(b);
 	expect_healing(b, "display");
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
 }
 
 #define RULE(heal)                                                                                   \
@@ -480,7 +449,7 @@ static void a_rule_wins_over_the_configuration(void **state)
 		config_set(b, "heal_drift", json_boolean(rows[i].config));
 		bench_policy(b, rows[i].policy);
 		bench_start(b);
-		assert_int_equal(the_gpu(b)->n_vfs, 2);
+		assert_int_equal(bench_gpu(b)->n_vfs, 2);
 		fake_set_vfs(&b->actors, 1);
 		say(b, HOST_EVENT_CHANGED);
 		expect_healing(b, rows[i].healing);
@@ -501,7 +470,7 @@ static void a_heal_that_was_cut_off_goes_on(void **state)
 	time_passes(b);
 	assert_int_equal(last_operation(b)->state, OPERATION_RUNNING);
 	bench_restart(b);
-	bench_until(b, the_gpu(b)->n_vfs == 2);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
 	bench_settle(b);
 	assert_string_equal(last_operation(b)->method, OPERATION_HEAL);
 	assert_int_equal(last_operation(b)->state, OPERATION_DONE);
@@ -516,12 +485,12 @@ static void a_layout_waits_for_a_store_that_works(void **state)
 	fake_set_vfs(&b->actors, 0);
 	bench_break_store(b, true);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
-	assert_true(the_gpu(b)->due);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
+	assert_true(bench_gpu(b)->due);
 	bench_break_store(b, false);
 	bench_until(b, !b->m->degraded);
 	time_passes(b);
-	bench_until(b, the_gpu(b)->n_vfs == 2);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
 }
 
 /* ---- a card that goes, one that is given up ---- */
@@ -534,19 +503,19 @@ static void a_card_that_goes_is_drift(void **state)
 	bench_cut(b, 2);
 	card = TAKE_PTR(b->actors.gpu);
 	say(b, HOST_EVENT_REMOVED);
-	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
-	assert_string_equal(the_gpu(b)->drift, "the card is gone");
+	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
+	assert_string_equal(bench_gpu(b)->drift, "the card is gone");
 	expect_healing(b, "cannot");
 	b->actors.gpu = card;
 	fake_set_vfs(&b->actors, 0);
 	say(b, HOST_EVENT_RESCAN);
-	assert_int_equal(the_gpu(b)->n_vfs, 2); /* its driver was bound */
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2); /* its driver was bound */
+	assert_null(bench_gpu(b)->drift);
 
 	/* Its "remove" was lost: the read tells. */
 	card = TAKE_PTR(b->actors.gpu);
 	say(b, HOST_EVENT_CHANGED);
-	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
+	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
 	b->actors.gpu = card;
 }
 
@@ -556,20 +525,20 @@ static void a_card_that_its_driver_gave_up_is_wedged(void **state)
 
 	bench_cut(b, 2);
 	fake_host_event(&b->actors, HOST_EVENT_WEDGED, "bus-reset,rebind");
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
-	assert_non_null(strstr(the_gpu(b)->reason, "WEDGED=bus-reset,rebind"));
-	assert_non_null(strstr(the_gpu(b)->reason, "reset its bus")); /* the first way that it names */
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
+	assert_non_null(strstr(bench_gpu(b)->reason, "WEDGED=bus-reset,rebind"));
+	assert_non_null(strstr(bench_gpu(b)->reason, "reset its bus")); /* the first way that it names */
 	expect_error(b, bench_apply(b, 3, FOREVER), RPC_WEDGED, NULL);
 	expect_error(b, bench_assign(b, "train-a", "gpu0/vf1", FOREVER), RPC_CONFLICT, NULL);
 	/* Looking at it does not mend it. */
 	say(b, HOST_EVENT_CHANGED);
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
-	assert_non_null(the_gpu(b)->reason);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
+	assert_non_null(bench_gpu(b)->reason);
 	/* Binding it again does, and the VFs that went with the old driver are made again. */
 	fake_set_vfs(&b->actors, 0);
 	say(b, HOST_EVENT_BOUND);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 }
 
 /* ---- what an event costs ---- */
@@ -622,12 +591,12 @@ static void an_event_during_an_apply_is_not_lost(void **state)
 	fake_release(&b->actors, 0, ONE(HV_LIST));
 	expect_error(b, a, RPC_HOST_ERROR, NULL);
 	bench_settle(b);
-	assert_true(the_gpu(b)->facts->display);
+	assert_true(bench_gpu(b)->facts->display);
 }
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, bench_set_up, bench_tear_down)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_driver_that_comes_late_brings_the_layout),
 		TEST(a_driver_reload_makes_the_vfs_again),
@@ -645,7 +614,7 @@ int main(void)
 		TEST(nothing_is_healed_while_a_vf_is_held),
 		TEST(healing_backs_off),
 		TEST(a_console_is_never_healed),
-		cmocka_unit_test_setup_teardown(a_rule_wins_over_the_configuration, set_up_stopped, tear_down),
+		cmocka_unit_test_setup_teardown(a_rule_wins_over_the_configuration, bench_set_up_stopped, bench_tear_down),
 		TEST(a_heal_that_was_cut_off_goes_on),
 		TEST(a_layout_waits_for_a_store_that_works),
 		TEST(a_card_that_goes_is_drift),

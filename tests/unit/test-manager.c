@@ -2,32 +2,6 @@
 /* The manager: names, cutting and its undo, requests, events, a store that fails. */
 #include "tests/support/manager-bench.h"
 
-#define FOREVER USEC_INFINITY
-#define ONE(op) (1U << (op))
-
-static int set_up(void **state)
-{
-	struct bench *b = bench_new();
-
-	bench_start(b);
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	bench_free(*state);
-	return 0;
-}
-
-static struct gpu *the_gpu(struct bench *b)
-{
-	struct gpu *gpu = gpu_find(b->m, "gpu0");
-
-	assert_non_null(gpu);
-	return gpu;
-}
-
 /* ---- states ---- */
 
 static void every_state_has_a_name_and_a_way(void **state)
@@ -61,16 +35,16 @@ static void a_name_stays_with_its_card(void **state)
 {
 	struct bench *b = *state;
 
-	assert_string_equal(PCI_ADDRESS_STR(&the_gpu(b)->address), FAKE_PF);
+	assert_string_equal(PCI_ADDRESS_STR(&bench_gpu(b)->address), FAKE_PF);
 	bench_restart(b);
-	assert_int_equal(the_gpu(b)->state, GPU_UNMANAGED);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
 	assert_int_equal(HASH_COUNT(b->m->gpus), 1);
 	/* Another card in the same slot gets a name of its own. */
 	free(b->actors.gpu->serial);
 	b->actors.gpu->serial = strdup("S2");
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
 	bench_until(b, gpu_find(b->m, "gpu1"));
-	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
+	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
 }
 
 /* A card that hangs while the host is scanned is not named before its neighbours. */
@@ -104,22 +78,22 @@ static void cutting_takes_the_steps_in_order(void **state)
 
 	b->actors.gpu->autoprobe = true;
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
-	bench_until(b, the_gpu(b)->facts->autoprobe);
+	bench_until(b, bench_gpu(b)->facts->autoprobe);
 	/* As soon as the answer is there, every VF can be given away. */
 	expect_changed(b, bench_apply(b, 2, FOREVER), true);
 	assert_null(bench_vf(b, "gpu0/vf1")->handover);
 	assert_null(bench_vf(b, "gpu0/vf2")->handover);
 	assert_string_equal(b->actors.log, "set-autoprobe 0;set-vf-attr vram_quota 2147483648;"
 					   "set-vf-attr vram_quota 2147483648;set-numvfs 2;");
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_null(the_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_null(bench_gpu(b)->drift);
 	assert_true(bench_vf(b, "gpu0/vf2")->bound);
 
 	b->actors.log[0] = '\0';
-	at = the_gpu(b)->manual_at;
+	at = bench_gpu(b)->manual_at;
 	expect_changed(b, bench_apply(b, 2, FOREVER), false);
 	assert_string_equal(b->actors.log, "");
-	assert_int_equal(the_gpu(b)->manual_at, at); /* nor is anything stored */
+	assert_int_equal(bench_gpu(b)->manual_at, at); /* nor is anything stored */
 }
 
 /* The kernel tells nobody of a quota that somebody else wrote: it is seen before "nothing to do" is said. */
@@ -149,14 +123,14 @@ static void a_failed_step_is_undone(void **state)
 	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
 	bench_settle(b);
 	/* The undo writes through the same attribute, which fails again: wedged, and says so. */
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
-	assert_non_null(strstr(the_gpu(b)->reason, "undo"));
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
+	assert_non_null(strstr(bench_gpu(b)->reason, "undo"));
 	/* Looking does not mend it; a layout that is right does. */
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
 	bench_cut(b, 3);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void a_failed_value_goes_back_to_the_layout_before(void **state)
@@ -169,8 +143,8 @@ static void a_failed_value_goes_back_to_the_layout_before(void **state)
 	b->actors.host_fault_once = true; /* vf1 and vf2 are taken, vf3 is not; the undo goes well */
 	expect_error(b, bench_apply(b, 3, FOREVER), RPC_HOST_ERROR, NULL);
 	bench_settle(b);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 static void a_hanging_write_wedges(void **state)
@@ -183,7 +157,7 @@ static void a_hanging_write_wedges(void **state)
 	bench_until(b, b->actors.n_host[HOST_SET_NUMVFS] > 0);
 	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
 	expect_error(b, a, RPC_WEDGED, NULL);
-	assert_int_equal(the_gpu(b)->state, GPU_WEDGED);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
 	expect_error(b, bench_apply(b, 2, FOREVER), RPC_WEDGED, NULL);
 	/* Not over, but it says what it hangs at; when that returns, it goes on. */
 	assert_int_equal(operation_find(b->m, "op/1")->state, OPERATION_RUNNING);
@@ -192,8 +166,8 @@ static void a_hanging_write_wedges(void **state)
 	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
 	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_DONE);
 	assert_int_equal(operation_find(b->m, "op/1")->error.code, 0);
-	assert_int_equal(the_gpu(b)->state, GPU_READY);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	expect_changed(b, bench_apply(b, 2, FOREVER), false);
 }
 
@@ -215,9 +189,9 @@ static void what_hung_can_be_taken_back(void **state)
 	fake_set_vfs(&b->actors, 2); /* the write was done late */
 	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
 	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_CANCELLED);
-	assert_int_equal(the_gpu(b)->n_vfs, 0);
-	assert_int_equal(the_gpu(b)->state, GPU_UNMANAGED);
-	assert_null(the_gpu(b)->manual);
+	assert_int_equal(bench_gpu(b)->n_vfs, 0);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+	assert_null(bench_gpu(b)->manual);
 }
 
 static void only_one_apply_at_a_time(void **state)
@@ -228,8 +202,8 @@ static void only_one_apply_at_a_time(void **state)
 	/* Both come before either is committed. */
 	expect_error(b, bench_apply(b, 4, FOREVER), RPC_CONFLICT, NULL);
 	expect_changed(b, first, true);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
-	assert_int_equal(the_gpu(b)->manual->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->manual->n_vfs, 2);
 }
 
 static void a_card_pulled_during_apply(void **state)
@@ -241,16 +215,16 @@ static void a_card_pulled_during_apply(void **state)
 	bench_cut(b, 2);
 	b->actors.hv_held = ONE(HV_LIST);
 	a = bench_apply(b, 3, FOREVER);
-	bench_until(b, the_gpu(b)->apply && fake_waiting(&b->actors) > 0);
+	bench_until(b, bench_gpu(b)->apply && fake_waiting(&b->actors) > 0);
 	card = b->actors.gpu;
 	b->actors.gpu = NULL;
 	fake_host_event(&b->actors, HOST_EVENT_REMOVED, NULL);
 	fake_release(&b->actors, 0, ONE(HV_LIST));
 	expect_error(b, a, RPC_NOT_FOUND, NULL);
-	assert_int_equal(the_gpu(b)->state, GPU_ABSENT);
+	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
 	b->actors.gpu = card;
 	fake_host_event(&b->actors, HOST_EVENT_RESCAN, NULL);
-	bench_until(b, the_gpu(b)->state == GPU_READY);
+	bench_until(b, bench_gpu(b)->state == GPU_READY);
 }
 
 static void a_held_vf_keeps_its_card(void **state)
@@ -265,7 +239,7 @@ static void a_held_vf_keeps_its_card(void **state)
 	bench_settle(b);
 	fake_set_hostdev(&b->actors, 0, 2, true, false);
 	expect_error(b, bench_apply(b, 3, FOREVER), RPC_CONFLICT, "held");
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(bench_vf(b, "gpu0/vf2")->lease.owner, LEASE_FOREIGN);
 }
 
@@ -291,7 +265,7 @@ static void an_apply_goes_on_after_a_restart(void **state)
 	bench_restart(b);
 	answer_free(a);
 	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_DONE);
-	assert_int_equal(the_gpu(b)->n_vfs, 2);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1);
 }
 
@@ -338,7 +312,7 @@ static void a_waiter_hears_that_the_store_failed(void **state)
 
 	bench_break_store(b, true);
 	expect_error(b, bench_apply(b, 2, FOREVER), RPC_DEGRADED, NULL);
-	assert_null(the_gpu(b)->manual);
+	assert_null(bench_gpu(b)->manual);
 	assert_string_equal(b->actors.log, "");
 	assert_null(b->m->operations);
 	bench_break_store(b, false);
@@ -457,7 +431,7 @@ static void ending_answers_everybody_once(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_state_has_a_name_and_a_way),
 		TEST(a_name_stays_with_its_card),
