@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Handing a VF over: attach (nobody has it open → bind to vfio-pci → libvirt), and the gate that every VF passes on its way back:
+/* Handing a VF over: attach (nobody has it open → bind to VFIO → libvirt), and the gate that every VF passes on its way back:
  * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
 #include "manager-state.h"
 
@@ -541,13 +541,15 @@ static void attach_now(struct handover *h)
 }
 
 /* Who looks now sees it, and not what was read before. */
-static void note_bound(struct vf *vf)
+static void note_bound(struct vf *vf, const struct host_reply *reply)
 {
 	struct gpu_facts *facts = vf->gpu->facts;
 
 	vf->bound = true;
-	if (facts && vf->index <= facts->n_vfs)
-		(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, "vfio-pci");
+	if (!facts || vf->index > facts->n_vfs)
+		return;
+	facts->vfs[vf->index - 1].vfio = true;
+	(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, reply->driver);
 }
 
 static void on_bound(void *userdata, const struct host_reply *reply)
@@ -558,10 +560,10 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 		return;
 	if (reply->r < 0) {
 		/* Free again it would be the next one's trouble, and the next one's. */
-		quarantine(h, reply, "the VF could not be bound to vfio-pci");
+		quarantine(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
-	note_bound(h->vf);
+	note_bound(h->vf, reply);
 	on_turn(h, attach_now);
 }
 
@@ -639,10 +641,10 @@ static void on_fresh_bound(void *userdata, const struct host_reply *reply)
 	if (vanished(h))
 		return;
 	if (reply->r < 0) {
-		quarantine(h, reply, "the VF could not be bound to vfio-pci");
+		quarantine(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
-	note_bound(h->vf);
+	note_bound(h->vf, reply);
 	finish(h, NULL);
 }
 

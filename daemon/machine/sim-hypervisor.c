@@ -168,7 +168,7 @@ static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_
 				 text, user));
 		return HV_FAILED;
 	}
-	if (!vf || !streq(vf->driver, "vfio-pci")) {
+	if (!vf || !vf->vfio) {
 		refuse(ret_message,
 		       xasprintf("Requested operation is not valid: Unmanaged PCI device %s "
 				 "must be manually detached from the host",

@@ -20,8 +20,9 @@ struct sim_given {
 
 struct sim_vf {
 	struct pci_address address;
-	char driver[16];   /* "" = none */
-	bool override_vfio; /* driver_override = vfio-pci */
+	char driver[SIM_DRIVER_MAX + 1]; /* "" = none */
+	bool vfio;	    /* that driver gives it to VFIO */
+	bool override_vfio; /* driver_override = that driver */
 	int iommu_group;   /* -1 = none */
 	struct sim_holder holder;
 	bool held;
@@ -79,6 +80,12 @@ struct sim_vf *sim_kernel_find_vf(struct sim_kernel *k, const struct pci_address
 				  struct sim_gpu **ret_gpu);
 /* vfN with N from 1 while it is enabled, else NULL. */
 struct sim_vf *sim_gpu_vf(struct sim_gpu *g, unsigned index);
+
+/* The whole card, as for giving it to one VM. */
+static inline bool sim_gpu_on_vfio(const struct sim_gpu *g)
+{
+	return g->driver && (streq(g->driver, "vfio-pci") || streq(g->driver, g->spec.vfio_driver));
+}
 
 unsigned sim_gpu_held(const struct sim_gpu *g); /* how many of its VFs are held */
 bool sim_gpu_has_sriov_hook(const struct sim_gpu *g);

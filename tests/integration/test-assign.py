@@ -48,6 +48,19 @@ def assign_and_release():
 
 
 @test
+def variant_driver():
+    """Where the kernel has a variant of vfio-pci for the VFs, they are bound to that one, and it counts as bound."""
+    world = World(machine={**MACHINE, "gpus": [{**MACHINE["gpus"][0], "vfio_driver": "xe-vfio-pci"}]})
+    world.apply(2)
+    equal([world.vf(f"gpu0/vf{i}")["driver"] for i in (1, 2)], ["xe-vfio-pci"] * 2)
+    binds = world.writes()["bind"]
+    name = assign(world)["vf"]
+    release(world, vm="trainer-1")
+    equal((world.vf(name)["state"], world.vf(name)["driver"]), ("free", "xe-vfio-pci"))
+    equal(world.writes()["bind"], binds, "bound again without need")
+
+
+@test
 def assign_again():
     """The same assignment again is no change; `add` makes it two."""
     world = World()
