@@ -14,6 +14,7 @@ struct handover {
 	char vm_uuid[37];
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
+	bool rebind; /* at the gate: it is to be on VFIO at its end */
 	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
 	struct stored *stored; /* it goes on when its state is in the store */
 	struct rpc_error error; /* of an attach that is being taken back */
@@ -230,6 +231,51 @@ static void quarantine(struct handover *h, const struct host_reply *reply, const
 	finish_host(h, reply, what);
 }
 
+/* Who looks now sees it, and not what was read before. */
+static void note_bound(struct vf *vf, const struct host_reply *reply)
+{
+	struct gpu_facts *facts = vf->gpu->facts;
+
+	vf->bound = true;
+	if (!facts || vf->index > facts->n_vfs)
+		return;
+	facts->vfs[vf->index - 1].vfio = true;
+	(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, reply->driver);
+}
+
+static void gate_passed(struct handover *h)
+{
+	vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	vf_lease_end(h->m, h->vf);
+}
+
+static void on_bound_again(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0 && !(reply->r == -EBUSY && reply->n_holders > 0)) {
+		quarantine(h, reply, "the VF could not be bound to VFIO again");
+		return;
+	}
+	gate_passed(h);
+	if (reply->r == 0)
+		note_bound(h->vf, reply);
+	else
+		(void)process_takes(h->m, h->vf, reply); /* a process found it with the host's driver */
+	finish(h, NULL);
+}
+
+/* libvirt gives a VF of managed='yes' back to the host when it leaves its VM.  One that was on the host already, and
+ * from there a process's, stays there. */
+static bool lost_vfio(const struct handover *h, const struct host_reply *reply)
+{
+	const struct gpu_facts *facts = reply->n_facts > 0 ? reply->facts[0] : NULL;
+
+	return h->rebind && facts && h->vf->index <= facts->n_vfs && !facts->vfs[h->vf->index - 1].vfio;
+}
+
 static void on_probed(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
@@ -240,8 +286,11 @@ static void on_probed(void *userdata, const struct host_reply *reply)
 		quarantine(h, reply, "the VF does not answer after its reset");
 		return;
 	}
-	vf_set_state(h->m, h->vf, VF_FREE, NULL);
-	vf_lease_end(h->m, h->vf);
+	if (lost_vfio(h, reply)) {
+		ask_host(h, HOST_BIND_VFIO, on_bound_again);
+		return;
+	}
+	gate_passed(h);
 	finish(h, NULL);
 }
 
@@ -274,6 +323,7 @@ static void on_closed(void *userdata, const struct host_reply *reply)
 static void gate(struct handover *h)
 {
 	vm_release(h);
+	h->rebind = h->vm_uuid[0] || h->vf->state == VF_QUARANTINED;
 	vf_set_state(h->m, h->vf, VF_RESETTING, NULL);
 	ask_host(h, HOST_WAIT_CLOSED, on_closed);
 }
@@ -538,18 +588,6 @@ static void attach_now(struct handover *h)
 	if (h->vf->lease.live)
 		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
 	ask_hv(h, HV_ATTACH, on_attached);
-}
-
-/* Who looks now sees it, and not what was read before. */
-static void note_bound(struct vf *vf, const struct host_reply *reply)
-{
-	struct gpu_facts *facts = vf->gpu->facts;
-
-	vf->bound = true;
-	if (!facts || vf->index > facts->n_vfs)
-		return;
-	facts->vfs[vf->index - 1].vfio = true;
-	(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, reply->driver);
 }
 
 static void on_bound(void *userdata, const struct host_reply *reply)

@@ -46,6 +46,7 @@ struct hv_request {
 	struct pci_address address; /* of the VF on the host */
 	const char *alias;          /* "ua-gpuvf-…" */
 	bool live, config;
+	bool managed; /* of ATTACH: libvirt binds the device and gives it back, not we */
 	bool barrier;
 	json_t *command;        /* borrowed by request(), which keeps its own reference */
 	uint64_t deadline_usec; /* 0 = the op's default */

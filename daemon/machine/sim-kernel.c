@@ -250,6 +250,13 @@ int sim_gpu_unbind(struct sim_gpu *g, unsigned index)
 	return 0;
 }
 
+/* Bind rule of §1.1: without an override the host's driver gets it only where autoprobe is on. */
+void sim_gpu_give_back(struct sim_gpu *g, struct sim_vf *vf)
+{
+	vf->vfio = vf->override_vfio = false;
+	snprintf(vf->driver, sizeof(vf->driver), "%s", g->autoprobe ? strempty(g->driver) : "");
+}
+
 int sim_gpu_reset_vf(struct sim_gpu *g, unsigned index)
 {
 	struct sim_vf *vf = sim_gpu_vf(g, index);

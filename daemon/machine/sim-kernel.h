@@ -97,6 +97,8 @@ int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsi
 int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value);
 int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned vf);
 int sim_gpu_unbind(struct sim_gpu *g, unsigned vf);
+/* What libvirt does with a managed device that a VM has let go: no override, off VFIO, probed again. */
+void sim_gpu_give_back(struct sim_gpu *g, struct sim_vf *vf);
 int sim_gpu_reset_vf(struct sim_gpu *g, unsigned vf);
 
 /* Somebody opens or closes the VF's VFIO group or DRM node. */

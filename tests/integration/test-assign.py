@@ -136,6 +136,98 @@ def foreign_holder():
     until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
 
 
+def driver(world, index):
+    """What the made-up kernel says, whatever the daemon believes."""
+    return world.machine("state")["gpus"][0]["vfs"][index - 1]["driver"]
+
+
+def foreign_round(world, leave):
+    """Somebody gives VF 2 to trainer-2 with managed='yes', and it leaves in one of the ways that there are."""
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    equal(driver(world, 2), "vfio-pci")
+    leave()
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+    equal((driver(world, 2), world.vf("gpu0/vf2")["driver"]), ("vfio-pci", "vfio-pci"))
+
+
+@test
+def managed_hostdev_comes_back():
+    """A VF that libvirt gave back to the host (managed='yes') is on VFIO again before it is free."""
+    for autoprobe in (False, True):  # off: it comes back without a driver; on: with the host's
+        world = World()
+        if autoprobe:
+            world.machine("set-numvfs", gpu="gpu0", value=2)
+            until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+            equal(driver(world, 2), "xe")
+        else:
+            world.apply(2)
+        foreign_round(world, lambda: world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2))
+        foreign_round(world, lambda: world.machine("domain-stop", vm="trainer-2"))
+        equal(world.machine("state")["gpus"][0]["not_reset"], [])
+        world.machine("domain-start", vm="trainer-2")
+        until(lambda: world.vm("trainer-2")["state"] == "running", "it runs")
+        equal(assign(world, "trainer-2", vf="gpu0/vf2")["vf"], "gpu0/vf2")
+        release(world, vm="trainer-2")
+
+
+@test
+def managed_hostdev_of_a_stored_definition():
+    """While its VM is off, a managed VF is the host's by libvirt's will; taken out of the definition, it is on VFIO again."""
+    world = World()
+    world.apply(2)
+    world.machine("domain-stop", vm="trainer-2")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, config=True)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "reserved", "it is seen")
+    world.machine("domain-start", vm="trainer-2")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it runs with it")
+    world.machine("domain-stop", vm="trainer-2")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "reserved", "only named now")
+    equal(driver(world, 2), None)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2, config=True)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+    equal(driver(world, 2), "vfio-pci")
+
+
+@test
+def managed_hostdev_that_vfio_does_not_take():
+    """When VFIO does not get it back it is quarantined with the reason, and heal tries once more."""
+    world = World()
+    world.apply(2)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    world.fault("bind", error="EIO")
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "quarantined", "the bind failed")
+    assert "could not be bound to VFIO again" in world.vf("gpu0/vf2")["reason"], world.vf("gpu0/vf2")
+    with refused(HOST_ERROR):
+        world.call("vf.heal", vf="gpu0/vf2", wait_seconds=PATIENCE)
+    equal(world.vf("gpu0/vf2")["state"], "quarantined")
+    world.machine("clear-faults")
+    world.call("vf.heal", vf="gpu0/vf2", wait_seconds=PATIENCE)
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def managed_hostdev_taken_by_a_process():
+    """A process of the host that is faster than the gate is its holder, and the VF is bound to nothing under it."""
+    world = World()
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    world.fault("bind", hang=True)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: any("bind-vfio" in str(task["request"]) for task in world.machine("state")["tasks"]),
+          "the gate binds it")
+    world.machine("hold", gpu="gpu0", vf=2)
+    world.machine("release-hang")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "held", "the process has it")
+    equal(driver(world, 2), "xe")
+    world.machine("unhold", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it went through the gate")
+
+
 @test
 def host_process():
     """A process of the host that has a VF open keeps the card from re-cuts, and is named."""
