@@ -14,6 +14,7 @@ struct handover {
 	char vm_uuid[37];
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
+	bool managed; /* of an attach: libvirt binds it, by the policy */
 	bool rebind; /* at the gate: it is to be on VFIO at its end */
 	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
 	struct stored *stored; /* it goes on when its state is in the store */
@@ -184,6 +185,7 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
 		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
 		.config = h->vf->lease.config && h->side != LIVE_SIDE,
+		.managed = op == HV_ATTACH && h->managed,
 		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
 	};
 
@@ -245,8 +247,11 @@ static void note_bound(struct vf *vf, const struct host_reply *reply)
 
 static void gate_passed(struct handover *h)
 {
-	vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	if (h->vf->state != VF_QUARANTINED)
+		vf_set_state(h->m, h->vf, VF_FREE, NULL);
 	vf_lease_end(h->m, h->vf);
+	if (h->error.code)
+		vm_adopt_vf(h->m, h->vf); /* it was to be attached, and somebody else may have been faster */
 }
 
 static void on_bound_again(void *userdata, const struct host_reply *reply)
@@ -575,12 +580,15 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		ask_hv(h, HV_DETACH, on_detached);
 		return;
 	}
-	if (h->vf->state == VF_ATTACHING || h->vf->state == VF_LEASED)
-		vf_set_state(h->m, h->vf, VF_FREE, NULL);
-	vf_lease_end(h->m, h->vf);
-	vm_adopt_vf(h->m, h->vf); /* somebody else may have been faster */
-	finish(h, &error);
-	rpc_error_done(&error);
+	rpc_error_move(&h->error, &error);
+	if (h->managed && h->vf->lease.live) {
+		/* No guest has seen it, but libvirt may have given it to the host after its own attempt. */
+		h->rebind = true;
+		ask_host(h, HOST_PROBE_VF, on_probed);
+		return;
+	}
+	gate_passed(h);
+	finish(h, NULL);
 }
 
 static void attach_now(struct handover *h)
@@ -605,6 +613,14 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 	on_turn(h, attach_now);
 }
 
+static void bind_if_needed(struct handover *h)
+{
+	if (h->vf->bound || h->managed)
+		on_turn(h, attach_now);
+	else
+		ask_host(h, HOST_BIND_VFIO, on_bound);
+}
+
 static void on_reset_first(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
@@ -616,7 +632,7 @@ static void on_reset_first(void *userdata, const struct host_reply *reply)
 		return;
 	}
 	h->vf->doubtful = false;
-	ask_host(h, HOST_BIND_VFIO, on_bound);
+	bind_if_needed(h);
 }
 
 /* Nobody has it open.  A look that failed keeps nobody out: the bind looks again, and the kernel opens a VFIO group
@@ -625,10 +641,8 @@ static void nobody_has_it(struct handover *h)
 {
 	if (h->vf->doubtful)
 		ask_host(h, HOST_RESET_VF, on_reset_first);
-	else if (h->vf->bound)
-		on_turn(h, attach_now);
 	else
-		ask_host(h, HOST_BIND_VFIO, on_bound);
+		bind_if_needed(h);
 }
 
 static void on_looked_around(void *userdata, const struct host_reply *reply)
@@ -662,12 +676,23 @@ static void on_looked(void *userdata, const struct host_reply *reply)
 		nobody_has_it(h);
 }
 
+/* By the policy of now: what libvirt makes of the hostdev later is in its XML. */
+static bool is_managed(const struct handover *h)
+{
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(h->m->policy, vm->facts->name) : NULL;
+
+	return rule && rule->managed == VM_MANAGED_YES;
+}
+
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
 	struct handover *h = handover_new(m, vf, fn, userdata);
 
-	if (h)
-		ask_host(h, HOST_HOLDERS, on_looked);
+	if (!h)
+		return;
+	h->managed = is_managed(h);
+	ask_host(h, HOST_HOLDERS, on_looked);
 }
 
 /* ---- a fresh VF ---- */

@@ -8,7 +8,7 @@
 enum hv_op {
 	HV_LIST, /* all domains → domains[] */
 	HV_GET, /* one domain → domains[0]; a cheap modifying job on it first when barrier is set */
-	HV_ATTACH, /* uuid, address, alias, live/config: adds the hostdev, managed='no' */
+	HV_ATTACH, /* uuid, address, alias, live/config: adds the hostdev, managed or not */
 	HV_DETACH, /* the same: asks for its removal.  Live: answers once the guest let go
 		    * (libvirt's removal event) or refused, at the latest at the deadline */
 	HV_AGENT,  /* uuid, command: one guest agent command → result (the "return" member) */

@@ -228,6 +228,77 @@ def managed_hostdev_taken_by_a_process():
     until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it went through the gate")
 
 
+MANAGED = {**POLICY, "vms": [{**POLICY["vms"][0], "managed": "yes"}]}
+
+
+def hostdev(world, vm):
+    """The one that the made-up libvirt has of the VM, live or stored."""
+    for entry in world.machine("state")["vms"]:
+        if entry["name"] == vm:
+            equal(len(entry["hostdevs"]), 1)
+            return entry["hostdevs"][0]
+    raise AssertionError(f"the machine has no VM {vm}")
+
+
+@test
+def managed_by_policy():
+    """"managed": "yes" in the VM's rule stands in the definition and the guest; it comes back by the same gate."""
+    world = World(policy=MANAGED)
+    world.apply(2)
+    name = assign(world, mode="both")["vf"]
+    found = hostdev(world, "trainer-1")
+    equal((found["managed"], found["live"], found["config"]), (True, True, True))
+    assert found["alias"].startswith("ua-gpuvf-"), found
+    release(world, vm="trainer-1")
+    equal((world.vf(name)["state"], driver(world, int(name[-1]))), ("free", "vfio-pci"))
+
+    world.machine("domain-stop", vm="trainer-2")
+    until(lambda: world.vm("trainer-2")["state"] == "off", "it is off")
+    assign(world, "trainer-2", vf="gpu0/vf2")
+    found = hostdev(world, "trainer-2")
+    equal((found["managed"], found["live"], found["config"]), (True, False, True))
+    release(world, vm="trainer-2")
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def not_managed_by_default():
+    """Without a word in the policy a hostdev is managed='no'."""
+    world = World()
+    world.apply(1)
+    assign(world)
+    equal(hostdev(world, "trainer-1")["managed"], False)
+
+
+@test
+def managed_from_the_host_driver():
+    """libvirt does the driver work: the VF goes from the host's driver into the guest, and to VFIO when it is back."""
+    world = World(policy=MANAGED)
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+    equal(driver(world, 2), "xe")
+    world.fault("bind", error="EIO")  # of gpuvf's own
+    equal(assign(world, vf="gpu0/vf2")["vf"], "gpu0/vf2")
+    equal((driver(world, 2), hostdev(world, "trainer-1")["managed"]), ("vfio-pci", True))
+    world.machine("clear-faults")
+    release(world, vm="trainer-1")
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def managed_attach_fails():
+    """After an attach that failed libvirt gives the VF to the host; it is free when it is on VFIO again."""
+    world = World(policy=MANAGED)
+    world.machine("set-numvfs", gpu="gpu0", value=1)
+    until(lambda: len(world.items("vf.list")) == 1, "it is seen")
+    world.fault("attach", error="failed", message="made up", times=1)
+    with refused(HOST_ERROR, "made up"):
+        assign(world, vf="gpu0/vf1")
+    vf = world.vf("gpu0/vf1")
+    equal((vf["state"], vf["lease"], driver(world, 1)), ("free", None, "vfio-pci"))
+    equal(assign(world, vf="gpu0/vf1")["changed"], True)
+
+
 @test
 def host_process():
     """A process of the host that has a VF open keeps the card from re-cuts, and is named."""
