@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Handing a VF over: attach (nobody has it open → bind to VFIO → libvirt), and the gate that every VF passes on its way back:
- * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
+ * detach → closed → reset → probe (→ bound again, where libvirt gave it to the host) → free.  One VF and one VM at a time;
+ * other VFs of the GPU go on. */
 #include "manager-state.h"
 
 /* Outlives its handover when the daemon ends. */
