@@ -26,7 +26,7 @@ void apply_drop(struct gpu *gpu)
 	apply_free(gpu->apply);
 }
 
-/* Fresh VFs go to vfio-pci; whoever asked for them hears of it when they can be given away. */
+/* Fresh VFs go to VFIO; whoever asked for them hears of it when they can be given away. */
 struct binding {
 	struct gpu *gpu;
 	struct operation *op;

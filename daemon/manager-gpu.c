@@ -295,7 +295,7 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 		gpu->vfs[i]->address = facts->vfs[i].address;
 	add_vfs(m, gpu, facts);
 	for (size_t i = 0; i < gpu->n_vfs; i++)
-		gpu->vfs[i]->bound = facts->vfs[i].driver && streq(facts->vfs[i].driver, "vfio-pci");
+		gpu->vfs[i]->bound = facts->vfs[i].vfio;
 
 	gpu_check_drift(m, gpu);
 	if (!gpu->apply && !gpu->drift)

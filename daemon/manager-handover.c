@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Handing a VF over: attach (nobody has it open → bind to vfio-pci → libvirt), and the gate that every VF passes on its way back:
- * detach → closed → reset → probe → free.  One VF and one VM at a time; other VFs of the GPU go on. */
+/* Handing a VF over: attach (nobody has it open → bind to VFIO → libvirt), and the gate that every VF passes on its way back:
+ * detach → closed → reset → probe (→ bound again, where libvirt gave it to the host) → free.  One VF and one VM at a time;
+ * other VFs of the GPU go on. */
 #include "manager-state.h"
 
 /* Outlives its handover when the daemon ends. */
@@ -14,6 +15,8 @@ struct handover {
 	char vm_uuid[37];
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
+	bool managed; /* of an attach: libvirt binds it, by the policy */
+	bool rebind; /* at the gate: it is to be on VFIO at its end */
 	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
 	struct stored *stored; /* it goes on when its state is in the store */
 	struct rpc_error error; /* of an attach that is being taken back */
@@ -183,6 +186,7 @@ static void ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
 		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
 		.config = h->vf->lease.config && h->side != LIVE_SIDE,
+		.managed = op == HV_ATTACH && h->managed,
 		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
 	};
 
@@ -230,6 +234,54 @@ static void quarantine(struct handover *h, const struct host_reply *reply, const
 	finish_host(h, reply, what);
 }
 
+/* Who looks now sees it, and not what was read before. */
+static void note_bound(struct vf *vf, const struct host_reply *reply)
+{
+	struct gpu_facts *facts = vf->gpu->facts;
+
+	vf->bound = true;
+	if (!facts || vf->index > facts->n_vfs)
+		return;
+	facts->vfs[vf->index - 1].vfio = true;
+	(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, reply->driver);
+}
+
+static void gate_passed(struct handover *h)
+{
+	if (h->vf->state != VF_QUARANTINED)
+		vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	vf_lease_end(h->m, h->vf);
+	if (h->error.code)
+		vm_adopt_vf(h->m, h->vf); /* it was to be attached, and somebody else may have been faster */
+}
+
+static void on_bound_again(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (vanished(h))
+		return;
+	if (reply->r < 0 && !(reply->r == -EBUSY && reply->n_holders > 0)) {
+		quarantine(h, reply, "the VF could not be bound to VFIO again");
+		return;
+	}
+	gate_passed(h);
+	if (reply->r == 0)
+		note_bound(h->vf, reply);
+	else
+		(void)process_takes(h->m, h->vf, reply); /* a process found it with the host's driver */
+	finish(h, NULL);
+}
+
+/* libvirt gives a VF of managed='yes' back to the host when it leaves its VM.  One that was on the host already, and
+ * from there a process's, stays there. */
+static bool lost_vfio(const struct handover *h, const struct host_reply *reply)
+{
+	const struct gpu_facts *facts = reply->n_facts > 0 ? reply->facts[0] : NULL;
+
+	return h->rebind && facts && h->vf->index <= facts->n_vfs && !facts->vfs[h->vf->index - 1].vfio;
+}
+
 static void on_probed(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
@@ -240,8 +292,11 @@ static void on_probed(void *userdata, const struct host_reply *reply)
 		quarantine(h, reply, "the VF does not answer after its reset");
 		return;
 	}
-	vf_set_state(h->m, h->vf, VF_FREE, NULL);
-	vf_lease_end(h->m, h->vf);
+	if (lost_vfio(h, reply)) {
+		ask_host(h, HOST_BIND_VFIO, on_bound_again);
+		return;
+	}
+	gate_passed(h);
 	finish(h, NULL);
 }
 
@@ -274,6 +329,7 @@ static void on_closed(void *userdata, const struct host_reply *reply)
 static void gate(struct handover *h)
 {
 	vm_release(h);
+	h->rebind = h->vm_uuid[0] || h->vf->state == VF_QUARANTINED;
 	vf_set_state(h->m, h->vf, VF_RESETTING, NULL);
 	ask_host(h, HOST_WAIT_CLOSED, on_closed);
 }
@@ -525,12 +581,15 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		ask_hv(h, HV_DETACH, on_detached);
 		return;
 	}
-	if (h->vf->state == VF_ATTACHING || h->vf->state == VF_LEASED)
-		vf_set_state(h->m, h->vf, VF_FREE, NULL);
-	vf_lease_end(h->m, h->vf);
-	vm_adopt_vf(h->m, h->vf); /* somebody else may have been faster */
-	finish(h, &error);
-	rpc_error_done(&error);
+	rpc_error_move(&h->error, &error);
+	if (h->managed && h->vf->lease.live) {
+		/* No guest has seen it, but libvirt may have given it to the host after its own attempt. */
+		h->rebind = true;
+		ask_host(h, HOST_PROBE_VF, on_probed);
+		return;
+	}
+	gate_passed(h);
+	finish(h, NULL);
 }
 
 static void attach_now(struct handover *h)
@@ -538,16 +597,6 @@ static void attach_now(struct handover *h)
 	if (h->vf->lease.live)
 		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
 	ask_hv(h, HV_ATTACH, on_attached);
-}
-
-/* Who looks now sees it, and not what was read before. */
-static void note_bound(struct vf *vf)
-{
-	struct gpu_facts *facts = vf->gpu->facts;
-
-	vf->bound = true;
-	if (facts && vf->index <= facts->n_vfs)
-		(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, "vfio-pci");
 }
 
 static void on_bound(void *userdata, const struct host_reply *reply)
@@ -558,11 +607,19 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 		return;
 	if (reply->r < 0) {
 		/* Free again it would be the next one's trouble, and the next one's. */
-		quarantine(h, reply, "the VF could not be bound to vfio-pci");
+		quarantine(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
-	note_bound(h->vf);
+	note_bound(h->vf, reply);
 	on_turn(h, attach_now);
+}
+
+static void bind_if_needed(struct handover *h)
+{
+	if (h->vf->bound || h->managed)
+		on_turn(h, attach_now);
+	else
+		ask_host(h, HOST_BIND_VFIO, on_bound);
 }
 
 static void on_reset_first(void *userdata, const struct host_reply *reply)
@@ -576,7 +633,7 @@ static void on_reset_first(void *userdata, const struct host_reply *reply)
 		return;
 	}
 	h->vf->doubtful = false;
-	ask_host(h, HOST_BIND_VFIO, on_bound);
+	bind_if_needed(h);
 }
 
 /* Nobody has it open.  A look that failed keeps nobody out: the bind looks again, and the kernel opens a VFIO group
@@ -585,10 +642,8 @@ static void nobody_has_it(struct handover *h)
 {
 	if (h->vf->doubtful)
 		ask_host(h, HOST_RESET_VF, on_reset_first);
-	else if (h->vf->bound)
-		on_turn(h, attach_now);
 	else
-		ask_host(h, HOST_BIND_VFIO, on_bound);
+		bind_if_needed(h);
 }
 
 static void on_looked_around(void *userdata, const struct host_reply *reply)
@@ -622,12 +677,23 @@ static void on_looked(void *userdata, const struct host_reply *reply)
 		nobody_has_it(h);
 }
 
+/* By the policy of now: what libvirt makes of the hostdev later is in its XML. */
+static bool is_managed(const struct handover *h)
+{
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(h->m->policy, vm->facts->name) : NULL;
+
+	return rule && rule->managed == VM_MANAGED_YES;
+}
+
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
 	struct handover *h = handover_new(m, vf, fn, userdata);
 
-	if (h)
-		ask_host(h, HOST_HOLDERS, on_looked);
+	if (!h)
+		return;
+	h->managed = is_managed(h);
+	ask_host(h, HOST_HOLDERS, on_looked);
 }
 
 /* ---- a fresh VF ---- */
@@ -639,10 +705,10 @@ static void on_fresh_bound(void *userdata, const struct host_reply *reply)
 	if (vanished(h))
 		return;
 	if (reply->r < 0) {
-		quarantine(h, reply, "the VF could not be bound to vfio-pci");
+		quarantine(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
-	note_bound(h->vf);
+	note_bound(h->vf, reply);
 	finish(h, NULL);
 }
 

@@ -71,7 +71,7 @@ struct vf {
 	struct vf_weighted weighted;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	struct known last_user;	   /* uid of the last that may have written to its memory; unknown = nobody since it was made */
-	bool bound;		   /* on vfio-pci, by the last facts */
+	bool bound;		   /* on VFIO, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
 	json_t *audited;	   /* as the audit trail has it; NULL: free */
@@ -115,7 +115,7 @@ struct gpu {
 	uint64_t drift_since;
 	bool due; /* a driver was bound since the wanted layout was last looked at */
 	bool unreadable; /* what was wanted by hand is lost: nothing is made before somebody says it anew */
-	unsigned binding; /* fresh VFs on their way to vfio-pci, by call */
+	unsigned binding; /* fresh VFs on their way to VFIO, by call */
 	struct { /* attempts that nobody asked for (manager-wanted.c) */
 		bool running;
 		unsigned failures;   /* in a row */
@@ -437,7 +437,7 @@ json_t *sleep_view(struct manager *m); /* returns new */
 void apply_start(struct manager *m, struct operation *op);
 /* Takes up the one of an earlier daemon. */
 void apply_resume(struct manager *m, struct operation *op);
-/* Puts fresh VFs on vfio-pci; gpu->binding until that is done. */
+/* Puts fresh VFs on VFIO; gpu->binding until that is done. */
 void apply_bind_vfs(struct manager *m, struct gpu *gpu);
 void apply_unstuck(struct manager *m, struct gpu *gpu); /* what hung has returned: its apply goes on */
 void apply_drop(struct gpu *gpu); /* the daemon ends */
@@ -578,7 +578,7 @@ void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *
 /* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
 bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
 bool handover_can_join(const struct vf *vf);
-/* Puts a fresh VF on vfio-pci.  False: there is nothing to do, and fn never runs. */
+/* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
 void handover_drop(struct vf *vf);    /* the daemon ends */

@@ -47,7 +47,7 @@ static json_t *vf_facts_to_json(const struct vf_facts *vf)
 	_cleanup_json_ json_t *o = json_object();
 
 	if (!o || json_put_uint(o, "index", vf->index) < 0 || put_address(o, &vf->address) < 0 ||
-	    json_put_string(o, "driver", vf->driver) < 0 ||
+	    json_put_string(o, "driver", vf->driver) < 0 || json_put_bool(o, "vfio", vf->vfio) < 0 ||
 	    put_int(o, "iommu_group", vf->iommu_group) < 0 ||
 	    json_put(o, "values", values_to_json(vf)) < 0)
 		return NULL;
@@ -123,7 +123,7 @@ json_t *gpu_facts_to_json(const struct gpu_facts *f)
 	    json_put_uint(o, "class_code", f->class_code) < 0 ||
 	    json_put_string(o, "model", f->model) < 0 ||
 	    json_put_string(o, "serial", f->serial) < 0 ||
-	    json_put_string(o, "driver", f->driver) < 0 ||
+	    json_put_string(o, "driver", f->driver) < 0 || json_put_bool(o, "vfio", f->vfio) < 0 ||
 	    json_put_string(o, "vf_control", vf_control_to_string(f->vf_control)) < 0 ||
 	    json_put_bool(o, "sriov_capable", f->sriov_capable) < 0 ||
 	    json_put_uint(o, "total_vfs", f->total_vfs) < 0 ||
@@ -151,6 +151,7 @@ struct vf_wire {
 	uint64_t index;
 	char *address;
 	char *driver;
+	bool vfio;
 	int64_t iommu_group;
 	json_t *values;
 };
@@ -161,6 +162,7 @@ static const struct json_field vf_fields[] = {
 	VF_FIELD(index, JSON_FIELD_UINT, .required = true, .min = 1, .max = VFS_MAX),
 	VF_FIELD(address, JSON_FIELD_STRING, .required = true),
 	VF_FIELD(driver, JSON_FIELD_STRING),
+	VF_FIELD(vfio, JSON_FIELD_BOOL),
 	VF_FIELD(iommu_group, JSON_FIELD_INT, .min = -1, .max = INT32_MAX),
 	VF_FIELD(values, JSON_FIELD_OBJECT, .required = true),
 	{ NULL },
@@ -204,6 +206,7 @@ static int vf_facts_from_json(const json_t *json, struct vf_facts *ret)
 		.index = (unsigned)w.index,
 		.address = address,
 		.driver = TAKE_PTR(w.driver),
+		.vfio = w.vfio,
 		.iommu_group = (int)w.iommu_group,
 	};
 	memcpy(ret->values, values, sizeof(values));
@@ -217,6 +220,7 @@ struct gpu_wire {
 	char *model;
 	char *serial;
 	char *driver;
+	bool vfio;
 	int vf_control;
 	bool sriov_capable;
 	uint64_t total_vfs;
@@ -246,6 +250,7 @@ static const struct json_field gpu_fields[] = {
 	GPU_FIELD(model, JSON_FIELD_STRING),
 	GPU_FIELD(serial, JSON_FIELD_STRING),
 	GPU_FIELD(driver, JSON_FIELD_STRING),
+	GPU_FIELD(vfio, JSON_FIELD_BOOL),
 	GPU_FIELD(vf_control, JSON_FIELD_ENUM, .required = true, .names = vf_control_names,
 		  .names_max = VF_CONTROL_MAX),
 	GPU_FIELD(sriov_capable, JSON_FIELD_BOOL, .required = true),
@@ -389,6 +394,7 @@ int gpu_facts_from_json(const json_t *json, struct gpu_facts **ret)
 	f->model = TAKE_PTR(w.model);
 	f->serial = TAKE_PTR(w.serial);
 	f->driver = TAKE_PTR(w.driver);
+	f->vfio = w.vfio;
 	f->vf_control = (enum vf_control)w.vf_control;
 	f->sriov_capable = w.sriov_capable;
 	f->total_vfs = (unsigned)w.total_vfs;

@@ -61,6 +61,7 @@ struct vf_facts {
 	unsigned index; /* from 1: the kernel's vf1 is virtfn0 */
 	struct pci_address address;
 	char *driver;	     /* NULL = none bound */
+	bool vfio;	     /* that driver gives it to VFIO: vfio-pci or a variant of it */
 	int iommu_group;     /* -1 = none */
 	struct known values[VF_ATTRIBUTE_MAX]; /* what it has been given, by enum vf_attribute */
 };
@@ -81,6 +82,7 @@ struct gpu_facts {
 	char *model;	     /* from our table, else pci.ids, else "8086:xxxx" */
 	char *serial;	     /* NULL = the card shows none */
 	char *driver;	     /* NULL = none bound */
+	bool vfio;	     /* likewise: the whole card is on its way into one VM */
 	enum vf_control vf_control;
 	bool sriov_capable; /* the sriov_* files exist */
 	unsigned total_vfs; /* what the driver allows now */

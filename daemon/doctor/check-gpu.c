@@ -23,9 +23,9 @@ unsigned gpu_vfs(const struct subject *gpu)
 	return n;
 }
 
-bool is_vfio_driver(const char *driver)
+bool gpu_on_vfio(const struct consultation *c)
 {
-	return streq(driver, "vfio-pci") || streq(driver, "xe-vfio-pci");
+	return note_value(note_find(&c->subject->book, "vfio")) != NULL;
 }
 
 const struct note *gpu_wedged_line(const struct consultation *c)
@@ -121,7 +121,7 @@ void check_gpu_driver(struct consultation *c)
 	const char *driver = gpu_driver(c), *wanted = wanted_driver(c);
 	struct finding *f;
 
-	if (!note_value(asked(c, "sriov_totalvfs")) || (driver && is_vfio_driver(driver)))
+	if (!note_value(asked(c, "sriov_totalvfs")) || gpu_on_vfio(c))
 		return; /* it cannot be cut anyway, or pf-passed-through tells */
 	if (!driver) {
 		f = say(c, SEVERITY_ERROR, "no driver is bound to it");
@@ -323,7 +323,7 @@ void check_vf_control(struct consultation *c)
 	struct finding *f;
 
 	if (!note_value(asked(c, "sriov_totalvfs")) || !gpu_driver(c) ||
-	    is_vfio_driver(gpu_driver(c)))
+	    gpu_on_vfio(c))
 		return;
 	if (!note_value(way)) {
 		say_unknown(c, way, "in which way its VFs can be shaped");

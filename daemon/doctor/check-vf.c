@@ -16,6 +16,14 @@ static const struct note *vf_driver(const struct consultation *c, unsigned vf)
 	return note_value(note) ? note : NULL;
 }
 
+static bool vf_on_vfio(const struct consultation *c, unsigned vf)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "vf%u.vfio", vf);
+	return note_value(note_find(&c->subject->book, key)) != NULL;
+}
+
 /* The first VF that a driver of the host has, and how many. */
 static const struct note *taken_vf(const struct consultation *c, unsigned *ret_n)
 {
@@ -26,7 +34,7 @@ static const struct note *taken_vf(const struct consultation *c, unsigned *ret_n
 	for (i = 1; i <= gpu_vfs(c->subject); i++) {
 		const struct note *note = vf_driver(c, i);
 
-		if (!note || is_vfio_driver(note->value))
+		if (!note || vf_on_vfio(c, i))
 			continue;
 		first = first ? first : note;
 		(*ret_n)++;
@@ -88,20 +96,21 @@ void check_vf_autoprobe(struct consultation *c)
 
 /* A function of a group, as gather-gpu.c notes it. */
 struct member {
-	char address[32], driver[64], class_code[32];
+	char address[32], driver[64], class_code[32], vfio[8];
 };
 
 static bool read_member(const struct note *note, struct member *ret)
 {
-	return note_value(note) && sscanf(note->value, "%31s %63s %31s", ret->address, ret->driver,
-					  ret->class_code) == 3;
+	ret->vfio[0] = '\0';
+	return note_value(note) && sscanf(note->value, "%31s %63s %31s %7s", ret->address, ret->driver,
+					  ret->class_code, ret->vfio) >= 3;
 }
 
 /* VFIO refuses a group with such a member. */
 static bool in_the_way(const struct member *m)
 {
 	return strncmp(m->class_code, CLASS_BRIDGE, 4) != 0 && !streq(m->driver, "-") &&
-	       !streq(m->driver, "pci-stub") && !is_vfio_driver(m->driver);
+	       !streq(m->driver, "pci-stub") && !streq(m->vfio, "vfio");
 }
 
 static bool is_vf_of(const struct consultation *c, const char *address)
@@ -230,7 +239,7 @@ static void tell_pf_bound(struct consultation *c, const char *driver)
 void check_pf_passed_through(struct consultation *c)
 {
 	const char *driver = gpu_driver(c), *vm = NULL;
-	bool bound = driver && is_vfio_driver(driver);
+	bool bound = gpu_on_vfio(c);
 	const struct note *note;
 
 	if ((note = vm_with_pf(c, "live_hostdev.", &vm)))

@@ -8,7 +8,7 @@ static bool vfs_are_off(const struct consultation *c)
 {
 	uint64_t total;
 
-	return gpu_driver(c) && !is_vfio_driver(gpu_driver(c)) &&
+	return gpu_driver(c) && !gpu_on_vfio(c) &&
 	       note_number(asked(c, "sriov_totalvfs"), &total) && total == 0;
 }
 
@@ -88,7 +88,7 @@ void check_vfs_allowed(struct consultation *c)
 	const struct note *total = asked(c, "sriov_totalvfs");
 	struct finding *f;
 
-	if (!note_value(total) || !gpu_driver(c) || is_vfio_driver(gpu_driver(c)))
+	if (!note_value(total) || !gpu_driver(c) || gpu_on_vfio(c))
 		return;
 	if (!vfs_are_off(c)) {
 		finding_evidence(say(c, SEVERITY_OK, "the driver allows %s VFs", total->value),

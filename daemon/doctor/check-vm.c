@@ -326,5 +326,6 @@ void check_vm_managed(struct consultation *c)
 	finding_evidence(f, managed);
 	finding_cure(
 		f,
-		"gpuvf release VM; gpuvf assign VM: then it is managed='no' and gpuvf resets it");
+		"nothing where the policy says so (\"managed\": \"yes\"): gpuvf binds it to VFIO again when it is "
+		"back; else gpuvf release VM; gpuvf assign VM: then it is managed='no'");
 }

@@ -68,7 +68,8 @@ void check_known_bad(struct consultation *c);
 const char *gpu_driver(const struct consultation *c);
 /* Number of VFs that exist, by their links. */
 unsigned gpu_vfs(const struct subject *gpu);
-bool is_vfio_driver(const char *driver);
+/* Whether the driver that is bound gives it to VFIO. */
+bool gpu_on_vfio(const struct consultation *c);
 /* A line of the kernel log that says that this GPU is wedged. */
 const struct note *gpu_wedged_line(const struct consultation *c);
 

@@ -9,6 +9,7 @@
 
 #include "host/gpu-read.h"
 #include "host/pci-scan.h"
+#include "host/vfio.h"
 #include "lib/io.h"
 
 #define DEVICE "/sys/bus/pci/devices/%s"
@@ -16,12 +17,25 @@
 #define CONFIG_MAX ((size_t)4096)
 #define CONFIG_FOR_ALL 64
 
+/* "vfio" = yes when the driver gives it to VFIO: its name does not tell. */
+static void gather_vfio(struct looker *l, const char *prefix, const char *address, const char *driver)
+{
+	char key[64], source[128];
+
+	if (!vfio_has(l->sysfs, address, driver))
+		return;
+	snprintf(key, sizeof(key), "%svfio", prefix);
+	snprintf(source, sizeof(source), DEVICE "/vfio-dev", address);
+	notebook_add(l->book, key, source, NOTE_SEEN, "yes");
+}
+
 static void gather_function(struct looker *l, const char *prefix, const char *address)
 {
 	char key[64];
 
 	snprintf(key, sizeof(key), "%sdriver", prefix);
 	look_link(l, key, DEVICE "/driver", address);
+	gather_vfio(l, prefix, address, note_value(note_find(l->book, key)));
 	snprintf(key, sizeof(key), "%siommu_group", prefix);
 	look_link(l, key, DEVICE "/iommu_group", address);
 	snprintf(key, sizeof(key), "%sresource", prefix);
@@ -29,7 +43,7 @@ static void gather_function(struct looker *l, const char *prefix, const char *ad
 }
 
 /* "group.ADDRESS" = "0000:03:00.0 xe 0x038000": address, driver or "-" and class of each function
- * in the IOMMU group of that one. */
+ * in the IOMMU group of that one, and " vfio" behind one that VFIO has. */
 static void gather_group(struct looker *l, const char *address)
 {
 	char path[PATH_MAX], key[64];
@@ -47,8 +61,8 @@ static void gather_group(struct looker *l, const char *address)
 		snprintf(device, sizeof(device), DEVICE "/class", member);
 		(void)look_read(l, device, 64, &class_code);
 		snprintf(key, sizeof(key), "group.%s", address);
-		notebook_seen(l->book, key, path, "%s %s %s", member, driver ? driver : "-",
-			      class_code ? class_code : "-");
+		notebook_seen(l->book, key, path, "%s %s %s%s", member, driver ? driver : "-",
+			      class_code ? class_code : "-", vfio_has(l->sysfs, member, driver) ? " vfio" : "");
 	}
 }
 

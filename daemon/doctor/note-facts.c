@@ -34,6 +34,9 @@ static void note_vfs(struct notebook *book, const char *source, const struct gpu
 		notebook_add(book, key, source, NOTE_SEEN, PCI_ADDRESS_STR(&vf->address));
 		snprintf(key, sizeof(key), "vf%zu.driver", i + 1);
 		notebook_add(book, key, source, vf->driver ? NOTE_SEEN : NOTE_ABSENT, vf->driver);
+		snprintf(key, sizeof(key), "vf%zu.vfio", i + 1);
+		if (vf->vfio)
+			notebook_add(book, key, source, NOTE_SEEN, "yes");
 	}
 }
 
@@ -41,6 +44,8 @@ void doctor_note_gpu(struct notebook *book, const char *source, const struct gpu
 {
 	notebook_seen(book, "device", source, "0x%04x", f->device_id);
 	notebook_add(book, "driver", source, f->driver ? NOTE_SEEN : NOTE_ABSENT, f->driver);
+	if (f->vfio)
+		notebook_add(book, "vfio", source, NOTE_SEEN, "yes");
 	if (f->sriov_capable)
 		notebook_seen(book, "sriov_totalvfs", source, "%u", f->total_vfs);
 	else

@@ -9,6 +9,7 @@
 #include "core/model-table.h"
 #include "host/pci-scan.h"
 #include "host/vf-control.h"
+#include "host/vfio.h"
 #include "lib/units.h"
 
 /* What xe keeps of the VRAM for the PF when it shares the rest out. */
@@ -62,7 +63,7 @@ static int iommu_group_of(struct sysfs *s, const char *gpu, const char *function
 static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_surface *c)
 {
 	struct vf_facts vf = { .index = (unsigned)f->n_vfs + 1 };
-	char gpu[PCI_ADDRESS_STRLEN], function[24];
+	char gpu[PCI_ADDRESS_STRLEN], function[24], link[PCI_ADDRESS_STRLEN + 24];
 	struct vf_facts *grown;
 	int r;
 
@@ -77,6 +78,8 @@ static int add_vf(struct sysfs *s, struct gpu_facts *f, const struct vf_surface 
 	pci_address_format(&f->address, gpu);
 	snprintf(function, sizeof(function), "virtfn%u/", vf.index - 1);
 	vf.driver = driver_of(s, gpu, function);
+	snprintf(link, sizeof(link), "%s/virtfn%u", gpu, vf.index - 1);
+	vf.vfio = vfio_has(s, link, vf.driver);
 	vf.iommu_group = iommu_group_of(s, gpu, function);
 	if (c && c->ops)
 		c->ops->read_vf(s, c, &vf);
@@ -182,6 +185,7 @@ static int read_constants(struct sysfs *s, const struct pci_found *found, struct
 	if (set_model(f, model, found->name) < 0)
 		return -ENOMEM;
 	f->driver = driver_of(s, gpu, "");
+	f->vfio = vfio_has(s, gpu, f->driver);
 	f->numa_node = sysfs_read(s, &numa, SYSFS_PCI "/numa_node", gpu) == 0 ? atoi(numa) : -1;
 	f->iommu = iommu_group_of(s, gpu, "") >= 0;
 	/* Neither wakes a card that sleeps, and both may be missing. */
@@ -238,7 +242,7 @@ static int find_reason(const struct gpu_facts *f, int sriov_in_config, char **re
 	const char *drivers = model && model->drivers ? model->drivers : NULL;
 	char *text;
 
-	if (f->sriov_capable && f->driver && f->total_vfs > 0 && !streq(f->driver, "vfio-pci")) {
+	if (f->sriov_capable && f->driver && f->total_vfs > 0 && !f->vfio) {
 		*ret = NULL;
 		return 0;
 	}
@@ -254,9 +258,10 @@ static int find_reason(const struct gpu_facts *f, int sriov_in_config, char **re
 		text = strdup("the card has no SR-IOV capability");
 	else if (!f->driver)
 		text = xasprintf("no driver is bound: it needs %s", drivers ? drivers : "xe or i915");
-	else if (streq(f->driver, "vfio-pci"))
-		text = strdup("the whole card is bound to vfio-pci, as for passing it to one VM: bind "
-			      "its own driver first");
+	else if (f->vfio)
+		text = xasprintf("the whole card is bound to %s, as for passing it to one VM: bind "
+				 "its own driver first",
+				 f->driver);
 	else
 		text = xasprintf("the driver %s allows no VFs (sriov_totalvfs is 0): check its max_vfs "
 				 "and the kernel log for GuC%s%s",

@@ -121,13 +121,13 @@ static int op_bind_vfio(struct sysfs *s, const struct host_request *request,
 		return r;
 	/* Taking the function from a host process that uses it would break that process. */
 	(void)sysfs_link_name(s, &driver, SYSFS_PCI "/driver", PCI_ADDRESS_STR(&vf));
-	if (driver && !streq(driver, "vfio-pci")) {
+	if (driver && !vfio_has(s, PCI_ADDRESS_STR(&vf), driver)) {
 		r = sriov_refuse_held(s, &request->gpu, request->vf, reply);
 		if (r < 0)
 			return r;
 	}
 
-	return vfio_bind(s, &vf, &reply->message);
+	return vfio_bind(s, &vf, &reply->driver, &reply->message);
 }
 
 static int op_unbind(struct sysfs *s, const struct host_request *request, struct host_reply *reply)
@@ -138,7 +138,7 @@ static int op_unbind(struct sysfs *s, const struct host_request *request, struct
 	r = gpu_vf_address(s, &request->gpu, request->vf, &vf);
 	if (r < 0)
 		return r;
-	/* vfio-pci would wait for its user for ever */
+	/* VFIO would wait for its user for ever */
 	sysfs_announce(s, "unbind");
 	r = sriov_refuse_held(s, &request->gpu, request->vf, reply);
 	if (r < 0)

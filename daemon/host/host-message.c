@@ -210,6 +210,7 @@ void host_reply_done(struct host_reply *reply)
 	free(reply->holders);
 	free(reply->attribute);
 	free(reply->message);
+	free(reply->driver);
 	*reply = (struct host_reply){ 0 };
 }
 
@@ -261,6 +262,7 @@ json_t *host_reply_to_json(const struct host_reply *reply)
 	    json_put_string(o, "attribute", reply->attribute) < 0 ||
 	    json_put_string(o, "message", reply->message) < 0 ||
 	    json_put_uint_known(o, "value", reply->value.known, reply->value.value) < 0 ||
+	    json_put_string(o, "driver", reply->driver) < 0 ||
 	    json_put(o, "facts", facts_to_json(reply)) < 0 ||
 	    json_put(o, "holders", holders_to_json(reply)) < 0)
 		return NULL;
@@ -349,6 +351,7 @@ struct reply_wire {
 	char *attribute;
 	char *message;
 	uint64_t value;
+	char *driver;
 	json_t *facts;
 	json_t *holders;
 };
@@ -360,6 +363,7 @@ static const struct json_field reply_fields[] = {
 	REPLY_FIELD(attribute, JSON_FIELD_STRING),
 	REPLY_FIELD(message, JSON_FIELD_STRING),
 	REPLY_FIELD(value, JSON_FIELD_UINT),
+	REPLY_FIELD(driver, JSON_FIELD_STRING),
 	REPLY_FIELD(facts, JSON_FIELD_ARRAY, .max_length = MESSAGE_ITEMS_MAX),
 	REPLY_FIELD(holders, JSON_FIELD_ARRAY, .max_length = MESSAGE_ITEMS_MAX),
 	{ NULL },
@@ -384,6 +388,7 @@ int host_reply_from_json(const json_t *json, struct host_reply *ret)
 	reply.r = (int)w.r;
 	reply.attribute = TAKE_PTR(w.attribute);
 	reply.message = TAKE_PTR(w.message);
+	reply.driver = TAKE_PTR(w.driver);
 	if (w.value != ABSENT)
 		reply.value = (struct known){ true, w.value };
 	r = facts_from_json(w.facts, &reply);

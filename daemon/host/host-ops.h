@@ -23,7 +23,8 @@ enum host_op {
 	HOST_SET_BULK_ATTR, /* attribute, value: for all VFs at once, where that is all a way offers */
 	HOST_SET_PF_ATTR,   /* attribute, value: the PF's own scheduling values */
 	HOST_RESTORE_AUTO,  /* back to automatic provisioning; all VFs must be off */
-	HOST_BIND_VFIO,	    /* vf: driver_override = vfio-pci, unbind what is there, probe, check */
+	HOST_BIND_VFIO,	    /* vf: driver_override = vfio-pci or a variant of it, unbind what is there, probe, check;
+			     * answers with the driver that has it now */
 	HOST_UNBIND,	    /* vf: clears the override, unbinds */
 	HOST_WAIT_CLOSED,   /* vf: answers once no process has it open, at the latest at the deadline */
 	HOST_RESET_VF,	    /* vf: function-level reset; -EBUSY with holders[] when it is held */
@@ -49,6 +50,7 @@ struct host_reply {
 	char *attribute; /* the file that answered so, for messages: "sriov_numvfs" */
 	char *message;	 /* more than the errno says, or NULL */
 	struct known value;
+	char *driver; /* of HOST_BIND_VFIO */
 	struct gpu_facts **facts;
 	size_t n_facts;
 	struct vf_holder *holders;
@@ -106,7 +108,7 @@ void host_op_set_deadline(enum host_op op, uint64_t usec);
 bool host_op_takes_attribute(enum host_op op);
 
 /* The wire form, shared by helper and machine: {"op":"set-numvfs","gpu":"0000:03:00.0","value":4} and
- * {"r":-16,"attribute":"sriov_numvfs","message":…,"value":…,"facts":[…],"holders":[…]}. */
+ * {"r":-16,"attribute":"sriov_numvfs","message":…,"value":…,"driver":…,"facts":[…],"holders":[…]}. */
 json_t *host_request_to_json(const struct host_request *request); /* returns new */
 /* Strict: unknown op or attribute, a member too many or too few = -EINVAL. */
 int host_request_from_json(const json_t *json, struct host_request *ret);

@@ -20,6 +20,7 @@ libhost_a_SOURCES = \
 	daemon/host/vf-control-xe-debugfs.c daemon/host/vf-control-xe.c \
 	daemon/host/vf-control.c daemon/host/vf-control.h \
 	daemon/host/vf-tree.c daemon/host/vf-tree.h \
+	daemon/host/vfio-alias.c daemon/host/vfio-alias.h \
 	daemon/host/vfio.c daemon/host/vfio.h
 
 if HAVE_CMOCKA
@@ -28,7 +29,7 @@ HOST_TEST_LIBS = libhost.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBPCI_L
 FAKE_GPU = tests/support/fake-gpu.c tests/support/fake-gpu.h
 HOST_TESTS = tests/unit/test-gpu-read tests/unit/test-helper tests/unit/test-holders \
 	tests/unit/test-host-message tests/unit/test-kernel-words tests/unit/test-sysfs \
-	tests/unit/test-vf-control tests/unit/test-vf-ways tests/unit/test-vfio
+	tests/unit/test-vf-control tests/unit/test-vf-ways tests/unit/test-vfio tests/unit/test-vfio-alias
 check_PROGRAMS += $(HOST_TESTS)
 TESTS += $(HOST_TESTS)
 tests_unit_test_gpu_read_SOURCES = tests/unit/test-gpu-read.c $(FAKE_GPU)
@@ -50,6 +51,8 @@ tests_unit_test_vf_ways_SOURCES = tests/unit/test-vf-ways.c $(FAKE_GPU)
 tests_unit_test_vf_ways_LDADD = $(HOST_TEST_LIBS)
 tests_unit_test_vfio_SOURCES = tests/unit/test-vfio.c $(FAKE_GPU)
 tests_unit_test_vfio_LDADD = $(HOST_TEST_LIBS)
+tests_unit_test_vfio_alias_SOURCES = tests/unit/test-vfio-alias.c
+tests_unit_test_vfio_alias_LDADD = $(HOST_TEST_LIBS)
 
 if HAVE_UMOCKDEV
 check_PROGRAMS += tests/unit/test-udev-monitor

@@ -21,13 +21,14 @@ static const char *const long_names[] = {
 
 int sysfs_open(const char *root, struct sysfs *ret)
 {
-	_cleanup_free_ char *root_copy = NULL, *dev_root = NULL;
+	_cleanup_free_ char *root_copy = NULL, *dev_root = NULL, *modules_root = NULL;
 	bool injected = root && !streq(root, "/sys");
 	int fd;
 
 	root_copy = strdup(injected ? root : "/sys");
 	dev_root = injected ? xasprintf("%s/dev", root) : strdup("/dev");
-	if (!root_copy || !dev_root)
+	modules_root = xasprintf("%s/lib/modules", injected ? root : "");
+	if (!root_copy || !dev_root || !modules_root)
 		return -ENOMEM;
 
 	fd = open(root_copy, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -39,6 +40,7 @@ int sysfs_open(const char *root, struct sysfs *ret)
 		.held_fd = -1,
 		.root = TAKE_PTR(root_copy),
 		.dev_root = TAKE_PTR(dev_root),
+		.modules_root = TAKE_PTR(modules_root),
 		.injected = injected,
 	};
 	return 0;
@@ -50,6 +52,7 @@ void sysfs_done(struct sysfs *s)
 	s->root_fd = safe_close(s->root_fd);
 	free(s->root);
 	free(s->dev_root);
+	free(s->modules_root);
 	free(s->config.serial);
 	*s = (struct sysfs){.root_fd = -1, .held_fd = -1};
 }

@@ -17,6 +17,7 @@ struct sysfs {
 	int root_fd;
 	char *root;	/* "/sys" */
 	char *dev_root; /* "/dev"; ROOT/dev below an injected root */
+	char *modules_root; /* "/lib/modules"; ROOT/lib/modules below an injected root */
 	bool injected;
 	char held[PCI_ADDRESS_STRLEN]; /* see sysfs_hold() */
 	int held_fd;

@@ -47,7 +47,7 @@ static char *escape_attribute(const char *s)
 	return out;
 }
 
-char *domain_xml_hostdev(const struct pci_address *address, const char *alias)
+char *domain_xml_hostdev(const struct pci_address *address, const char *alias, bool managed)
 {
 	_cleanup_free_ char *escaped = NULL, *alias_xml = NULL;
 
@@ -58,10 +58,10 @@ char *domain_xml_hostdev(const struct pci_address *address, const char *alias)
 			return NULL;
 	}
 	return xasprintf(
-		"<hostdev mode='subsystem' type='pci' managed='no'>"
+		"<hostdev mode='subsystem' type='pci' managed='%s'>"
 		"<source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>"
 		"</source>%s</hostdev>",
-		address->domain, address->bus, address->device, address->function,
+		managed ? "yes" : "no", address->domain, address->bus, address->device, address->function,
 		strempty(alias_xml));
 }
 

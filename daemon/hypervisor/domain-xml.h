@@ -14,9 +14,9 @@ enum domain_xml_side {
 	DOMAIN_XML_CONFIG, /* what it will have at its next start (VIR_DOMAIN_XML_INACTIVE) */
 };
 
-/* <hostdev> for attach and detach; alias may be NULL.  managed='no': we bind drivers ourselves.
+/* <hostdev> for attach and detach; alias may be NULL.  managed false: we bind drivers ourselves.
  * Returns new, NULL when memory is out. */
-char *domain_xml_hostdev(const struct pci_address *address, const char *alias);
+char *domain_xml_hostdev(const struct pci_address *address, const char *alias, bool managed);
 
 /* Adds to facts what the XML of one side says: name and uuid when still unset, hostdevs (the same
  * address and alias on both sides is one entry), and from the live side agent and free_ports.  A

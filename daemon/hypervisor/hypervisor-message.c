@@ -122,6 +122,8 @@ json_t *hv_request_to_json(const struct hv_request *request)
 			r = json_put_bool(json, "live", request->live);
 		if (r >= 0)
 			r = json_put_bool(json, "config", request->config);
+		if (r >= 0 && request->managed)
+			r = json_put_bool(json, "managed", true);
 	}
 	if (r >= 0 && request->barrier)
 		r = json_put_bool(json, "barrier", true);
@@ -154,6 +156,7 @@ int hv_request_from_json(const json_t *json, struct hv_request *ret)
 	request.alias = json_get_string(json, "alias");
 	request.live = json_get_bool(json, "live", false);
 	request.config = json_get_bool(json, "config", false);
+	request.managed = json_get_bool(json, "managed", false);
 	request.barrier = json_get_bool(json, "barrier", false);
 	request.command = json_object_get(json, "command");
 	request.deadline_usec = json_get_uint(json, "deadline_usec", 0);

@@ -8,7 +8,7 @@
 enum hv_op {
 	HV_LIST, /* all domains → domains[] */
 	HV_GET, /* one domain → domains[0]; a cheap modifying job on it first when barrier is set */
-	HV_ATTACH, /* uuid, address, alias, live/config: adds the hostdev, managed='no' */
+	HV_ATTACH, /* uuid, address, alias, live/config: adds the hostdev, managed or not */
 	HV_DETACH, /* the same: asks for its removal.  Live: answers once the guest let go
 		    * (libvirt's removal event) or refused, at the latest at the deadline */
 	HV_AGENT,  /* uuid, command: one guest agent command → result (the "return" member) */
@@ -46,6 +46,7 @@ struct hv_request {
 	struct pci_address address; /* of the VF on the host */
 	const char *alias;          /* "ua-gpuvf-…" */
 	bool live, config;
+	bool managed; /* of ATTACH: libvirt binds the device and gives it back, not we */
 	bool barrier;
 	json_t *command;        /* borrowed by request(), which keeps its own reference */
 	uint64_t deadline_usec; /* 0 = the op's default */

@@ -37,6 +37,7 @@ int libvirt_op_init(struct libvirt_op *op, const struct hv_request *request)
 		.address = request->address,
 		.live = request->live,
 		.config = request->config,
+		.managed = request->managed,
 		.barrier = request->barrier,
 		.deadline_usec = now_boottime() + allowed,
 	};
@@ -306,7 +307,7 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 	    (op->config && find_hostdev(facts, &op->address, NULL, false)))
 		return fail(op, HV_ALREADY, "the domain has this device already");
 
-	xml = domain_xml_hostdev(&op->address, op->alias);
+	xml = domain_xml_hostdev(&op->address, op->alias, op->managed);
 	if (!xml) {
 		(void)fail_memory(op);
 		return;
@@ -331,7 +332,7 @@ static int detach_side(virDomainPtr domain, const struct domain_hostdev *hostdev
 
 	if (hostdev->alias && domain_xml_alias_is_valid(hostdev->alias))
 		return virDomainDetachDeviceAlias(domain, hostdev->alias, flag);
-	xml = domain_xml_hostdev(&hostdev->address, NULL);
+	xml = domain_xml_hostdev(&hostdev->address, NULL, false); /* it is found by its address */
 	return xml ? virDomainDetachDeviceFlags(domain, xml, flag) : -1;
 }
 

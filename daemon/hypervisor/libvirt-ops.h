@@ -13,7 +13,7 @@ struct libvirt_op {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	struct pci_address address;
 	char *alias;
-	bool live, config, barrier;
+	bool live, config, managed, barrier;
 	char *command;          /* text of the agent's command */
 	uint64_t deadline_usec; /* on the boot clock */
 	struct hv_reply reply;

@@ -59,12 +59,26 @@ static json_t *gpu_state(struct sim_machine *m, const struct sim_gpu *g)
 	return json;
 }
 
+static bool is_managed(const struct sim_vm *vm, const struct pci_address *address)
+{
+	for (size_t i = 0; i < vm->live.n; i++)
+		if (vm->live.items[i].managed && pci_address_equal(&vm->live.items[i].address, address))
+			return true;
+	for (size_t i = 0; i < vm->config.n; i++)
+		if (vm->config.items[i].managed && pci_address_equal(&vm->config.items[i].address, address))
+			return true;
+	return false;
+}
+
 static json_t *vm_state(struct sim_machine *m, const struct sim_vm *vm)
 {
 	_cleanup_(domain_facts_freep) struct domain_facts *facts = sim_vm_facts(vm);
 	const struct sim_guest *guest = m->guests[vm - m->hypervisor.vms];
-	json_t *json = facts ? domain_facts_to_json(facts) : json_object();
+	json_t *json = facts ? domain_facts_to_json(facts) : json_object(), *hostdev;
+	size_t i;
 
+	json_array_foreach(json_object_get(json, "hostdevs"), i, hostdev)
+		(void)json_put_bool(hostdev, "managed", is_managed(vm, &facts->hostdevs[i].address));
 	(void)json_put_string(json, "agent_kind", sim_agent_kind_to_string(vm->agent));
 	(void)json_put_uint_known(json, "pid", guest, guest ? (uint64_t)sim_guest_pid(guest) : 0);
 	return json;
@@ -299,26 +313,21 @@ static bool hostdev_request(struct sim_control *x, struct hv_request *ret, json_
 	*ret = (struct hv_request){.address = pf ? x->gpu->spec.address : vf->address,
 				   .alias = x->c.alias,
 				   .live = x->c.live || !x->c.config,
-				   .config = x->c.config};
+				   .config = x->c.config,
+				   .managed = true};
 	return true;
 }
 
-/* virsh attach-device with managed='yes': libvirt binds vfio-pci itself. */
+/* virsh attach-device with managed='yes': libvirt binds the VF itself, and gives it back to the host's driver. */
 static json_t *op_foreign_attach(struct sim_control *x)
 {
 	struct hv_request request;
 	json_t *refusal = NULL;
 	char *message = NULL;
 	enum hv_failure failure;
-	int r;
 
 	if (!hostdev_request(x, &request, &refusal))
 		return refusal;
-	if (request.live) {
-		r = sim_gpu_bind_vfio(x->gpu, (unsigned)x->c.vf);
-		if (r < 0)
-			return sim_control_refuse(xasprintf("vfio-pci: %s", strerror(-r)));
-	}
 	failure = sim_domain_attach(x->m, x->vm, &request, &message);
 	if (failure == HV_OK && !request.live)
 		sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);

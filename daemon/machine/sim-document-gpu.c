@@ -33,7 +33,7 @@ const char *const sim_tree_names[SIM_TREE_MAX] = {
 DEFINE_ENUM_TABLE(sim_tree, enum sim_tree, SIM_TREE_MAX);
 
 struct gpu_json {
-	char *model, *driver, *address, *device_id, *serial;
+	char *model, *driver, *vfio_driver, *address, *device_id, *serial;
 	uint64_t count, total_vfs, max_vfs, vram, tiles, ggtt, contexts, doorbells;
 	int64_t numa_node;
 	json_t *vram_quota;
@@ -48,7 +48,9 @@ static const struct json_field gpu_fields[] = {
 	{"count", JSON_FIELD_UINT, offsetof(struct gpu_json, count), .min = 1, .max = SIM_GPUS_MAX,
 	 .summary = "so many of them"},
 	{"driver", JSON_FIELD_STRING, offsetof(struct gpu_json, driver), .nonempty = true,
-	 .max_length = 32, .summary = "host driver: \"xe\", \"i915\", or null for none"},
+	 .max_length = SIM_DRIVER_MAX, .summary = "host driver: \"xe\", \"i915\", or null for none"},
+	{"vfio_driver", JSON_FIELD_STRING, offsetof(struct gpu_json, vfio_driver), .nonempty = true,
+	 .max_length = SIM_DRIVER_MAX, .summary = "what gives its VFs to VFIO, such as \"xe-vfio-pci\""},
 	{"address", JSON_FIELD_STRING, offsetof(struct gpu_json, address),
 	 .summary = "PCI address such as \"0000:03:00.0\"; only without count"},
 	{"device_id", JSON_FIELD_STRING, offsetof(struct gpu_json, device_id),
@@ -226,7 +228,8 @@ static int push_gpu(struct sim_document *d, const struct gpu_json *g,
 		.iommu = g->iommu,
 	};
 	d->n_gpus++;
-	if (free_and_strdup(&s->model, g->model) < 0 || free_and_strdup(&s->driver, g->driver) < 0)
+	if (free_and_strdup(&s->model, g->model) < 0 || free_and_strdup(&s->driver, g->driver) < 0 ||
+	    free_and_strdup(&s->vfio_driver, g->vfio_driver ? g->vfio_driver : "vfio-pci") < 0)
 		return -ENOMEM;
 	if (g->serial)
 		return free_and_strdup(&s->serial, g->serial);

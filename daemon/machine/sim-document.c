@@ -313,6 +313,7 @@ struct sim_document *sim_document_free(struct sim_document *d)
 		free(d->gpus[i].model);
 		free(d->gpus[i].serial);
 		free(d->gpus[i].driver);
+		free(d->gpus[i].vfio_driver);
 	}
 	free(d->gpus);
 	for (size_t i = 0; i < d->n_vms; i++)

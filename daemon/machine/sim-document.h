@@ -30,10 +30,13 @@ DECLARE_ENUM_TABLE(sim_tree, enum sim_tree);
 
 #define SIM_TILES_MAX 2
 
+#define SIM_DRIVER_MAX 32 /* bytes of a driver's name */
+
 struct sim_gpu_spec {
 	char *model;
 	char *serial;
 	char *driver; /* the one that takes it; NULL = none does */
+	char *vfio_driver; /* the one that gives its VFs to VFIO */
 	struct pci_address address;
 	unsigned device_id;
 	unsigned class_code;

@@ -46,6 +46,21 @@ void sim_domain_event(struct sim_machine *m, enum hv_event_type type, const stru
 		m->on_event(m->userdata, json);
 }
 
+/* libvirt has changed the driver of a device that it manages. */
+static void tell_driver(struct sim_machine *m, const struct sim_hostdev *h)
+{
+	struct sim_gpu *gpu = NULL;
+
+	if (h->managed && sim_kernel_find_vf(&m->kernel, &h->address, &gpu))
+		sim_machine_host_event(m, HOST_EVENT_CHANGED, gpu);
+}
+
+static void tell_drivers(struct sim_machine *m, const struct sim_hostdevs *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		tell_driver(m, &list->items[i]);
+}
+
 /* ---- guests ------------------------------------------------------------------------------------
  */
 
@@ -107,6 +122,7 @@ enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char 
 		*ret_message = xasprintf("internal error: cannot write below %s", vm->guest_root);
 		return HV_FAILED;
 	}
+	tell_drivers(m, &vm->live);
 	sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);
 	return HV_OK;
 }
@@ -129,6 +145,7 @@ void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 	struct sim_guest **guest = guest_slot(m, vm);
 
 	*guest = sim_guest_free(*guest);
+	tell_drivers(m, &vm->live);
 	sim_vm_stop(&m->kernel, vm);
 	sim_guest_tree_off(vm->guest_root);
 	sim_domain_event(m, vm->state == VM_GONE ? HV_EVENT_DOMAIN_GONE : HV_EVENT_DOMAIN, vm, NULL,
@@ -158,6 +175,7 @@ enum hv_failure sim_domain_attach(struct sim_machine *m, struct sim_vm *vm,
 	failure = sim_vm_attach(&m->hypervisor, &m->kernel, vm, request, &live, ret_message);
 	if (failure == HV_OK && live) {
 		show_device(m, vm, live);
+		tell_driver(m, live);
 		sim_domain_event(m, HV_EVENT_DEVICE_ADDED, vm, live->alias, NULL);
 		sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);
 	}
@@ -170,6 +188,7 @@ void sim_domain_detach(struct sim_machine *m, struct sim_vm *vm, const struct hv
 
 	sim_vm_detach(&m->kernel, vm, request, &gone);
 	if (request->live) {
+		tell_driver(m, &gone);
 		sim_guest_tree_unplug(vm->guest_root, gone.port);
 		sim_domain_event(m, HV_EVENT_DEVICE_REMOVED, vm, gone.alias, NULL);
 		sim_domain_event(m, HV_EVENT_DOMAIN, vm, NULL, NULL);

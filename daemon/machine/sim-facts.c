@@ -13,6 +13,7 @@ static int fill_vf(const struct sim_gpu *g, bool debugfs, unsigned v, struct vf_
 		.index = v + 1,
 		.address = vf->address,
 		.iommu_group = vf->iommu_group,
+		.vfio = vf->vfio,
 	};
 	for (int a = 0; a < VF_ATTRIBUTE_MAX; a++)
 		out->values[a] = sim_way_read(g, debugfs, v + 1, a);
@@ -132,6 +133,7 @@ struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
 	f->vram_bytes = (struct known){s->vram_bytes > 0, s->vram_bytes};
 	f->tiles = s->tiles;
 	f->iommu = g->iommu_group >= 0;
+	f->vfio = sim_gpu_on_vfio(g);
 	if (free_and_strdup(&f->model, s->model) < 0 || free_and_strdup(&f->serial, s->serial) < 0 ||
 	    free_and_strdup(&f->driver, g->driver) < 0 ||
 	    free_and_strdup(&f->control_note, note) < 0 ||

@@ -208,12 +208,14 @@ static int run_bind(struct sim_task *t, struct host_reply *reply)
 	struct sim_vf *vf = sim_gpu_vf(t->gpu, t->host.vf);
 	int r;
 
-	if (vf && !streq(vf->driver, "vfio-pci")) {
+	if (vf && !vf->vfio) {
 		r = refuse_held(t, t->host.vf, reply);
 		if (r < 0)
 			return r;
 	}
 	r = sim_gpu_bind_vfio(t->gpu, t->host.vf);
+	if (r >= 0)
+		r = free_and_strdup(&reply->driver, vf->driver);
 	if (r >= 0)
 		sim_machine_host_event(t->m, HOST_EVENT_CHANGED, t->gpu);
 	return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rules of libvirt for PCI hostdevs with managed='no'. */
+/* The rules of libvirt for PCI hostdevs. */
 #include "machine/sim-hypervisor.h"
 
 #include <stdio.h>
@@ -147,9 +147,9 @@ static const char *user_of(const struct sim_hypervisor *hv, const struct pci_add
 	return NULL;
 }
 
-/* What qemu's driver of libvirt checks before it takes a device that it shall not manage. */
+/* What qemu's driver of libvirt checks before it takes a device. */
 static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_kernel *k,
-				    const struct pci_address *address, char **ret_message)
+				    const struct pci_address *address, bool managed, char **ret_message)
 {
 	const char *text = PCI_ADDRESS_STR(address), *user = user_of(hv, address);
 	struct sim_vf *vf = sim_kernel_find_vf(k, address, NULL);
@@ -168,7 +168,7 @@ static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_
 				 text, user));
 		return HV_FAILED;
 	}
-	if (!vf || !streq(vf->driver, "vfio-pci")) {
+	if (!vf || (!vf->vfio && !managed)) {
 		refuse(ret_message,
 		       xasprintf("Requested operation is not valid: Unmanaged PCI device %s "
 				 "must be manually detached from the host",
@@ -187,7 +187,7 @@ static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_
 
 static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_kernel *k,
 				  const struct sim_vm *vm, const struct pci_address *address,
-				  char **ret_message)
+				  bool managed, char **ret_message)
 {
 	if (!sim_vm_is_active(vm)) {
 		refuse(ret_message,
@@ -202,7 +202,7 @@ static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_ke
 		refuse(ret_message, strdup("internal error: No more available PCI slots"));
 		return HV_NO_PORT;
 	}
-	return check_device(hv, k, address, ret_message);
+	return check_device(hv, k, address, managed, ret_message);
 }
 
 static enum hv_failure check_config(const struct sim_vm *vm, const struct pci_address *address,
@@ -233,19 +233,41 @@ static bool is_ours(const char *alias)
 }
 
 /* A VM lets go of it. */
-static void let_go(struct sim_vf *vf, const char *alias)
+static void let_go(struct sim_kernel *k, const struct sim_hostdev *h)
 {
+	struct sim_gpu *g = NULL;
+	struct sim_vf *vf = sim_kernel_find_vf(k, &h->address, &g);
+
+	if (!vf)
+		return;
 	sim_vf_release(vf);
-	vf->used |= is_ours(alias);
+	vf->used |= is_ours(h->alias);
+	if (h->managed)
+		sim_gpu_give_back(g, vf);
+}
+
+/* libvirt's own driver work for a managed device. */
+static enum hv_failure bind_managed(struct sim_kernel *k, const struct pci_address *address, char **ret_message)
+{
+	struct sim_gpu *g = NULL;
+	struct sim_vf *vf = sim_kernel_find_vf(k, address, &g);
+	int r = vf ? sim_gpu_bind_vfio(g, (unsigned)(vf - g->vfs) + 1) : -ENOENT;
+
+	if (r >= 0)
+		return HV_OK;
+	refuse(ret_message, xasprintf("Failed to bind PCI device '%s' to %s: %s", PCI_ADDRESS_STR(address),
+				      g ? g->spec.vfio_driver : "vfio-pci", strerror(-r)));
+	return HV_FAILED;
 }
 
 static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
-				const struct pci_address *address, char *alias)
+				const struct pci_address *address, bool managed, char *alias)
 {
 	struct sim_hostdev *h = &vm->live.items[vm->live.n];
 	int port = free_port(vm);
 
-	*h = (struct sim_hostdev){.address = *address, .alias = alias, .port = (unsigned)port};
+	*h = (struct sim_hostdev){
+		.address = *address, .alias = alias, .port = (unsigned)port, .managed = managed};
 	vm->live.n++;
 	sim_vf_hold(sim_kernel_find_vf(k, address, NULL), vm->spec.name, hv->pid);
 	return h;
@@ -261,7 +283,9 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 	if (request->config)
 		failure = check_config(vm, &request->address, ret_message);
 	if (failure == HV_OK && request->live)
-		failure = check_live(hv, k, vm, &request->address, ret_message);
+		failure = check_live(hv, k, vm, &request->address, request->managed, ret_message);
+	if (failure == HV_OK && request->live && request->managed)
+		failure = bind_managed(k, &request->address, ret_message);
 	if (failure != HV_OK)
 		return failure;
 
@@ -276,10 +300,12 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 		return HV_FAILED;
 	if (request->config)
 		vm->config.items[vm->config.n++] = (struct sim_hostdev){.address = request->address,
-									.alias = TAKE_PTR(config)};
+									.alias = TAKE_PTR(config),
+									.managed = request->managed};
 	if (request->live && is_ours(live))
 		sim_kernel_count_attach(k, &request->address);
-	*ret_hostdev = request->live ? plug(hv, k, vm, &request->address, TAKE_PTR(live)) : NULL;
+	*ret_hostdev = request->live ? plug(hv, k, vm, &request->address, request->managed, TAKE_PTR(live)) :
+				       NULL;
 	return HV_OK;
 }
 
@@ -316,16 +342,13 @@ enum hv_failure sim_vm_detach_check(const struct sim_vm *vm, const struct hv_req
 void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_request *request,
 		   struct sim_hostdev *ret_gone)
 {
-	struct sim_vf *vf = sim_kernel_find_vf(k, &request->address, NULL);
-
 	*ret_gone = (struct sim_hostdev){0};
 	if (request->config)
 		remove_hostdev(&vm->config, &request->address, NULL);
 	if (!request->live)
 		return;
 	remove_hostdev(&vm->live, &request->address, ret_gone);
-	if (vf)
-		let_go(vf, ret_gone->alias);
+	let_go(k, ret_gone);
 }
 
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
@@ -346,8 +369,10 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 	}
 	for (size_t i = 0; i < vm->config.n; i++) {
 		enum hv_failure failure =
-			check_device(hv, k, &vm->config.items[i].address, ret_message);
+			check_device(hv, k, &vm->config.items[i].address, vm->config.items[i].managed, ret_message);
 
+		if (failure == HV_OK && vm->config.items[i].managed)
+			failure = bind_managed(k, &vm->config.items[i].address, ret_message);
 		if (failure != HV_OK)
 			return failure;
 	}
@@ -360,7 +385,7 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 			sim_vm_stop(k, vm);
 			return HV_FAILED;
 		}
-		plug(hv, k, vm, &h->address, alias);
+		plug(hv, k, vm, &h->address, h->managed, alias);
 	}
 	vm->state = VM_RUNNING;
 	vm->id = ++hv->last_id;
@@ -369,12 +394,8 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 
 void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
 {
-	for (size_t i = 0; i < vm->live.n; i++) {
-		struct sim_vf *vf = sim_kernel_find_vf(k, &vm->live.items[i].address, NULL);
-
-		if (vf)
-			let_go(vf, vm->live.items[i].alias);
-	}
+	for (size_t i = 0; i < vm->live.n; i++)
+		let_go(k, &vm->live.items[i]);
 	hostdevs_done(&vm->live);
 	vm->aliases = 0;
 	vm->id = -1;

@@ -10,6 +10,7 @@ struct sim_hostdev {
 	struct pci_address address;
 	char *alias;   /* NULL in a persistent definition that was given none */
 	unsigned port; /* live ones: the port it sits in, from 0 */
+	bool managed;  /* libvirt binds it and gives it back */
 };
 
 struct sim_hostdevs {
@@ -63,7 +64,7 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 		   struct sim_hostdev *ret_gone);
 void sim_hostdev_done(struct sim_hostdev *h);
 
-/* Starting plugs in what the persistent definition names; that must be there and bound to vfio-pci. */
+/* Starting plugs in what the persistent definition names; that must be there and, but for managed ones, on VFIO. */
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message);
 /* Off, by whatever reason: everything that was plugged in is free again. */

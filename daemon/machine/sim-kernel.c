@@ -146,7 +146,7 @@ static void enable(struct sim_kernel *k, struct sim_gpu *g, unsigned n)
 
 		vf->address = vf_address(&g->spec.address, v);
 		vf->iommu_group = g->spec.iommu ? take_group(k) : -1;
-		vf->override_vfio = false;
+		vf->vfio = vf->override_vfio = false;
 		vf->resets = 0;
 		/* §1.1: with autoprobe on, the PF's own driver takes its VFs. */
 		snprintf(vf->driver, sizeof(vf->driver), "%s", g->autoprobe ? g->driver : "");
@@ -216,7 +216,7 @@ int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value)
 	return 0;
 }
 
-/* §6.1, bind rule of §1.1: an override lets vfio-pci take the VF whatever autoprobe says. */
+/* §6.1, bind rule of §1.1: an override lets VFIO take the VF whatever autoprobe says. */
 int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned index)
 {
 	struct sim_vf *vf = sim_gpu_vf(g, index);
@@ -224,15 +224,15 @@ int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned index)
 	if (!vf)
 		return -ENOENT; /* no virtfn link */
 	sim_gpu_count_write(g, SIM_BIND);
-	if (streq(vf->driver, "vfio-pci"))
+	if (vf->vfio)
 		return 0;
 	if (vf->held)
 		return -EBUSY; /* its DRM node is open on the host: taking it away would pull it
 				  from under a user */
 	if (!g->spec.iommu)
 		return -EINVAL; /* vfio-pci's probe finds no IOMMU group */
-	vf->override_vfio = true;
-	snprintf(vf->driver, sizeof(vf->driver), "vfio-pci");
+	vf->vfio = vf->override_vfio = true;
+	snprintf(vf->driver, sizeof(vf->driver), "%s", g->spec.vfio_driver);
 	return 0;
 }
 
@@ -245,9 +245,16 @@ int sim_gpu_unbind(struct sim_gpu *g, unsigned index)
 	if (vf->held)
 		return -EBUSY;
 	sim_gpu_count_write(g, SIM_UNBIND);
-	vf->override_vfio = false;
+	vf->vfio = vf->override_vfio = false;
 	vf->driver[0] = '\0';
 	return 0;
+}
+
+/* Bind rule of §1.1: without an override the host's driver gets it only where autoprobe is on. */
+void sim_gpu_give_back(struct sim_gpu *g, struct sim_vf *vf)
+{
+	vf->vfio = vf->override_vfio = false;
+	snprintf(vf->driver, sizeof(vf->driver), "%s", g->autoprobe ? strempty(g->driver) : "");
 }
 
 int sim_gpu_reset_vf(struct sim_gpu *g, unsigned index)

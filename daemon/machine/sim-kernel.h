@@ -20,8 +20,9 @@ struct sim_given {
 
 struct sim_vf {
 	struct pci_address address;
-	char driver[16];   /* "" = none */
-	bool override_vfio; /* driver_override = vfio-pci */
+	char driver[SIM_DRIVER_MAX + 1]; /* "" = none */
+	bool vfio;	    /* that driver gives it to VFIO */
+	bool override_vfio; /* driver_override = that driver */
 	int iommu_group;   /* -1 = none */
 	struct sim_holder holder;
 	bool held;
@@ -80,6 +81,12 @@ struct sim_vf *sim_kernel_find_vf(struct sim_kernel *k, const struct pci_address
 /* vfN with N from 1 while it is enabled, else NULL. */
 struct sim_vf *sim_gpu_vf(struct sim_gpu *g, unsigned index);
 
+/* The whole card, as for giving it to one VM. */
+static inline bool sim_gpu_on_vfio(const struct sim_gpu *g)
+{
+	return g->driver && (streq(g->driver, "vfio-pci") || streq(g->driver, g->spec.vfio_driver));
+}
+
 unsigned sim_gpu_held(const struct sim_gpu *g); /* how many of its VFs are held */
 bool sim_gpu_has_sriov_hook(const struct sim_gpu *g);
 
@@ -90,6 +97,8 @@ int sim_gpu_set_numvfs(struct sim_kernel *k, struct sim_gpu *g, uint64_t n, unsi
 int sim_gpu_set_autoprobe(struct sim_gpu *g, uint64_t value);
 int sim_gpu_bind_vfio(struct sim_gpu *g, unsigned vf);
 int sim_gpu_unbind(struct sim_gpu *g, unsigned vf);
+/* What libvirt does with a managed device that a VM has let go: no override, off VFIO, probed again. */
+void sim_gpu_give_back(struct sim_gpu *g, struct sim_vf *vf);
 int sim_gpu_reset_vf(struct sim_gpu *g, unsigned vf);
 
 /* Somebody opens or closes the VF's VFIO group or DRM node. */

@@ -13,8 +13,8 @@ const char *sim_way_obstacle(const struct sim_gpu *g)
 		return "the card or the kernel has no SR-IOV for it";
 	if (!g->driver)
 		return "no driver is bound to it";
-	if (streq(g->driver, "vfio-pci"))
-		return "the whole card is bound to vfio-pci, as for passing it to one VM";
+	if (sim_gpu_on_vfio(g))
+		return "the whole card is bound to VFIO, as for passing it to one VM";
 	if (g->total_vfs == 0)
 		return "its driver allows no VFs (max_vfs, GuC or firmware)";
 	return NULL;

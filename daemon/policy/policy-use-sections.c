@@ -16,7 +16,7 @@ struct vm_rule_fields {
 	char *match;
 	json_t *allow, *ready;
 	uint64_t slots, stop_idle;
-	int vf, start;
+	int vf, start, managed;
 	char *run_as;
 };
 
@@ -31,6 +31,9 @@ static const struct json_field vm_rule_fields[] = {
 	      .names_max = VM_VF_MODE_MAX),
 	FIELD(vm_rule_fields, start, JSON_FIELD_ENUM, .names = vm_start_names,
 	      .names_max = VM_START_MAX),
+	FIELD(vm_rule_fields, managed, JSON_FIELD_ENUM, .names = vm_managed_names,
+	      .names_max = VM_MANAGED_MAX,
+	      .summary = "\"yes\": libvirt binds its VFs to VFIO and gives them back to the host"),
 	FIELD(vm_rule_fields, stop_idle, JSON_FIELD_DURATION, .min = USEC_PER_SEC,
 	      .summary = "without a job for so long, a VM that was started on demand is shut down"),
 	FIELD(vm_rule_fields, ready, JSON_FIELD_STRINGS, .max_length = READY_ARGUMENTS_MAX,
@@ -104,6 +107,7 @@ int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char
 	rule->slots = (unsigned)f.slots;
 	rule->vf = f.vf;
 	rule->start = f.start;
+	rule->managed = f.managed;
 	rule->stop_idle_usec = f.stop_idle;
 	rule->label = policy_label(b, pointer);
 	if (!rule->label)

@@ -21,6 +21,12 @@ const char *const vm_start_names[VM_START_MAX] = {
 };
 DEFINE_ENUM_TABLE(vm_start, enum vm_start, VM_START_MAX);
 
+const char *const vm_managed_names[VM_MANAGED_MAX] = {
+	[VM_MANAGED_NO] = "no",
+	[VM_MANAGED_YES] = "yes",
+};
+DEFINE_ENUM_TABLE(vm_managed, enum vm_managed, VM_MANAGED_MAX);
+
 const char *const scheduler_preset_names[SCHEDULER_PRESET_MAX] = {
 	[SCHEDULER_NONE] = "none",
 	[SCHEDULER_FLEXIBLE_30FPS] = "flexible-30fps",

@@ -16,6 +16,10 @@ DECLARE_ENUM_TABLE(vm_vf_mode, enum vm_vf_mode);
 enum vm_start { VM_START_NEVER, VM_START_ON_DEMAND, VM_START_MAX };
 DECLARE_ENUM_TABLE(vm_start, enum vm_start);
 
+/* Who binds the VFs of a VM and gives them back: the hostdev's managed='no' or 'yes'. */
+enum vm_managed { VM_MANAGED_NO, VM_MANAGED_YES, VM_MANAGED_MAX };
+DECLARE_ENUM_TABLE(vm_managed, enum vm_managed);
+
 /* Who gets a VF after its last user, until the next re-cut. */
 enum vf_reuse { VF_REUSE_ANY, VF_REUSE_SAME_USER, VF_REUSE_MAX };
 DECLARE_ENUM_TABLE(vf_reuse, enum vf_reuse);
@@ -90,6 +94,7 @@ struct policy_vm_rule {
 	unsigned slots;
 	enum vm_vf_mode vf;
 	enum vm_start start;
+	enum vm_managed managed;
 	uint64_t stop_idle_usec; /* 0 = one that we started runs on */
 	json_t *ready; /* array of strings, or NULL */
 	char *run_as;  /* NULL: no jobs can run there */

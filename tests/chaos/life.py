@@ -92,8 +92,10 @@ class Life(World):
 
     @staticmethod
     def policy(quantum):
-        return {**POLICY, "profiles": [*POLICY["profiles"], *PROFILES,
-                                       {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
+        """One of the VMs has its VFs by libvirt's driver work, the others by gpuvf's."""
+        return {**POLICY, "vms": [{**POLICY["vms"][0], "match": "trainer-2", "managed": "yes"}, *POLICY["vms"]],
+                "profiles": [*POLICY["profiles"], *PROFILES,
+                             {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
 
     def environment(self):
         more = {"LD_PRELOAD": str(KILL_AT), "GPUVF_KILL_AT": self.trap_env} if self.trap_env else {}

@@ -105,6 +105,10 @@ tests_fuzz_fuzz_redact_SOURCES = tests/fuzz/fuzz-redact.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_redact_LDADD = libdoctor.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
+FUZZ_TARGETS += tests/fuzz/fuzz-vfio-alias
+tests_fuzz_fuzz_vfio_alias_SOURCES = tests/fuzz/fuzz-vfio-alias.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_vfio_alias_LDADD = libhost.a libcore.a $(FUZZ_LIBS)
+
 # Each target for FUZZ_SECONDS.  New inputs go to a corpus in the build folder, not to the seeds.
 FUZZ_SECONDS = 60
 fuzz: $(FUZZ_TARGETS)

@@ -48,6 +48,19 @@ def assign_and_release():
 
 
 @test
+def variant_driver():
+    """Where the kernel has a variant of vfio-pci for the VFs, they are bound to that one, and it counts as bound."""
+    world = World(machine={**MACHINE, "gpus": [{**MACHINE["gpus"][0], "vfio_driver": "xe-vfio-pci"}]})
+    world.apply(2)
+    equal([world.vf(f"gpu0/vf{i}")["driver"] for i in (1, 2)], ["xe-vfio-pci"] * 2)
+    binds = world.writes()["bind"]
+    name = assign(world)["vf"]
+    release(world, vm="trainer-1")
+    equal((world.vf(name)["state"], world.vf(name)["driver"]), ("free", "xe-vfio-pci"))
+    equal(world.writes()["bind"], binds, "bound again without need")
+
+
+@test
 def assign_again():
     """The same assignment again is no change; `add` makes it two."""
     world = World()
@@ -121,6 +134,169 @@ def foreign_holder():
     equal(world.writes()["sriov_numvfs_while_held"], 0)
     world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
     until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+
+
+def driver(world, index):
+    """What the made-up kernel says, whatever the daemon believes."""
+    return world.machine("state")["gpus"][0]["vfs"][index - 1]["driver"]
+
+
+def foreign_round(world, leave):
+    """Somebody gives VF 2 to trainer-2 with managed='yes', and it leaves in one of the ways that there are."""
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    equal(driver(world, 2), "vfio-pci")
+    leave()
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+    equal((driver(world, 2), world.vf("gpu0/vf2")["driver"]), ("vfio-pci", "vfio-pci"))
+
+
+@test
+def managed_hostdev_comes_back():
+    """A VF that libvirt gave back to the host (managed='yes') is on VFIO again before it is free."""
+    for autoprobe in (False, True):  # off: it comes back without a driver; on: with the host's
+        world = World()
+        if autoprobe:
+            world.machine("set-numvfs", gpu="gpu0", value=2)
+            until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+            equal(driver(world, 2), "xe")
+        else:
+            world.apply(2)
+        foreign_round(world, lambda: world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2))
+        foreign_round(world, lambda: world.machine("domain-stop", vm="trainer-2"))
+        equal(world.machine("state")["gpus"][0]["not_reset"], [])
+        world.machine("domain-start", vm="trainer-2")
+        until(lambda: world.vm("trainer-2")["state"] == "running", "it runs")
+        equal(assign(world, "trainer-2", vf="gpu0/vf2")["vf"], "gpu0/vf2")
+        release(world, vm="trainer-2")
+
+
+@test
+def managed_hostdev_of_a_stored_definition():
+    """While its VM is off, a managed VF is the host's by libvirt's will; taken out of the definition, it is on VFIO again."""
+    world = World()
+    world.apply(2)
+    world.machine("domain-stop", vm="trainer-2")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, config=True)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "reserved", "it is seen")
+    world.machine("domain-start", vm="trainer-2")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it runs with it")
+    world.machine("domain-stop", vm="trainer-2")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "reserved", "only named now")
+    equal(driver(world, 2), None)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2, config=True)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it is free again")
+    equal(driver(world, 2), "vfio-pci")
+
+
+@test
+def managed_hostdev_that_vfio_does_not_take():
+    """When VFIO does not get it back it is quarantined with the reason, and heal tries once more."""
+    world = World()
+    world.apply(2)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    world.fault("bind", error="EIO")
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "quarantined", "the bind failed")
+    assert "could not be bound to VFIO again" in world.vf("gpu0/vf2")["reason"], world.vf("gpu0/vf2")
+    with refused(HOST_ERROR):
+        world.call("vf.heal", vf="gpu0/vf2", wait_seconds=PATIENCE)
+    equal(world.vf("gpu0/vf2")["state"], "quarantined")
+    world.machine("clear-faults")
+    world.call("vf.heal", vf="gpu0/vf2", wait_seconds=PATIENCE)
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def managed_hostdev_taken_by_a_process():
+    """A process of the host that is faster than the gate is its holder, and the VF is bound to nothing under it."""
+    world = World()
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
+    world.fault("bind", hang=True)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", vf=2)
+    until(lambda: any("bind-vfio" in str(task["request"]) for task in world.machine("state")["tasks"]),
+          "the gate binds it")
+    world.machine("hold", gpu="gpu0", vf=2)
+    world.machine("release-hang")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "held", "the process has it")
+    equal(driver(world, 2), "xe")
+    world.machine("unhold", gpu="gpu0", vf=2)
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free", "it went through the gate")
+
+
+MANAGED = {**POLICY, "vms": [{**POLICY["vms"][0], "managed": "yes"}]}
+
+
+def hostdev(world, vm):
+    """The one that the made-up libvirt has of the VM, live or stored."""
+    for entry in world.machine("state")["vms"]:
+        if entry["name"] == vm:
+            equal(len(entry["hostdevs"]), 1)
+            return entry["hostdevs"][0]
+    raise AssertionError(f"the machine has no VM {vm}")
+
+
+@test
+def managed_by_policy():
+    """"managed": "yes" in the VM's rule stands in the definition and the guest; it comes back by the same gate."""
+    world = World(policy=MANAGED)
+    world.apply(2)
+    name = assign(world, mode="both")["vf"]
+    found = hostdev(world, "trainer-1")
+    equal((found["managed"], found["live"], found["config"]), (True, True, True))
+    assert found["alias"].startswith("ua-gpuvf-"), found
+    release(world, vm="trainer-1")
+    equal((world.vf(name)["state"], driver(world, int(name[-1]))), ("free", "vfio-pci"))
+
+    world.machine("domain-stop", vm="trainer-2")
+    until(lambda: world.vm("trainer-2")["state"] == "off", "it is off")
+    assign(world, "trainer-2", vf="gpu0/vf2")
+    found = hostdev(world, "trainer-2")
+    equal((found["managed"], found["live"], found["config"]), (True, False, True))
+    release(world, vm="trainer-2")
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def not_managed_by_default():
+    """Without a word in the policy a hostdev is managed='no'."""
+    world = World()
+    world.apply(1)
+    assign(world)
+    equal(hostdev(world, "trainer-1")["managed"], False)
+
+
+@test
+def managed_from_the_host_driver():
+    """libvirt does the driver work: the VF goes from the host's driver into the guest, and to VFIO when it is back."""
+    world = World(policy=MANAGED)
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+    equal(driver(world, 2), "xe")
+    world.fault("bind", error="EIO")  # of gpuvf's own
+    equal(assign(world, vf="gpu0/vf2")["vf"], "gpu0/vf2")
+    equal((driver(world, 2), hostdev(world, "trainer-1")["managed"]), ("vfio-pci", True))
+    world.machine("clear-faults")
+    release(world, vm="trainer-1")
+    equal((world.vf("gpu0/vf2")["state"], driver(world, 2)), ("free", "vfio-pci"))
+
+
+@test
+def managed_attach_fails():
+    """After an attach that failed libvirt gives the VF to the host; it is free when it is on VFIO again."""
+    world = World(policy=MANAGED)
+    world.machine("set-numvfs", gpu="gpu0", value=1)
+    until(lambda: len(world.items("vf.list")) == 1, "it is seen")
+    world.fault("attach", error="failed", message="made up", times=1)
+    with refused(HOST_ERROR, "made up"):
+        assign(world, vf="gpu0/vf1")
+    vf = world.vf("gpu0/vf1")
+    equal((vf["state"], vf["lease"], driver(world, 1)), ("free", None, "vfio-pci"))
+    equal(assign(world, vf="gpu0/vf1")["changed"], True)
 
 
 @test

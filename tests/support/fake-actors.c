@@ -136,6 +136,8 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	case HOST_BIND_VFIO:
 		free(f->gpu->vfs[q->vf - 1].driver);
 		f->gpu->vfs[q->vf - 1].driver = strdup("vfio-pci");
+		f->gpu->vfs[q->vf - 1].vfio = true;
+		reply->driver = f->gpu->vfs[q->vf - 1].driver;
 		break;
 	case HOST_HOLDERS:
 		look(f, q, reply);

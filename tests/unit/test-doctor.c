@@ -880,6 +880,8 @@ static void test_vf_free(void **state)
 	fake_gpu_enable_vfs(&s->fake, PF, 2, 10);
 	fake_gpu_write(&s->fake, "0\n", PCI "/sriov_drivers_autoprobe", PF);
 	fake_gpu_set_driver(&s->fake, "0000:03:00.1", "vfio-pci");
+	fake_gpu_set_driver(&s->fake, "0000:03:00.2", "xe-vfio-pci");
+	fake_gpu_write(&s->fake, "", PCI "/vfio-dev/vfio0/dev", "0000:03:00.2");
 	fake_gpu_write(&s->fake, "x", "kernel/iommu_groups/10/devices/0000:03:00.1");
 	fake_gpu_write(&s->fake, "x", "kernel/iommu_groups/11/devices/0000:03:00.2");
 	gather(s);

@@ -212,14 +212,15 @@ static void test_hostdev(void **state)
 	const struct pci_address address = {
 		.domain = 0x10000, .bus = 3, .device = 31, .function = 7
 	};
-	_cleanup_free_ char *plain = domain_xml_hostdev(&address, NULL);
-	_cleanup_free_ char *named = domain_xml_hostdev(&address, "ua-gpuvf-1");
-	_cleanup_free_ char *hostile = domain_xml_hostdev(&address, "x'/><disk a=\"&");
+	_cleanup_free_ char *plain = domain_xml_hostdev(&address, NULL, false);
+	_cleanup_free_ char *named = domain_xml_hostdev(&address, "ua-gpuvf-1", true);
+	_cleanup_free_ char *hostile = domain_xml_hostdev(&address, "x'/><disk a=\"&", false);
 
 	assert_string_equal(plain,
 			    "<hostdev mode='subsystem' type='pci' managed='no'><source>"
 			    "<address domain='0x10000' bus='0x03' slot='0x1f' function='0x7'/>"
 			    "</source></hostdev>");
+	assert_non_null(strstr(named, "<hostdev mode='subsystem' type='pci' managed='yes'><source>"));
 	assert_non_null(strstr(named, "</source><alias name='ua-gpuvf-1'/></hostdev>"));
 	assert_non_null(strstr(hostile, "<alias name='x&apos;/&gt;&lt;disk a=&quot;&amp;'/>"));
 }

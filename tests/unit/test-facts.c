@@ -11,7 +11,7 @@
 
 static const char gpu_text[] =
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
-	"\"model\":\"Flex 170\",\"serial\":null,\"driver\":\"xe\",\"vf_control\":\"xe\","
+	"\"model\":\"Flex 170\",\"serial\":null,\"driver\":\"xe\",\"vfio\":false,\"vf_control\":\"xe\","
 	"\"sriov_capable\":true,\"total_vfs\":31,\"num_vfs\":2,\"autoprobe\":false,"
 	"\"numa_node\":-1,\"display\":false,\"vram_bytes\":17179869184,\"tiles\":1,"
 	"\"can\":{\"vram_quota\":{\"access\":\"writable\",\"why\":null},"
@@ -19,10 +19,10 @@ static const char gpu_text[] =
 	"\"custom_provisioning\":true,\"resources\":{\"ggtt_quota\":{\"free\":1,"
 	"\"max_quota\":null,\"spare\":0,\"standing\":8,\"grain\":4096}},\"iommu\":true,"
 	"\"power\":\"active\",\"survivability\":\"lost\",\"reason\":null,\"vfs\":["
-	"{\"index\":1,\"address\":\"0000:03:00.1\",\"driver\":\"vfio-pci\",\"iommu_group\":12,"
+	"{\"index\":1,\"address\":\"0000:03:00.1\",\"driver\":\"xe-vfio-pci\",\"vfio\":true,\"iommu_group\":12,"
 	"\"values\":{\"vram_quota\":4294967296,\"exec_quantum_ms\":20,\"preempt_timeout_us\":0,"
 	"\"sched_priority\":0}},"
-	"{\"index\":2,\"address\":\"0000:03:00.2\",\"driver\":null,\"iommu_group\":-1,"
+	"{\"index\":2,\"address\":\"0000:03:00.2\",\"driver\":null,\"vfio\":false,\"iommu_group\":-1,"
 	"\"values\":{}}]}";
 
 static const char domain_text[] =

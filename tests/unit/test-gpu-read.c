@@ -83,6 +83,8 @@ static void test_vfs(void **state)
 
 	fake_gpu_enable_vfs(&stage->fake, PF, 3, 10);
 	fake_gpu_set_driver(&stage->fake, "0000:03:00.2", "vfio-pci");
+	fake_gpu_set_driver(&stage->fake, "0000:03:00.3", "xe-vfio-pci");
+	fake_gpu_write(&stage->fake, "", SYSFS_PCI "/vfio-dev/vfio0/dev", "0000:03:00.3");
 	fake_gpu_write(&stage->fake, "4294967296\n",
 		       SYSFS_PCI "/sriov_admin/vf2/profile/vram_quota", PF);
 	fake_gpu_write(&stage->fake, "20\n", SYSFS_PCI "/sriov_admin/vf2/profile/exec_quantum_ms",
@@ -96,7 +98,11 @@ static void test_vfs(void **state)
 	assert_string_equal(PCI_ADDRESS_STR(&f->vfs[1].address), "0000:03:00.2");
 	assert_int_equal(f->vfs[1].iommu_group, 11);
 	assert_string_equal(f->vfs[1].driver, "vfio-pci");
+	assert_true(f->vfs[1].vfio);
 	assert_null(f->vfs[0].driver);
+	assert_false(f->vfs[0].vfio || f->vfio);
+	assert_string_equal(f->vfs[2].driver, "xe-vfio-pci");
+	assert_true(f->vfs[2].vfio);
 	assert_true(f->vfs[1].values[VF_ATTR_VRAM].known);
 	assert_int_equal(f->vfs[1].values[VF_ATTR_VRAM].value, 4 * GIB);
 	assert_int_equal(f->vfs[1].values[VF_ATTR_EXEC_QUANTUM].value, 20);
@@ -152,6 +158,9 @@ static void test_reasons(void **state)
 	assert_reason(stage, "sriov_totalvfs is 0");
 	fake_gpu_set_driver(&stage->fake, PF, "vfio-pci");
 	assert_reason(stage, "vfio-pci");
+	fake_gpu_set_driver(&stage->fake, PF, "other-vfio-pci");
+	fake_gpu_write(&stage->fake, "", SYSFS_PCI "/vfio-dev/vfio0/dev", PF);
+	assert_reason(stage, "the whole card is bound to other-vfio-pci");
 	fake_gpu_set_driver(&stage->fake, PF, NULL);
 	assert_reason(stage, "no driver is bound");
 	fake_gpu_remove(&stage->fake, SYSFS_PCI "/sriov_totalvfs", PF);

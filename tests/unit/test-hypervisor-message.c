@@ -35,6 +35,7 @@ static void test_request(void **state)
 		  .uuid = UUID,
 		  .alias = "ua-gpuvf-1",
 		  .live = true,
+		  .managed = true,
 		  .address = { .bus = 3, .function = 1 },
 		  .deadline_usec = 5 },
 		{ .op = HV_DETACH, .uuid = UUID, .config = true, .address = { .bus = 3 } },
@@ -51,7 +52,8 @@ static void test_request(void **state)
 		assert_true(streq_ptr(a->uuid, b.uuid));
 		assert_true(streq_ptr(a->alias, b.alias));
 		assert_true(pci_address_equal(&a->address, &b.address));
-		assert_true(a->live == b.live && a->config == b.config && a->barrier == b.barrier);
+		assert_true(a->live == b.live && a->config == b.config && a->barrier == b.barrier &&
+			    a->managed == b.managed);
 		assert_int_equal(a->deadline_usec, b.deadline_usec);
 		assert_true(!a->command || json_equal(a->command, b.command));
 	}

@@ -109,6 +109,40 @@ static void test_attach_and_detach(void **state)
 	assert_non_null(strstr(w->message, "not found"));
 }
 
+static enum hv_failure attach_managed(struct world *w, const char *name, unsigned index, bool live, bool config)
+{
+	struct hv_request r = request(w, index, live, config);
+	struct sim_hostdev *h;
+
+	r.managed = true;
+	return sim_vm_attach(&w->hv, &w->k, vm(w, name), &r, &h, &w->message);
+}
+
+/* libvirt binds, and gives back what the host's driver then takes where autoprobe is on. */
+static void test_managed(void **state)
+{
+	WORLD(TWO);
+
+	assert_int_equal(attach_managed(w, "a", 3, true, false), HV_OK);
+	assert_string_equal(vf(w, 3)->driver, "vfio-pci");
+	assert_true(vf(w, 3)->vfio && vf(w, 3)->held);
+	assert_int_equal(detach(w, "a", 3, true, false), HV_OK);
+	assert_string_equal(vf(w, 3)->driver, "xe");
+	assert_false(vf(w, 3)->vfio);
+	assert_int_equal(sim_gpu_set_autoprobe(&w->k.gpus[0], 0), 0);
+	assert_int_equal(attach_managed(w, "a", 3, true, true), HV_OK);
+	sim_vm_stop(&w->k, vm(w, "a"));
+	assert_string_equal(vf(w, 3)->driver, "");
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_string_equal(vf(w, 3)->driver, "vfio-pci");
+
+	/* a process of the host has it: not from under that one */
+	assert_int_equal(sim_gpu_unbind(&w->k.gpus[0], 2), 0);
+	sim_vf_hold(vf(w, 2), NULL, 8);
+	assert_int_equal(attach_managed(w, "b", 2, true, false), HV_FAILED);
+	assert_string_equal(vf(w, 2)->driver, "");
+}
+
 static void test_reset_between_users(void **state)
 {
 	WORLD(TWO);
@@ -266,7 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_and_detach), cmocka_unit_test(test_alias_of_libvirt),
-		cmocka_unit_test(test_reset_between_users),
+		cmocka_unit_test(test_reset_between_users), cmocka_unit_test(test_managed),
 		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_ports),		  cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_start_needs_vfio),  cmocka_unit_test(test_transient_ends),

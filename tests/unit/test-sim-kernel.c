@@ -333,6 +333,20 @@ static void test_bind(void **state)
 	assert_int_equal(sim_gpu_bind_vfio(w->g, 2), -EBUSY);
 }
 
+static void test_bind_variant(void **state)
+{
+	WORLD("{\"model\": \"Flex 170\", \"vfio_driver\": \"xe-vfio-pci\"}");
+	_cleanup_(gpu_facts_freep) struct gpu_facts *f = NULL;
+
+	assert_int_equal(numvfs(w, 2), 0);
+	assert_int_equal(sim_gpu_bind_vfio(w->g, 1), 0);
+	f = sim_gpu_facts(w->g, false);
+	assert_string_equal(f->vfs[0].driver, "xe-vfio-pci");
+	assert_true(f->vfs[0].vfio && !f->vfs[1].vfio && !f->vfio);
+	assert_int_equal(sim_gpu_unbind(w->g, 1), 0);
+	assert_false(w->g->vfs[0].vfio);
+}
+
 static void test_no_iommu(void **state)
 {
 	WORLD("{\"model\": \"Flex 170\", \"iommu\": false}");
@@ -369,7 +383,8 @@ int main(void)
 		cmocka_unit_test(test_quota_space),	  cmocka_unit_test(test_quota_of_running),
 		cmocka_unit_test(test_values_vanish),	  cmocka_unit_test(test_schedule_limits),
 		cmocka_unit_test(test_generic),		  cmocka_unit_test(test_no_quota_file),
-		cmocka_unit_test(test_bind),		  cmocka_unit_test(test_no_iommu),
+		cmocka_unit_test(test_bind),		  cmocka_unit_test(test_bind_variant),
+		cmocka_unit_test(test_no_iommu),
 		cmocka_unit_test(test_unplug),
 	};
 
