@@ -73,6 +73,7 @@ static void fill_vms(struct manager *m, struct round *r)
 			.quarantined = vm->quarantine != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
 			.free_ports = vm->facts->free_ports,
+			.no_memory = vm_lacks_memory(vm),
 			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
 		};
 	}
@@ -253,6 +254,13 @@ static void placed_committed(struct manager *m, void *userdata)
 	free(userdata);
 }
 
+void job_unplace(struct job *job)
+{
+	job->vm_uuid[0] = '\0';
+	json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
+	job->attempt--;
+}
+
 static void placed_not_committed(struct manager *m, void *userdata)
 {
 	struct job *job = job_find(m, userdata);
@@ -266,9 +274,7 @@ static void placed_not_committed(struct manager *m, void *userdata)
 	}
 	if (job && job->state == JOB_STARTING) {
 		job->state = JOB_QUEUED;
-		job->vm_uuid[0] = '\0';
-		json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
-		job->attempt--;
+		job_unplace(job);
 	}
 	free(userdata);
 }
@@ -312,6 +318,8 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 
 		if (d->wait == SCHED_WAIT_VM_QUARANTINED)
 			why = vm->quarantine;
+		else if (d->wait == SCHED_WAIT_NO_MEMORY)
+			why = vm->memory.failure;
 		else if (d->wait == SCHED_WAIT_VM_OFF || d->wait == SCHED_WAIT_NO_AGENT)
 			why = vm->quarantine ? vm->quarantine : vm->pool.failure;
 	}

@@ -6,6 +6,7 @@
 
 #define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
 #define RETRY_USEC (2 * USEC_PER_SEC) /* after a start that failed, doubled each time: what passes by itself passes soon */
+#define MEMORY_DOUBLED_MAX 5 /* no event tells that the host has memory again: it is looked once a minute in the end */
 #define SHUTDOWN_USEC (120 * USEC_PER_SEC) /* systemd gives services of a guest 90 s to end */
 
 /* ---- what is stored ---- */
@@ -97,9 +98,24 @@ void vm_open(struct manager *m, struct vm *vm, const char *word)
 	_cleanup_free_ char *before = TAKE_PTR(vm->quarantine);
 
 	vm->failed_starts = 0;
+	vm_no_memory(vm, NULL);
 	if (before)
 		audit_vm(m, vm, before, word);
 	pool_store(m, vm);
+}
+
+/* Neither the job's fault nor the VM's, and it passes.  Asked again after a while, the longer the more often it was
+ * so. */
+void vm_no_memory(struct vm *vm, const char *why)
+{
+	(void)free_and_strdup(&vm->memory.failure, why);
+	vm->memory.retry_at = why ? now_boottime() + (RETRY_USEC << MIN_OF(vm->memory.failures, MEMORY_DOUBLED_MAX)) : 0;
+	vm->memory.failures = why ? vm->memory.failures + 1 : 0;
+}
+
+bool vm_lacks_memory(const struct vm *vm)
+{
+	return vm->memory.failure && vm->memory.retry_at > now_boottime();
 }
 
 /* ---- shared by start and stop ---- */
@@ -406,6 +422,8 @@ static void look(struct manager *m, struct vm *vm, uint64_t now)
 		next = MIN_OF(next, vm->pool.until);
 	if (vm->pool.retry_at > 0)
 		next = MIN_OF(next, vm->pool.retry_at);
+	if (vm->memory.retry_at > now)
+		next = MIN_OF(next, vm->memory.retry_at);
 	if (next != UINT64_MAX || vm->pool.timer)
 		arm(m, vm, next);
 }

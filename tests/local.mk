@@ -23,6 +23,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-inject.py \
 	tests/integration/test-jobs.py \
 	tests/integration/test-leak.py \
+	tests/integration/test-memory.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
 	tests/integration/test-pool.py \

@@ -19,6 +19,7 @@ const char *const hv_failure_names[HV_FAILURE_MAX] = {
 	[HV_NO_DOMAIN] = "no-domain",
 	[HV_NOT_RUNNING] = "not-running",
 	[HV_NO_PORT] = "no-port",
+	[HV_NO_MEMORY] = "no-memory",
 	[HV_ALREADY] = "already",
 	[HV_AGENT_ABSENT] = "agent-absent",
 	[HV_AGENT_UNRESPONSIVE] = "agent-unresponsive",

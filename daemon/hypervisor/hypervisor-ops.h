@@ -27,6 +27,7 @@ enum hv_failure {
 	HV_NO_DOMAIN,
 	HV_NOT_RUNNING,
 	HV_NO_PORT,            /* no free PCIe port to plug into */
+	HV_NO_MEMORY, /* attach, live: the host has not what the guest's first VF pins; message has the numbers */
 	HV_ALREADY,            /* the device is already there / already gone */
 	HV_AGENT_ABSENT,       /* the domain has no agent channel */
 	HV_AGENT_UNRESPONSIVE, /* channel, but no answer */

@@ -8,6 +8,7 @@
 
 #include "hypervisor/agent-answer.h"
 #include "hypervisor/domain-xml.h"
+#include "hypervisor/libvirt-memory.h"
 #include "lib/clock.h"
 #include "lib/units.h"
 #include "log/log.h"
@@ -288,8 +289,10 @@ static const struct domain_facts *read_again(struct libvirt_op *op, virDomainPtr
 static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
-	_cleanup_free_ char *xml = NULL;
+	_cleanup_free_ char *xml = NULL, *why = NULL;
 	const struct domain_facts *facts;
+	uint64_t taken = 0;
+	int r;
 	unsigned flags = (op->live ? VIR_DOMAIN_AFFECT_LIVE : 0) |
 			 (op->config ? VIR_DOMAIN_AFFECT_CONFIG : 0);
 
@@ -309,7 +312,12 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 		(void)fail_memory(op);
 		return;
 	}
-	if (virDomainAttachDeviceFlags(domain, xml, flags) < 0) {
+	why = op->live ? libvirt_memory_take(domain, facts, &taken) : NULL;
+	if (why)
+		return fail(op, HV_NO_MEMORY, why);
+	r = virDomainAttachDeviceFlags(domain, xml, flags);
+	libvirt_memory_done(taken);
+	if (r < 0) {
 		(void)fail_libvirt(op);
 		return;
 	}

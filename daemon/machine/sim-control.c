@@ -351,6 +351,13 @@ static json_t *op_libvirt_up(struct sim_control *x)
 	return sim_control_done();
 }
 
+/* Somebody else on the host takes memory or gives it back. */
+static json_t *op_memory_available(struct sim_control *x)
+{
+	x->m->hypervisor.memory_available = (struct known){true, x->c.value};
+	return sim_control_done();
+}
+
 /* ---- dispatch ----------------------------------------------------------------------------------
  */
 
@@ -379,6 +386,7 @@ static const struct control_op {
 	{"hold", NEEDS_GPU | NEEDS_VF, sim_control_hold},
 	{"libvirt-down", 0, op_libvirt_down},
 	{"libvirt-up", 0, op_libvirt_up},
+	{"memory-available", NEEDS_VALUE, op_memory_available},
 	{"overflow", 0, sim_control_overflow},
 	{"ping", 0, op_ping},
 	{"plug-gpu", NEEDS_GPU, sim_control_plug_gpu},

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "hypervisor/pin-memory.h"
+
 #define USER_ALIAS "ua-" /* libvirt keeps an alias with this beginning and overwrites any other */
 #define OUR_ALIAS "ua-gpuvf-" /* what gpuvf attaches: who else attaches answers for its resets himself */
 
@@ -31,7 +33,10 @@ static void refuse(char **ret_message, char *message)
 int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *document,
 			const char *guests_dir, int pid)
 {
-	*hv = (struct sim_hypervisor){.n_vms = document->n_vms, .pid = pid, .connected = true};
+	*hv = (struct sim_hypervisor){.n_vms = document->n_vms,
+				      .pid = pid,
+				      .memory_available = document->memory_available,
+				      .connected = true};
 	hv->vms = calloc(document->n_vms + 1, sizeof(*hv->vms));
 	if (!hv->vms)
 		return -ENOMEM;
@@ -43,6 +48,7 @@ int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *do
 		vm->state = vm->spec.state;
 		vm->id = sim_vm_is_active(vm) ? ++hv->last_id : -1;
 		vm->agent = vm->spec.agent;
+		vm->resident_bytes = sim_vm_is_active(vm) ? vm->spec.resident_bytes : 0;
 		vm->guest_root = xasprintf("%s/%s", guests_dir, vm->spec.name);
 		if (!vm->guest_root)
 			return -ENOMEM;
@@ -185,6 +191,28 @@ static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_
 	return HV_OK;
 }
 
+/* QEMU has so much of the guest's memory from here on, and the host the rest. */
+static void set_resident(struct sim_hypervisor *hv, struct sim_vm *vm, uint64_t bytes)
+{
+	uint64_t *has = &hv->memory_available.value;
+
+	*has += vm->resident_bytes;
+	*has -= MIN_OF(bytes, *has);
+	vm->resident_bytes = bytes;
+}
+
+/* What the daemon's libvirt layer looks at before it asks libvirt. */
+static enum hv_failure check_memory(const struct sim_hypervisor *hv, const struct sim_vm *vm, char **ret_message)
+{
+	char *why = pin_refusal(vm->live.n > 0 ? 0 : vm->spec.memory_bytes,
+				(struct known){true, vm->resident_bytes}, hv->memory_available, 0);
+
+	if (!why)
+		return HV_OK;
+	refuse(ret_message, why);
+	return HV_NO_MEMORY;
+}
+
 static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_kernel *k,
 				  const struct sim_vm *vm, const struct pci_address *address,
 				  char **ret_message)
@@ -202,6 +230,8 @@ static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_ke
 		refuse(ret_message, strdup("internal error: No more available PCI slots"));
 		return HV_NO_PORT;
 	}
+	if (check_memory(hv, vm, ret_message) != HV_OK)
+		return HV_NO_MEMORY;
 	return check_device(hv, k, address, ret_message);
 }
 
@@ -248,6 +278,7 @@ static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k,
 	*h = (struct sim_hostdev){.address = *address, .alias = alias, .port = (unsigned)port};
 	vm->live.n++;
 	sim_vf_hold(sim_kernel_find_vf(k, address, NULL), vm->spec.name, hv->pid);
+	set_resident(hv, vm, vm->spec.memory_bytes);
 	return h;
 }
 
@@ -351,13 +382,14 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 		if (failure != HV_OK)
 			return failure;
 	}
+	set_resident(hv, vm, vm->spec.resident_bytes);
 	for (size_t i = 0; i < vm->config.n; i++) {
 		const struct sim_hostdev *h = &vm->config.items[i];
 		char *alias = h->alias ? strdup(h->alias) : xasprintf("hostdev%u", vm->aliases++);
 
 		if (!alias || reserve(&vm->live) < 0) {
 			free(alias);
-			sim_vm_stop(k, vm);
+			sim_vm_stop(hv, k, vm);
 			return HV_FAILED;
 		}
 		plug(hv, k, vm, &h->address, alias);
@@ -367,7 +399,7 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 	return HV_OK;
 }
 
-void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
+void sim_vm_stop(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm)
 {
 	for (size_t i = 0; i < vm->live.n; i++) {
 		struct sim_vf *vf = sim_kernel_find_vf(k, &vm->live.items[i].address, NULL);
@@ -376,6 +408,7 @@ void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
 			let_go(vf, vm->live.items[i].alias);
 	}
 	hostdevs_done(&vm->live);
+	set_resident(hv, vm, 0);
 	vm->aliases = 0;
 	vm->id = -1;
 	vm->state = vm->spec.persistent ? VM_OFF : VM_GONE;
@@ -421,6 +454,7 @@ struct domain_facts *sim_vm_facts(const struct sim_vm *vm)
 	f->persistent = vm->spec.persistent;
 	f->id = vm->id;
 	f->agent = agent_state(vm);
+	f->memory_bytes = sim_vm_is_active(vm) ? vm->spec.memory_bytes : 0; /* as libvirt's facts have it */
 	f->free_ports =
 		(int)vm->spec.ports - (int)(sim_vm_is_active(vm) ? vm->live.n : vm->config.n);
 	f->hostdevs = calloc(vm->live.n + vm->config.n + 1, sizeof(*f->hostdevs));

@@ -26,6 +26,7 @@ struct sim_vm {
 	char *guest_root;
 	struct sim_hostdevs live;
 	struct sim_hostdevs config;
+	uint64_t resident_bytes; /* of its memory, while it runs */
 	unsigned aliases; /* of libvirt's own making: hostdev0, hostdev1, … */
 };
 
@@ -33,6 +34,7 @@ struct sim_hypervisor {
 	struct sim_vm *vms;
 	size_t n_vms;
 	int last_id;
+	struct known memory_available; /* of the host */
 	int pid; /* whom the kernel sees as the holder of an attached VF */
 	bool connected;
 };
@@ -67,6 +69,6 @@ void sim_hostdev_done(struct sim_hostdev *h);
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message);
 /* Off, by whatever reason: everything that was plugged in is free again. */
-void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm);
+void sim_vm_stop(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm);
 
 struct domain_facts *sim_vm_facts(const struct sim_vm *vm); /* returns new, NULL when memory is out */

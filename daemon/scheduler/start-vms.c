@@ -87,7 +87,8 @@ int sched_start_vms(struct sched_round *round)
 		struct sched_decision *d = &round->result->decisions[i];
 		const struct sched_job *job = &round->s->jobs[d->job];
 
-		if (d->wait == SCHED_PLACED || sched_check_limits(round, job) != SCHED_PLACED)
+		/* a host without memory for this one has none for another */
+		if (d->wait == SCHED_PLACED || d->wait == SCHED_WAIT_NO_MEMORY || sched_check_limits(round, job) != SCHED_PLACED)
 			continue;
 		if (find_vm(round, job, &vm, &vf))
 			r = promise(round, d, vm, vf);
