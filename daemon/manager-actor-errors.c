@@ -16,6 +16,8 @@ static const struct {
 	[HV_NO_MEMORY] = { RPC_NO_FIT, "no_memory",
 			   "shut another VM down or give it, or this one, less memory; ballooning does not help a VM with a VF",
 			   "vm" },
+	[HV_SAVED] = { RPC_CONFLICT, "vm_saved",
+		       "start the VM and use --live, or drop its saved state: virsh managedsave-remove VM", "vm" },
 	[HV_ALREADY] = { RPC_CONFLICT, "already", NULL },
 	[HV_AGENT_ABSENT] = { RPC_CONFLICT, "no_agent",
 			      "add an org.qemu.guest_agent.0 channel to the VM's XML" },

@@ -202,6 +202,15 @@ static void note_stored(struct handover *h, bool there)
 		vm_note_stored(vm, &h->vf->address, alias, there);
 }
 
+/* No event tells that a managed-save image was removed. */
+static void note_saved(struct handover *h, const struct hv_reply *reply)
+{
+	struct vm *vm = h->vf->lease.live ? NULL : vm_find_uuid(h->m, h->vm_uuid);
+
+	if (vm && (reply->failure == HV_OK || reply->failure == HV_SAVED))
+		vm->facts->saved = reply->failure == HV_SAVED;
+}
+
 /* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
  * asked for by itself then.  True when it was asked again. */
 static bool other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn)
@@ -510,6 +519,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 
 	if (vanished(h) || other_side(h, reply, HV_ATTACH, on_attached))
 		return;
+	note_saved(h, reply);
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
 		note_stored(h, true);
 		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);

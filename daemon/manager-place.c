@@ -69,6 +69,7 @@ static void fill_vms(struct manager *m, struct round *r)
 			.running = vm->facts->state == VM_RUNNING && !vm->pool.stopping,
 			.can_start = pool_may_start(vm, r->rules[i]),
 			.starting = vm->pool.starting,
+			.saved = vm->facts->saved,
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
 			.quarantined = vm->quarantine != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
@@ -304,6 +305,12 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 	outbox_add(m, placed_committed, placed_not_committed, strdup(job->name));
 }
 
+/* A VM that is not started for a job because it would not have its VF then; else NULL. */
+static const char *saved_text(const struct round *r, size_t vm)
+{
+	return r->sched_vms[vm].saved && r->sched_vms[vm].mode == VM_VF_ASSIGNED ? HV_SAVED_TEXT : NULL;
+}
+
 /* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
 static char *waiting_text(struct manager *m, const struct round *r, const struct sched_decision *d)
 {
@@ -321,7 +328,9 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 		else if (d->wait == SCHED_WAIT_NO_MEMORY)
 			why = vm->memory.failure;
 		else if (d->wait == SCHED_WAIT_VM_OFF || d->wait == SCHED_WAIT_NO_AGENT)
-			why = vm->quarantine ? vm->quarantine : vm->pool.failure;
+			why = vm->quarantine	 ? vm->quarantine
+			      : vm->pool.failure ? vm->pool.failure
+						 : saved_text(r, job->vms[i]);
 	}
 	return xasprintf("%s%s%s", strempty(d->text), why ? ": " : "", strempty(why));
 }

@@ -7,6 +7,7 @@
 #define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
 #define RETRY_USEC (2 * USEC_PER_SEC) /* after a start that failed, doubled each time: what passes by itself passes soon */
 #define MEMORY_DOUBLED_MAX 5 /* no event tells that the host has memory again: it is looked once a minute in the end */
+#define IMAGE_USEC (10 * USEC_PER_SEC) /* no event tells that a managed-save image was removed */
 #define SHUTDOWN_USEC (120 * USEC_PER_SEC) /* systemd gives services of a guest 90 s to end */
 
 /* ---- what is stored ---- */
@@ -406,6 +407,29 @@ static void look_at_idle(struct manager *m, struct vm *vm, uint64_t now, uint64_
 		*next = MIN_OF(*next, vm->pool.idle_since + patience);
 }
 
+static void on_image(void *userdata, const struct hv_reply *reply)
+{
+	_cleanup_free_ struct pool_call *call = userdata;
+
+	if (reply->failure == HV_OK && reply->n_domains == 1)
+		vm_update(call->m, reply->domains[0]);
+	manager_pump(call->m);
+}
+
+/* Only its image keeps it from being started for a job. */
+static void look_at_image(struct manager *m, struct vm *vm, uint64_t now, uint64_t *next)
+{
+	const struct policy_vm_rule *rule = vm->facts->saved && m->jobs ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+
+	if (!rule || rule->vf != VM_VF_ASSIGNED || !pool_may_start(vm, rule))
+		return;
+	if (now >= vm->pool.image_at) {
+		vm->pool.image_at = now + IMAGE_USEC;
+		ask(m, vm->uuid, HV_GET, on_image);
+	}
+	*next = MIN_OF(*next, vm->pool.image_at);
+}
+
 static void look(struct manager *m, struct vm *vm, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
@@ -418,6 +442,7 @@ static void look(struct manager *m, struct vm *vm, uint64_t now)
 	if (vm->pool.retry_at <= now)
 		vm->pool.retry_at = 0;
 	look_at_idle(m, vm, now, &next);
+	look_at_image(m, vm, now, &next);
 	if (vm->pool.starting || vm->pool.stopping)
 		next = MIN_OF(next, vm->pool.until);
 	if (vm->pool.retry_at > 0)

@@ -139,6 +139,7 @@ struct vm_pool {
 	bool starting, stopping;
 	uint64_t until;	   /* boot clock: the deadline of either */
 	uint64_t retry_at; /* … not to be started before; 0 = at once */
+	uint64_t image_at; /* … its managed-save image is looked for again then */
 	uint64_t idle_since; /* … 0 = it is not idle */
 	char *failure;	   /* of the last start or stop */
 	sd_event_source *timer;

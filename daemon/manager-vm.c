@@ -259,6 +259,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	struct domain_facts *copy = domain_facts_copy(facts);
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
 	enum vm_state before;
+	bool was_saved = vm && vm->facts->saved;
 
 	if (!copy)
 		return;
@@ -287,6 +288,8 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	/* A fresh boot that somebody made: what kept jobs away may be mended. */
 	if (copy->state == VM_RUNNING && before == VM_OFF && !vm->pool.starting)
 		vm_open(m, vm, "daemon:vm");
+	if (was_saved && !copy->saved)
+		fixed_try_again(vm);
 	if (before != copy->state) {
 		fixed_try_again(vm);
 		vm_no_memory(vm, NULL); /* of another run */

@@ -27,6 +27,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
 	tests/integration/test-pool.py \
+	tests/integration/test-saved.py \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \

@@ -20,6 +20,7 @@ const char *const hv_failure_names[HV_FAILURE_MAX] = {
 	[HV_NOT_RUNNING] = "not-running",
 	[HV_NO_PORT] = "no-port",
 	[HV_NO_MEMORY] = "no-memory",
+	[HV_SAVED] = "saved",
 	[HV_ALREADY] = "already",
 	[HV_AGENT_ABSENT] = "agent-absent",
 	[HV_AGENT_UNRESPONSIVE] = "agent-unresponsive",

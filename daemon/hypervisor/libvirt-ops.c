@@ -137,6 +137,7 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 	facts->persistent = persistent > 0;
 	facts->id = facts->state == VM_OFF || id == (unsigned)-1 ? -1 : (int)id;
 	facts->free_ports = -1;
+	facts->saved = facts->state == VM_OFF && virDomainHasManagedSaveImage(domain, 0) > 0;
 	facts->guest_root = strdup("");
 	if (!facts->guest_root)
 		return -ENOMEM;
@@ -306,6 +307,8 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 	if ((op->live && find_hostdev(facts, &op->address, NULL, true)) ||
 	    (op->config && find_hostdev(facts, &op->address, NULL, false)))
 		return fail(op, HV_ALREADY, "the domain has this device already");
+	if (op->config && facts->saved)
+		return fail(op, HV_SAVED, HV_SAVED_TEXT);
 
 	xml = domain_xml_hostdev(&op->address, op->alias);
 	if (!xml) {

@@ -52,7 +52,7 @@ struct vm_json {
 	uint64_t count, ports;
 	int state;
 	json_t *agent;
-	bool persistent, guest_driver;
+	bool persistent, guest_driver, saved;
 	uint64_t memory, resident;
 };
 
@@ -73,6 +73,8 @@ static const struct json_field vm_fields[] = {
 	 .summary = "false: it vanishes when it is shut off"},
 	{"guest_driver", JSON_FIELD_BOOL, offsetof(struct vm_json, guest_driver),
 	 .summary = "false: the guest has no driver for the GPU"},
+	{"saved", JSON_FIELD_BOOL, offsetof(struct vm_json, saved),
+	 .summary = "true: it is off and has a managed-save image"},
 	{"memory", JSON_FIELD_SIZE, offsetof(struct vm_json, memory), .min = 1,
 	 .summary = "of the guest, which its first VF pins"},
 	{"resident", JSON_FIELD_SIZE, offsetof(struct vm_json, resident),
@@ -129,6 +131,9 @@ static int check_vm(const struct vm_json *v, const char *base, struct json_fault
 		return json_fault_set(fault, base, "agent",
 				      "true, false, \"no-exec\" or \"disconnected\"",
 				      "is none of the agent's ways");
+	if (v->saved && v->state != VM_OFF)
+		return json_fault_set(fault, base, "saved", "\"state\": \"off\"",
+				      "only a VM that is off has a managed-save image");
 	if (v->resident > v->memory)
 		return json_fault_set(fault, base, "resident", "at most \"memory\"",
 				      "is more memory than the guest has");
@@ -162,6 +167,7 @@ static int push_vm(struct sim_document *d, const struct vm_json *v, uint64_t num
 		.ports = (unsigned)v->ports,
 		.persistent = v->persistent,
 		.guest_driver = v->guest_driver,
+		.saved = v->saved,
 		.memory_bytes = v->memory,
 		.resident_bytes = v->resident,
 	};

@@ -63,6 +63,7 @@ struct sim_vm_spec {
 	unsigned ports;
 	bool persistent;
 	bool guest_driver;
+	bool saved;
 	uint64_t memory_bytes; /* of the guest; 0 = not known: any attach has what it needs */
 	uint64_t resident_bytes; /* what QEMU has of it after a start */
 };

@@ -48,6 +48,7 @@ int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *do
 		vm->state = vm->spec.state;
 		vm->id = sim_vm_is_active(vm) ? ++hv->last_id : -1;
 		vm->agent = vm->spec.agent;
+		vm->saved = vm->spec.saved;
 		vm->resident_bytes = sim_vm_is_active(vm) ? vm->spec.resident_bytes : 0;
 		vm->guest_root = xasprintf("%s/%s", guests_dir, vm->spec.name);
 		if (!vm->guest_root)
@@ -201,18 +202,6 @@ static void set_resident(struct sim_hypervisor *hv, struct sim_vm *vm, uint64_t 
 	vm->resident_bytes = bytes;
 }
 
-/* What the daemon's libvirt layer looks at before it asks libvirt. */
-static enum hv_failure check_memory(const struct sim_hypervisor *hv, const struct sim_vm *vm, char **ret_message)
-{
-	char *why = pin_refusal(vm->live.n > 0 ? 0 : vm->spec.memory_bytes,
-				(struct known){true, vm->resident_bytes}, hv->memory_available, 0);
-
-	if (!why)
-		return HV_OK;
-	refuse(ret_message, why);
-	return HV_NO_MEMORY;
-}
-
 static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_kernel *k,
 				  const struct sim_vm *vm, const struct pci_address *address,
 				  char **ret_message)
@@ -230,8 +219,6 @@ static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_ke
 		refuse(ret_message, strdup("internal error: No more available PCI slots"));
 		return HV_NO_PORT;
 	}
-	if (check_memory(hv, vm, ret_message) != HV_OK)
-		return HV_NO_MEMORY;
 	return check_device(hv, k, address, ret_message);
 }
 
@@ -269,6 +256,24 @@ static void let_go(struct sim_vf *vf, const char *alias)
 	vf->used |= is_ours(alias);
 }
 
+/* What the daemon's libvirt layer looks at before it asks libvirt, which would do it. */
+static enum hv_failure check_before(const struct sim_hypervisor *hv, const struct sim_vm *vm,
+				    const struct hv_request *request, char **ret_message)
+{
+	bool pins = request->live && vm->live.n == 0;
+	char *why = pin_refusal(pins ? vm->spec.memory_bytes : 0, (struct known){true, vm->resident_bytes},
+				hv->memory_available, 0);
+
+	if (why) {
+		refuse(ret_message, why);
+		return HV_NO_MEMORY;
+	}
+	if (!request->config || !vm->saved)
+		return HV_OK;
+	refuse(ret_message, strdup(HV_SAVED_TEXT));
+	return HV_SAVED;
+}
+
 static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 				const struct pci_address *address, char *alias)
 {
@@ -293,6 +298,8 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 		failure = check_config(vm, &request->address, ret_message);
 	if (failure == HV_OK && request->live)
 		failure = check_live(hv, k, vm, &request->address, ret_message);
+	if (failure == HV_OK && is_ours(request->alias))
+		failure = check_before(hv, vm, request, ret_message);
 	if (failure != HV_OK)
 		return failure;
 
@@ -362,6 +369,8 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message)
 {
+	size_t n;
+
 	if (sim_vm_is_active(vm)) {
 		refuse(ret_message,
 		       strdup("Requested operation is not valid: domain is already running"));
@@ -371,11 +380,12 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 		refuse(ret_message, strdup("Domain not found: it was transient"));
 		return HV_NO_DOMAIN;
 	}
-	if (vm->config.n > vm->spec.ports) {
+	n = vm->saved ? 0 : vm->config.n;
+	if (n > vm->spec.ports) {
 		refuse(ret_message, strdup("internal error: No more available PCI slots"));
 		return HV_NO_PORT;
 	}
-	for (size_t i = 0; i < vm->config.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		enum hv_failure failure =
 			check_device(hv, k, &vm->config.items[i].address, ret_message);
 
@@ -383,7 +393,7 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 			return failure;
 	}
 	set_resident(hv, vm, vm->spec.resident_bytes);
-	for (size_t i = 0; i < vm->config.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct sim_hostdev *h = &vm->config.items[i];
 		char *alias = h->alias ? strdup(h->alias) : xasprintf("hostdev%u", vm->aliases++);
 
@@ -394,6 +404,7 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 		}
 		plug(hv, k, vm, &h->address, alias);
 	}
+	vm->saved = false;
 	vm->state = VM_RUNNING;
 	vm->id = ++hv->last_id;
 	return HV_OK;
@@ -452,6 +463,7 @@ struct domain_facts *sim_vm_facts(const struct sim_vm *vm)
 	memcpy(f->uuid, vm->uuid, sizeof(f->uuid));
 	f->state = vm->state;
 	f->persistent = vm->spec.persistent;
+	f->saved = vm->saved;
 	f->id = vm->id;
 	f->agent = agent_state(vm);
 	f->memory_bytes = sim_vm_is_active(vm) ? vm->spec.memory_bytes : 0; /* as libvirt's facts have it */

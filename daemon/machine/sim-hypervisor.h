@@ -26,6 +26,7 @@ struct sim_vm {
 	char *guest_root;
 	struct sim_hostdevs live;
 	struct sim_hostdevs config;
+	bool saved;		 /* it is off and has a managed-save image */
 	uint64_t resident_bytes; /* of its memory, while it runs */
 	unsigned aliases; /* of libvirt's own making: hostdev0, hostdev1, … */
 };
@@ -65,7 +66,8 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 		   struct sim_hostdev *ret_gone);
 void sim_hostdev_done(struct sim_hostdev *h);
 
-/* Starting plugs in what the persistent definition names; that must be there and bound to vfio-pci. */
+/* Starting plugs in what the persistent definition names; that must be there and bound to vfio-pci.  A managed-save image
+ * is restored instead, and with it no device: a VM that has one is not saved. */
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message);
 /* Off, by whatever reason: everything that was plugged in is free again. */

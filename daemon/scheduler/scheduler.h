@@ -59,6 +59,7 @@ struct sched_vm {
 	bool quarantined;
 	bool can_start; /* it is off, and we may start it */
 	bool starting;	/* … are at it */
+	bool saved;	/* … but it would start without what its stored definition says */
 	unsigned slots;
 	unsigned used;	/* jobs that are there now */
 	int free_ports; /* −1 = unknown: not a reason to wait */

@@ -13,7 +13,8 @@ static bool will_be_open(const struct sched_round *round, const struct sched_job
 	if (round->taken[i] || vf->has_job || vf->gpu_draining || !sched_vf_fits(vf, job))
 		return false;
 	if (round->s->vms[vm].mode == VM_VF_ASSIGNED)
-		return (vf->state == VF_RESERVED || vf->state == VF_ATTACHED) && vf->vm == vm;
+		return ((vf->state == VF_RESERVED && !round->s->vms[vm].saved) || vf->state == VF_ATTACHED) &&
+		       vf->vm == vm;
 	return sched_vf_is_free(vf, job);
 }
 

@@ -324,6 +324,10 @@ static void test_vm_is_not_started_in_vain(void **state)
 	c.vfs[2].vm = 0;
 	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
 	assert_int_equal(c.result->decisions[0].vm, 0);
+	c.vms[0].saved = true; /* it would start without that VF */
+	assert_int_not_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	c.vms[0].mode = VM_VF_PER_JOB; /* plugged in when it runs */
+	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
 	scene_done(&c);
 }
 

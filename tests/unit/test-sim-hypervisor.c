@@ -191,6 +191,26 @@ static void test_memory(void **state)
 	assert_int_equal(has->value, 12 * GIB);
 }
 
+static void test_saved(void **state)
+{
+	WORLD("{\"name\": \"a\", \"state\": \"off\", \"saved\": true}");
+	struct hv_request foreign = request(w, 2, false, true);
+	_cleanup_(domain_facts_freep) struct domain_facts *f = sim_vm_facts(vm(w, "a"));
+	struct sim_hostdev *h;
+
+	assert_true(f->saved);
+	assert_int_equal(attach(w, "a", 1, false, true), HV_SAVED);
+	assert_string_equal(w->message, HV_SAVED_TEXT);
+	foreign.alias = NULL; /* libvirt itself writes it */
+	assert_int_equal(sim_vm_attach(&w->hv, &w->k, vm(w, "a"), &foreign, &h, &w->message), HV_OK);
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_int_equal(vm(w, "a")->live.n, 0); /* it is as it was when it was saved */
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
+	assert_int_equal(attach(w, "a", 1, false, true), HV_OK);
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_int_equal(vm(w, "a")->live.n, 2);
+}
+
 static void test_all_or_nothing(void **state)
 {
 	WORLD(TWO);
@@ -292,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_attach_and_detach), cmocka_unit_test(test_alias_of_libvirt),
 		cmocka_unit_test(test_reset_between_users),
 		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_saved),
 		cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_ports),		  cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_start_needs_vfio),  cmocka_unit_test(test_transient_ends),
