@@ -52,30 +52,34 @@ static bool has_it_all(virDomainPtr domain, const struct domain_facts *facts)
 	return xml && domain_survey_read(xml, strlen(xml), &survey) == 0 && (survey.hugepages || survey.locked);
 }
 
-char *libvirt_memory_take(virDomainPtr domain, const struct domain_facts *facts, uint64_t *ret_taken)
+char *libvirt_memory_turn(uint64_t memory_bytes, struct known resident, struct known (*look)(void), uint64_t *ret_taken)
 {
-	struct known resident;
 	struct timespec until;
 	char *why;
 
 	*ret_taken = 0;
-	if (facts->memory_bytes == 0 || has_it_all(domain, facts))
-		return NULL;
-	resident = libvirt_resident(domain);
-	if (!resident.known)
+	if (memory_bytes == 0 || !resident.known)
 		return NULL;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PATIENCE_SECONDS;
 
 	pthread_mutex_lock(&lock);
 	/* What the others have taken already is missing in both: it is looked again when one is done. */
-	while ((why = pin_refusal(facts->memory_bytes, resident, available(), promised)) && promised > 0 &&
+	while ((why = pin_refusal(memory_bytes, resident, look(), promised)) && promised > 0 &&
 	       pthread_cond_clockwait(&one_is_done, &lock, CLOCK_MONOTONIC, &until) == 0)
 		free(why);
 	if (!why)
-		promised += *ret_taken = pin_need(facts->memory_bytes, resident.value);
+		promised += *ret_taken = pin_need(memory_bytes, resident.value);
 	pthread_mutex_unlock(&lock);
 	return why;
+}
+
+char *libvirt_memory_take(virDomainPtr domain, const struct domain_facts *facts, uint64_t *ret_taken)
+{
+	*ret_taken = 0;
+	if (has_it_all(domain, facts))
+		return NULL;
+	return libvirt_memory_turn(facts->memory_bytes, libvirt_resident(domain), available, ret_taken);
 }
 
 void libvirt_memory_done(uint64_t taken)

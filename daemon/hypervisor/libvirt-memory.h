@@ -14,3 +14,7 @@ struct known libvirt_resident(virDomainPtr domain);
  * once and it may not do for all, one waits for the others.  NULL: go on.  Else new: why not. */
 char *libvirt_memory_take(virDomainPtr domain, const struct domain_facts *facts, uint64_t *ret_taken);
 void libvirt_memory_done(uint64_t taken);
+
+/* The same for a guest of which that is known; look says what the host has available. */
+char *libvirt_memory_turn(uint64_t memory_bytes, struct known resident, struct known (*look)(void),
+			  uint64_t *ret_taken);
