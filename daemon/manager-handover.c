@@ -202,13 +202,17 @@ static void note_stored(struct handover *h, bool there)
 		vm_note_stored(vm, &h->vf->address, alias, there);
 }
 
-/* No event tells that a managed-save image was removed. */
-static void note_saved(struct handover *h, const struct hv_reply *reply)
+/* What the answer to an attach says of the VM, and no event does: its memory is pinned, or its managed-save image is
+ * there, or was removed. */
+static void note_vm(struct handover *h, const struct hv_reply *reply)
 {
-	struct vm *vm = h->vf->lease.live ? NULL : vm_find_uuid(h->m, h->vm_uuid);
+	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	bool done = reply->failure == HV_OK;
 
-	if (vm && (reply->failure == HV_OK || reply->failure == HV_SAVED))
-		vm->facts->saved = reply->failure == HV_SAVED;
+	if (vm && h->vf->lease.live && done)
+		vm_no_memory(vm, NULL);
+	else if (vm && !h->vf->lease.live && (done || reply->failure == HV_SAVED))
+		vm->facts->saved = !done;
 }
 
 /* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
@@ -519,7 +523,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 
 	if (vanished(h) || other_side(h, reply, HV_ATTACH, on_attached))
 		return;
-	note_saved(h, reply);
+	note_vm(h, reply);
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
 		note_stored(h, true);
 		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);

@@ -308,13 +308,14 @@ static void stop(struct manager *m, struct vm *vm)
 	outbox_add(m, stop_committed, stop_not_committed, strdup(vm->uuid));
 }
 
-/* Neither a job nor a VF that somebody gave it by hand, and nothing on its way in or out. */
+/* Neither a job, nor one that waits for its memory, nor a VF that somebody gave it by hand, and nothing on its way in or
+ * out. */
 static bool is_idle(struct manager *m, const struct vm *vm)
 {
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp;
 
-	if (vm->device_busy)
+	if (vm->device_busy || vm_lacks_memory(vm))
 		return false;
 	HASH_ITER(hh, m->jobs, job, tmp)
 		if (job->state >= JOB_STARTING && job->state < JOB_ENDED && streq(job->vm_uuid, vm->uuid))

@@ -490,7 +490,6 @@ static void not_used(struct manager *m, struct vf *vf, void *userdata, const str
 static void attached(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
 	struct job *job = job_find(m, userdata);
-	struct vm *vm;
 
 	free(userdata);
 	if (!job || job->state != JOB_STARTING) {
@@ -502,9 +501,6 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 		attach_failed(m, job, error);
 		return;
 	}
-	vm = vm_find_uuid(m, job->vm_uuid);
-	if (vm)
-		vm_no_memory(vm, NULL);
 	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
 	if (!job->cancel) {
 		follow(m, job, false);

@@ -26,6 +26,10 @@ def until_all_free(world):
     until(lambda: all((vf["state"], vf["lease"]) == ("free", None) for vf in world.items("vf.list")), "all are free")
 
 
+def tries(world):
+    return world.log().count("attaching → free")
+
+
 @test
 def by_hand():
     """A live assign that would pin too much is refused with the numbers; the VF is free, and another VM gets one."""
@@ -87,11 +91,11 @@ def a_job_is_not_tried_all_the_time():
     world = tight()
     number = world.submit("true")
     until(lambda: "lacks" in (world.job(number)["reason"] or ""), "it waits")
-    tries = lambda: len([line for line in world.log().splitlines() if "could not be attached" in line])
-    seen = tries()
-    world.submit("true")
-    until(lambda: "lacks" in (world.job(number)["reason"] or ""), "it waits still")
-    assert tries() <= seen + 1, world.log()
+    seen = tries(world)
+    assert seen > 0, world.log()
+    other = world.submit("true")
+    until(lambda: "lacks" in (world.job(other)["reason"] or ""), "the next one waits at once")
+    assert tries(world) <= seen + 1, world.log()
     make_room(world)
     world.call("vm.heal", vm="trainer-1")
     world.until_ended(number)
@@ -130,6 +134,31 @@ def no_other_is_started():
     other = world.submit("true")
     until(lambda: "lacks" in (world.job(other)["reason"] or ""), "so does this one")
     equal(world.vm("trainer-2")["state"], "off")
+
+
+@test
+def started_for_nothing():
+    """A VM that was started for the job is not shut down and started again while the job waits for memory."""
+    rules = [{**POLICY["vms"][0], "start": "on-demand", "stop_idle": "1s"}]
+    world = tight([{**GUEST, "state": "off"}], policy={"vms": rules})
+    number = world.submit("true")
+    until(lambda: tries(world) >= 3, "it is tried again")
+    equal(world.log().count("is started for a job"), 1)
+    make_room(world)
+    world.until_ended(number)
+    until(lambda: world.vm("trainer-1")["state"] == "off", "it has nothing to do")
+
+
+@test
+def given_by_hand_meanwhile():
+    """A VM that somebody gave a VF has its memory pinned: jobs that waited for it go on at once."""
+    world = tight(policy={"vms": [{**POLICY["vms"][0], "slots": 2}]})
+    number = world.submit("true")
+    until(lambda: tries(world) >= 2, "the pause grows")
+    make_room(world)
+    equal(assign(world)["changed"], True)
+    world.machine("memory-available", value=0)
+    world.until_ended(number)
 
 
 @test
