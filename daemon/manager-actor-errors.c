@@ -7,11 +7,17 @@ static const struct {
 	enum rpc_code code;
 	const char *reason;
 	const char *hint;
+	const char *field;
 } hv_errors[HV_FAILURE_MAX] = {
 	[HV_DISCONNECTED] = { RPC_HOST_ERROR, "no_libvirt", "is libvirtd (or virtqemud) running?" },
 	[HV_NO_DOMAIN] = { RPC_NOT_FOUND, "no_vm", "see `gpuvf list vms`" },
 	[HV_NOT_RUNNING] = { RPC_CONFLICT, "vm_off", "start the VM, or use --config" },
-	[HV_NO_PORT] = { RPC_NO_FIT, "no_port", NO_PORT_HINT },
+	[HV_NO_PORT] = { RPC_NO_FIT, "no_port", NO_PORT_HINT, "vm" },
+	[HV_NO_MEMORY] = { RPC_NO_FIT, "no_memory",
+			   "shut another VM down or give it, or this one, less memory; ballooning does not help a VM with a VF",
+			   "vm" },
+	[HV_SAVED] = { RPC_CONFLICT, "vm_saved",
+		       "start the VM and use --live, or drop its saved state: virsh managedsave-remove VM", "vm" },
 	[HV_ALREADY] = { RPC_CONFLICT, "already", NULL },
 	[HV_AGENT_ABSENT] = { RPC_CONFLICT, "no_agent",
 			      "add an org.qemu.guest_agent.0 channel to the VM's XML" },
@@ -31,7 +37,8 @@ void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, co
 
 	rpc_error_set(error, hv_errors[reply->failure].code ? hv_errors[reply->failure].code : RPC_HOST_ERROR,
 		      "%s: %s", what, reply->message ? reply->message : strempty(name));
-	rpc_error_detail(error, hv_errors[reply->failure].reason, NULL, hv_errors[reply->failure].hint);
+	rpc_error_detail(error, hv_errors[reply->failure].reason, hv_errors[reply->failure].field,
+			 hv_errors[reply->failure].hint);
 }
 
 json_t *host_holders_texts(const struct host_reply *reply)

@@ -206,6 +206,19 @@ static void note_stored(struct handover *h, bool there)
 		vm_note_stored(vm, &h->vf->address, alias, there);
 }
 
+/* What the answer to an attach says of the VM, and no event does: its memory is pinned, or its managed-save image is
+ * there, or was removed. */
+static void note_vm(struct handover *h, const struct hv_reply *reply)
+{
+	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	bool done = reply->failure == HV_OK;
+
+	if (vm && h->vf->lease.live && done)
+		vm_no_memory(vm, NULL);
+	else if (vm && !h->vf->lease.live && (done || reply->failure == HV_SAVED))
+		vm->facts->saved = !done;
+}
+
 /* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
  * asked for by itself then.  True when it was asked again. */
 static bool other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn)
@@ -566,6 +579,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 
 	if (vanished(h) || other_side(h, reply, HV_ATTACH, on_attached))
 		return;
+	note_vm(h, reply);
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
 		note_stored(h, true);
 		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);

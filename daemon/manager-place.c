@@ -69,10 +69,12 @@ static void fill_vms(struct manager *m, struct round *r)
 			.running = vm->facts->state == VM_RUNNING && !vm->pool.stopping,
 			.can_start = pool_may_start(vm, r->rules[i]),
 			.starting = vm->pool.starting,
+			.saved = vm->facts->saved,
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
 			.quarantined = vm->quarantine != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
 			.free_ports = vm->facts->free_ports,
+			.no_memory = vm_lacks_memory(vm),
 			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
 		};
 	}
@@ -253,6 +255,13 @@ static void placed_committed(struct manager *m, void *userdata)
 	free(userdata);
 }
 
+void job_unplace(struct job *job)
+{
+	job->vm_uuid[0] = '\0';
+	json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
+	job->attempt--;
+}
+
 static void placed_not_committed(struct manager *m, void *userdata)
 {
 	struct job *job = job_find(m, userdata);
@@ -266,9 +275,7 @@ static void placed_not_committed(struct manager *m, void *userdata)
 	}
 	if (job && job->state == JOB_STARTING) {
 		job->state = JOB_QUEUED;
-		job->vm_uuid[0] = '\0';
-		json_array_remove(job->attempts, json_array_size(job->attempts) - 1);
-		job->attempt--;
+		job_unplace(job);
 	}
 	free(userdata);
 }
@@ -298,6 +305,12 @@ static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *
 	outbox_add(m, placed_committed, placed_not_committed, strdup(job->name));
 }
 
+/* A VM that is not started for a job because it would not have its VF then; else NULL. */
+static const char *saved_text(const struct round *r, size_t vm)
+{
+	return r->sched_vms[vm].saved && r->sched_vms[vm].mode == VM_VF_ASSIGNED ? HV_SAVED_TEXT : NULL;
+}
+
 /* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
 static char *waiting_text(struct manager *m, const struct round *r, const struct sched_decision *d)
 {
@@ -312,8 +325,12 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 
 		if (d->wait == SCHED_WAIT_VM_QUARANTINED)
 			why = vm->quarantine;
+		else if (d->wait == SCHED_WAIT_NO_MEMORY)
+			why = vm->memory.failure;
 		else if (d->wait == SCHED_WAIT_VM_OFF || d->wait == SCHED_WAIT_NO_AGENT)
-			why = vm->quarantine ? vm->quarantine : vm->pool.failure;
+			why = vm->quarantine	 ? vm->quarantine
+			      : vm->pool.failure ? vm->pool.failure
+						 : saved_text(r, job->vms[i]);
 	}
 	return xasprintf("%s%s%s", strempty(d->text), why ? ": " : "", strempty(why));
 }

@@ -6,6 +6,8 @@
 
 #define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
 #define RETRY_USEC (2 * USEC_PER_SEC) /* after a start that failed, doubled each time: what passes by itself passes soon */
+#define MEMORY_DOUBLED_MAX 5 /* no event tells that the host has memory again: it is looked once a minute in the end */
+#define IMAGE_USEC (10 * USEC_PER_SEC) /* no event tells that a managed-save image was removed */
 #define SHUTDOWN_USEC (120 * USEC_PER_SEC) /* systemd gives services of a guest 90 s to end */
 
 /* ---- what is stored ---- */
@@ -97,9 +99,24 @@ void vm_open(struct manager *m, struct vm *vm, const char *word)
 	_cleanup_free_ char *before = TAKE_PTR(vm->quarantine);
 
 	vm->failed_starts = 0;
+	vm_no_memory(vm, NULL);
 	if (before)
 		audit_vm(m, vm, before, word);
 	pool_store(m, vm);
+}
+
+/* Neither the job's fault nor the VM's, and it passes.  Asked again after a while, the longer the more often it was
+ * so. */
+void vm_no_memory(struct vm *vm, const char *why)
+{
+	(void)free_and_strdup(&vm->memory.failure, why);
+	vm->memory.retry_at = why ? now_boottime() + (RETRY_USEC << MIN_OF(vm->memory.failures, MEMORY_DOUBLED_MAX)) : 0;
+	vm->memory.failures = why ? vm->memory.failures + 1 : 0;
+}
+
+bool vm_lacks_memory(const struct vm *vm)
+{
+	return vm->memory.failure && vm->memory.retry_at > now_boottime();
 }
 
 /* ---- shared by start and stop ---- */
@@ -291,13 +308,14 @@ static void stop(struct manager *m, struct vm *vm)
 	outbox_add(m, stop_committed, stop_not_committed, strdup(vm->uuid));
 }
 
-/* Neither a job nor a VF that somebody gave it by hand, and nothing on its way in or out. */
+/* Neither a job, nor one that waits for its memory, nor a VF that somebody gave it by hand, and nothing on its way in or
+ * out. */
 static bool is_idle(struct manager *m, const struct vm *vm)
 {
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp;
 
-	if (vm->device_busy)
+	if (vm->device_busy || vm_lacks_memory(vm))
 		return false;
 	HASH_ITER(hh, m->jobs, job, tmp)
 		if (job->state >= JOB_STARTING && job->state < JOB_ENDED && streq(job->vm_uuid, vm->uuid))
@@ -390,6 +408,29 @@ static void look_at_idle(struct manager *m, struct vm *vm, uint64_t now, uint64_
 		*next = MIN_OF(*next, vm->pool.idle_since + patience);
 }
 
+static void on_image(void *userdata, const struct hv_reply *reply)
+{
+	_cleanup_free_ struct pool_call *call = userdata;
+
+	if (reply->failure == HV_OK && reply->n_domains == 1)
+		vm_update(call->m, reply->domains[0]);
+	manager_pump(call->m);
+}
+
+/* Only its image keeps it from being started for a job. */
+static void look_at_image(struct manager *m, struct vm *vm, uint64_t now, uint64_t *next)
+{
+	const struct policy_vm_rule *rule = vm->facts->saved && m->jobs ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+
+	if (!rule || rule->vf != VM_VF_ASSIGNED || !pool_may_start(vm, rule))
+		return;
+	if (now >= vm->pool.image_at) {
+		vm->pool.image_at = now + IMAGE_USEC;
+		ask(m, vm->uuid, HV_GET, on_image);
+	}
+	*next = MIN_OF(*next, vm->pool.image_at);
+}
+
 static void look(struct manager *m, struct vm *vm, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
@@ -402,10 +443,13 @@ static void look(struct manager *m, struct vm *vm, uint64_t now)
 	if (vm->pool.retry_at <= now)
 		vm->pool.retry_at = 0;
 	look_at_idle(m, vm, now, &next);
+	look_at_image(m, vm, now, &next);
 	if (vm->pool.starting || vm->pool.stopping)
 		next = MIN_OF(next, vm->pool.until);
 	if (vm->pool.retry_at > 0)
 		next = MIN_OF(next, vm->pool.retry_at);
+	if (vm->memory.retry_at > now)
+		next = MIN_OF(next, vm->memory.retry_at);
 	if (next != UINT64_MAX || vm->pool.timer)
 		arm(m, vm, next);
 }

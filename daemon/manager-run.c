@@ -452,8 +452,28 @@ static void follow(struct manager *m, struct job *job, bool was_started)
 	give_back(m, job);
 }
 
+/* The host has no memory to spare for it: that was no attempt, and the scheduler leaves the VM out for a while. */
+static void attach_postponed(struct manager *m, struct job *job, struct vm *vm, const struct rpc_error *error)
+{
+	vm_no_memory(vm, error->message);
+	job_unplace(job);
+	if (job->cancel) {
+		end_job(m, job, JOB_CANCELLED, NULL);
+		return;
+	}
+	job_set_state(m, job, JOB_QUEUED, error->message);
+	job_hold_restored(m, job);
+	manager_pump(m);
+}
+
 static void attach_failed(struct manager *m, struct job *job, const struct rpc_error *error)
 {
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+
+	if (vm && streq_ptr(error->reason, "no_memory")) {
+		attach_postponed(m, job, vm, error);
+		return;
+	}
 	log_job(job->name, LOG_WARNING, 0, "%s", strempty(error->message));
 	/* Neither the host's troubles nor libvirt's absence are the VM's fault. */
 	if (!error->errnum && !streq_ptr(error->reason, "no_libvirt"))

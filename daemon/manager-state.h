@@ -139,6 +139,7 @@ struct vm_pool {
 	bool starting, stopping;
 	uint64_t until;	   /* boot clock: the deadline of either */
 	uint64_t retry_at; /* … not to be started before; 0 = at once */
+	uint64_t image_at; /* … its managed-save image is looked for again then */
 	uint64_t idle_since; /* … 0 = it is not idle */
 	char *failure;	   /* of the last start or stop */
 	sd_event_source *timer;
@@ -158,6 +159,11 @@ struct vm {
 		unsigned failures; /* in a row */
 		bool mending;	   /* a VF that is gone is on its way out of its definition */
 	} fixed;
+	struct { /* the host had not what a job's VF would have pinned (manager-pool.c) */
+		char *failure;	   /* with the numbers; NULL = it had */
+		uint64_t retry_at; /* boot clock: no VF is plugged in for a job before */
+		unsigned failures; /* in a row */
+	} memory;
 	UT_hash_handle hh;	/* by uuid */
 };
 
@@ -643,6 +649,8 @@ void pool_forget_rows(struct manager *m);
 void pool_vm_gone(struct manager *m, struct vm *vm);
 void vm_failed_start(struct manager *m, struct vm *vm, const char *reason);
 void vm_open(struct manager *m, struct vm *vm, const char *word); /* jobs are placed there again */
+void vm_no_memory(struct vm *vm, const char *why); /* NULL: there was enough */
+bool vm_lacks_memory(const struct vm *vm);
 const char *pool_state(const struct vm *vm); /* "starting", "stopping", NULL */
 uint64_t pool_ready_usec(struct manager *m);
 bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule);
@@ -692,6 +700,7 @@ void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is n
 void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
 void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
+void job_unplace(struct job *job); /* its attempt was none */
 
 /* ---- manager-upload.c: files of jobs that are too large for one message ---- */
 int uploads_new(struct manager *m); /* forgets those of an earlier daemon */

@@ -205,6 +205,8 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 			 vm_state_to_string(f->state), "agent", vm_agent_to_string(f->agent), "persistent",
 			 (int)f->persistent, "vfs", vfs, "rule", rule ? rule->label : NULL, "reason",
 			 vm->quarantine);
+	if (f->saved)
+		json_put_bool(json, "saved", true);
 	json_put_string(json, "start", rule ? vm_start_to_string(rule->start) : NULL);
 	json_put_bool(json, "started_by_us", vm->pool.ours && f->state != VM_OFF);
 	json_put_string(json, "pool_state", pool_state(vm));

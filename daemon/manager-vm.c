@@ -32,6 +32,7 @@ void vm_free(struct manager *m, struct vm *vm)
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
 	free(vm->fixed.failure);
+	free(vm->memory.failure);
 	free(vm);
 }
 
@@ -258,6 +259,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	struct domain_facts *copy = domain_facts_copy(facts);
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
 	enum vm_state before;
+	bool was_saved = vm && vm->facts->saved;
 
 	if (!copy)
 		return;
@@ -286,8 +288,12 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	/* A fresh boot that somebody made: what kept jobs away may be mended. */
 	if (copy->state == VM_RUNNING && before == VM_OFF && !vm->pool.starting)
 		vm_open(m, vm, "daemon:vm");
-	if (before != copy->state)
+	if (was_saved && !copy->saved)
 		fixed_try_again(vm);
+	if (before != copy->state) {
+		fixed_try_again(vm);
+		vm_no_memory(vm, NULL); /* of another run */
+	}
 	pool_follow(m, vm, before);
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */

@@ -17,8 +17,10 @@ INTEGRATION_TESTS = \
 	tests/integration/test-fixed.py \
 	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
+	tests/integration/test-memory.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
+	tests/integration/test-saved.py \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \

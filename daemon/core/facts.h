@@ -147,6 +147,7 @@ struct domain_facts {
 	char *name;
 	enum vm_state state;
 	bool persistent;
+	bool saved; /* off, and its next start restores a managed-save image instead of reading its stored definition */
 	int id; /* libvirt's, -1 when off */
 	enum vm_agent agent;
 	uint64_t memory_bytes; /* of the guest, which its first VF pins; 0 = unknown */

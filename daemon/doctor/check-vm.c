@@ -4,6 +4,7 @@
 
 #include "doctor/checks.h"
 #include "hypervisor/domain-survey.h"
+#include "hypervisor/pin-memory.h"
 #include "lib/units.h"
 
 /* A port without a reserve has a small window, whose size is the guest firmware's affair; this is
@@ -220,10 +221,10 @@ void check_vm_memory(struct consultation *c)
 		return;
 	}
 	if (is_running(c) && note_number(rss, &resident))
-		needs -= MIN_OF(resident, needs);
+		needs = pin_need(needs, resident);
 	size_format(needs, text[0], sizeof(text[0]));
 	size_format(has, text[1], sizeof(text[1]));
-	if (needs <= has) {
+	if (note_value(asked(c, "hugepages")) ? needs <= has : pin_fits(needs, has)) {
 		f = say(c, SEVERITY_OK, "the host has the %s that a VF would pin", text[0]);
 	} else {
 		f = say(c, SEVERITY_WARNING,

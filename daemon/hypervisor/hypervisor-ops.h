@@ -27,6 +27,8 @@ enum hv_failure {
 	HV_NO_DOMAIN,
 	HV_NOT_RUNNING,
 	HV_NO_PORT,            /* no free PCIe port to plug into */
+	HV_NO_MEMORY, /* attach, live: the host has not what the guest's first VF pins; message has the numbers */
+	HV_SAVED, /* attach, config: its next start restores a managed-save image and would not have the device */
 	HV_ALREADY,            /* the device is already there / already gone */
 	HV_AGENT_ABSENT,       /* the domain has no agent channel */
 	HV_AGENT_UNRESPONSIVE, /* channel, but no answer */
@@ -102,6 +104,9 @@ struct hypervisor_ops {
 		       void *userdata);
 	void (*free)(struct hypervisor *hv);
 };
+
+/* libvirt itself changes the stored definition without a word. */
+#define HV_SAVED_TEXT "the VM has a managed-save image: its next start restores that, with the devices that it had then"
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
 

@@ -8,6 +8,7 @@
 
 #include "hypervisor/agent-answer.h"
 #include "hypervisor/domain-xml.h"
+#include "hypervisor/libvirt-memory.h"
 #include "lib/clock.h"
 #include "lib/units.h"
 #include "log/log.h"
@@ -139,6 +140,7 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 	facts->persistent = persistent > 0;
 	facts->id = facts->state == VM_OFF || id == (unsigned)-1 ? -1 : (int)id;
 	facts->free_ports = -1;
+	facts->saved = facts->state == VM_OFF && virDomainHasManagedSaveImage(domain, 0) > 0;
 	facts->guest_root = strdup("");
 	if (!facts->guest_root)
 		return -ENOMEM;
@@ -291,8 +293,10 @@ static const struct domain_facts *read_again(struct libvirt_op *op, virDomainPtr
 static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
-	_cleanup_free_ char *xml = NULL;
+	_cleanup_free_ char *xml = NULL, *why = NULL;
 	const struct domain_facts *facts;
+	uint64_t taken = 0;
+	int r;
 	unsigned flags = (op->live ? VIR_DOMAIN_AFFECT_LIVE : 0) |
 			 (op->config ? VIR_DOMAIN_AFFECT_CONFIG : 0);
 
@@ -306,13 +310,20 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 	if ((op->live && find_hostdev(facts, &op->address, NULL, true)) ||
 	    (op->config && find_hostdev(facts, &op->address, NULL, false)))
 		return fail(op, HV_ALREADY, "the domain has this device already");
+	if (op->config && facts->saved)
+		return fail(op, HV_SAVED, HV_SAVED_TEXT);
 
 	xml = domain_xml_hostdev(&op->address, op->alias, op->managed);
 	if (!xml) {
 		(void)fail_memory(op);
 		return;
 	}
-	if (virDomainAttachDeviceFlags(domain, xml, flags) < 0) {
+	why = op->live ? libvirt_memory_take(domain, facts, &taken) : NULL;
+	if (why)
+		return fail(op, HV_NO_MEMORY, why);
+	r = virDomainAttachDeviceFlags(domain, xml, flags);
+	libvirt_memory_done(taken);
+	if (r < 0) {
 		(void)fail_libvirt(op);
 		return;
 	}

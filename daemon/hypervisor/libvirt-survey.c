@@ -3,8 +3,8 @@
 
 #include <libvirt/virterror.h>
 
+#include "hypervisor/libvirt-memory.h"
 #include "hypervisor/libvirt-ops.h"
-#include "lib/units.h"
 
 #define DEFAULT_URI "qemu:///system"
 
@@ -34,16 +34,6 @@ static void quiet(void *userdata, virErrorPtr error)
 	/* libvirt would print it; it is told as a finding instead. */
 }
 
-static void read_rss(virDomainPtr domain, struct surveyed_domain *d)
-{
-	virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-	int n = virDomainMemoryStats(domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0), i;
-
-	for (i = 0; i < n; i++)
-		if (stats[i].tag == VIR_DOMAIN_MEMORY_STAT_RSS)
-			d->rss_bytes = (struct known){true, stats[i].val * KIB};
-}
-
 /* A domain that vanished meanwhile is simply not surveyed. */
 static void survey_domain(virConnectPtr connection, bool want_xml, struct surveyed_domain *d)
 {
@@ -60,7 +50,7 @@ static void survey_domain(virConnectPtr connection, bool want_xml, struct survey
 	if (want_xml && domain_xml_redact(xml, strlen(xml), &d->redacted_xml) < 0)
 		d->redacted_xml = NULL;
 	if (d->facts->state != VM_OFF)
-		read_rss(domain, d);
+		d->rss_bytes = libvirt_resident(domain);
 }
 
 static int take_domains(virConnectPtr connection, bool want_xml, struct hv_reply *reply,

@@ -13,9 +13,11 @@ libhypervisor_a_SOURCES = \
 	daemon/hypervisor/libvirt-facts.c \
 	daemon/hypervisor/libvirt-internal.h \
 	daemon/hypervisor/libvirt-link.c \
+	daemon/hypervisor/libvirt-memory.c daemon/hypervisor/libvirt-memory.h \
 	daemon/hypervisor/libvirt-ops.c daemon/hypervisor/libvirt-ops.h \
 	daemon/hypervisor/libvirt-survey.c daemon/hypervisor/libvirt-survey.h \
 	daemon/hypervisor/outbox.c daemon/hypervisor/outbox.h \
+	daemon/hypervisor/pin-memory.c daemon/hypervisor/pin-memory.h \
 	daemon/hypervisor/xml.c daemon/hypervisor/xml.h
 
 EXTRA_DIST += \
@@ -29,7 +31,7 @@ HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-survey tests/unit/test-domain-xml \
 	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls \
-	tests/unit/test-libvirt-reconnect tests/unit/test-outbox
+	tests/unit/test-libvirt-reconnect tests/unit/test-outbox tests/unit/test-pin-memory
 check_PROGRAMS += $(HYPERVISOR_TESTS)
 TESTS += $(HYPERVISOR_TESTS)
 tests_unit_test_agent_answer_SOURCES = tests/unit/test-agent-answer.c
@@ -55,4 +57,7 @@ tests_unit_test_libvirt_reconnect_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_libvirt_reconnect_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_outbox_SOURCES = tests/unit/test-outbox.c
 tests_unit_test_outbox_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_pin_memory_SOURCES = tests/unit/test-pin-memory.c
+tests_unit_test_pin_memory_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
+tests_unit_test_pin_memory_LDADD = $(HYPERVISOR_TEST_LIBS)
 endif

@@ -271,11 +271,35 @@ static json_t *op_domain_resume(struct sim_control *x)
 	return set_paused(x, VM_PAUSED, VM_RUNNING);
 }
 
+/* virsh managedsave */
+static json_t *op_domain_save(struct sim_control *x)
+{
+	if (!sim_vm_is_active(x->vm))
+		return sim_control_refuse(strdup("the domain is not running"));
+	if (!x->vm->spec.persistent)
+		return sim_control_refuse(strdup("cannot do managed save for transient domain"));
+	if (x->vm->live.n > 0)
+		return sim_control_refuse(strdup("domain has assigned non-USB host devices"));
+	x->vm->saved = true;
+	sim_domain_stop(x->m, x->vm);
+	return sim_control_done();
+}
+
+/* virsh managedsave-remove: libvirt sends no event. */
+static json_t *op_domain_unsave(struct sim_control *x)
+{
+	if (!x->vm->saved)
+		return sim_control_refuse(strdup("the domain has no managed-save image"));
+	x->vm->saved = false;
+	return sim_control_done();
+}
+
 static json_t *op_domain_undefine(struct sim_control *x)
 {
 	if (sim_vm_is_active(x->vm))
 		return sim_control_refuse(strdup("the domain is running"));
 	x->vm->state = VM_GONE;
+	x->vm->saved = false;
 	sim_domain_event(x->m, HV_EVENT_DOMAIN_GONE, x->vm, NULL, NULL);
 	return sim_control_done();
 }
@@ -369,6 +393,13 @@ static json_t *op_libvirt_up(struct sim_control *x)
 	return sim_control_done();
 }
 
+/* Somebody else on the host takes memory or gives it back. */
+static json_t *op_memory_available(struct sim_control *x)
+{
+	x->m->hypervisor.memory_available = (struct known){true, x->c.value};
+	return sim_control_done();
+}
+
 /* ---- dispatch ----------------------------------------------------------------------------------
  */
 
@@ -388,9 +419,11 @@ static const struct control_op {
 	{"domain-define", NEEDS_VM, op_domain_define},
 	{"domain-pause", NEEDS_VM, op_domain_pause},
 	{"domain-resume", NEEDS_VM, op_domain_resume},
+	{"domain-save", NEEDS_VM, op_domain_save},
 	{"domain-start", NEEDS_VM, op_domain_start},
 	{"domain-stop", NEEDS_VM, op_domain_stop},
 	{"domain-undefine", NEEDS_VM, op_domain_undefine},
+	{"domain-unsave", NEEDS_VM, op_domain_unsave},
 	{"fault", 0, op_fault},
 	{"foreign-attach", NEEDS_VM | NEEDS_GPU, op_foreign_attach},
 	{"foreign-detach", NEEDS_VM | NEEDS_GPU, op_foreign_detach},
@@ -398,6 +431,7 @@ static const struct control_op {
 	{"hold", NEEDS_GPU | NEEDS_VF, sim_control_hold},
 	{"libvirt-down", 0, op_libvirt_down},
 	{"libvirt-up", 0, op_libvirt_up},
+	{"memory-available", NEEDS_VALUE, op_memory_available},
 	{"overflow", 0, sim_control_overflow},
 	{"ping", 0, op_ping},
 	{"plug-gpu", NEEDS_GPU, sim_control_plug_gpu},

@@ -25,7 +25,7 @@ DEFINE_ENUM_TABLE(sim_agent_kind, enum sim_agent_kind, SIM_AGENT_KIND_MAX);
 
 struct document_json {
 	json_t *gpus, *vms, *faults, *latency;
-	uint64_t linger_usec;
+	uint64_t linger_usec, memory_available;
 };
 
 static const struct json_field document_fields[] = {
@@ -39,6 +39,8 @@ static const struct json_field document_fields[] = {
 	 .summary = "what goes wrong"},
 	{"latency", JSON_FIELD_OBJECT, offsetof(struct document_json, latency),
 	 .summary = "how long accesses take, such as {\"attach\": \"50ms\"}"},
+	{"memory_available", JSON_FIELD_SIZE, offsetof(struct document_json, memory_available), .min = 1,
+	 .summary = "what the host has left of its memory"},
 	{"linger_seconds", JSON_FIELD_DURATION, offsetof(struct document_json, linger_usec),
 	 .max = INT64_C(86400000000),
 	 .summary = "how long the machine stays without anybody connected"},
@@ -50,7 +52,8 @@ struct vm_json {
 	uint64_t count, ports;
 	int state;
 	json_t *agent;
-	bool persistent, guest_driver;
+	bool persistent, guest_driver, saved;
+	uint64_t memory, resident;
 };
 
 static const struct json_field vm_fields[] = {
@@ -70,6 +73,12 @@ static const struct json_field vm_fields[] = {
 	 .summary = "false: it vanishes when it is shut off"},
 	{"guest_driver", JSON_FIELD_BOOL, offsetof(struct vm_json, guest_driver),
 	 .summary = "false: the guest has no driver for the GPU"},
+	{"saved", JSON_FIELD_BOOL, offsetof(struct vm_json, saved),
+	 .summary = "true: it is off and has a managed-save image"},
+	{"memory", JSON_FIELD_SIZE, offsetof(struct vm_json, memory), .min = 1,
+	 .summary = "of the guest, which its first VF pins"},
+	{"resident", JSON_FIELD_SIZE, offsetof(struct vm_json, resident),
+	 .summary = "what QEMU has of it before"},
 	{NULL},
 };
 
@@ -122,6 +131,12 @@ static int check_vm(const struct vm_json *v, const char *base, struct json_fault
 		return json_fault_set(fault, base, "agent",
 				      "true, false, \"no-exec\" or \"disconnected\"",
 				      "is none of the agent's ways");
+	if (v->saved && v->state != VM_OFF)
+		return json_fault_set(fault, base, "saved", "\"state\": \"off\"",
+				      "only a VM that is off has a managed-save image");
+	if (v->resident > v->memory)
+		return json_fault_set(fault, base, "resident", "at most \"memory\"",
+				      "is more memory than the guest has");
 	if (v->state == VM_OFF && !v->persistent)
 		return json_fault_set(fault, base, "persistent", "\"state\": \"running\"",
 				      "a VM that is not persistent does not exist while it is off");
@@ -152,6 +167,9 @@ static int push_vm(struct sim_document *d, const struct vm_json *v, uint64_t num
 		.ports = (unsigned)v->ports,
 		.persistent = v->persistent,
 		.guest_driver = v->guest_driver,
+		.saved = v->saved,
+		.memory_bytes = v->memory,
+		.resident_bytes = v->resident,
 	};
 	return 0;
 }
@@ -248,6 +266,7 @@ static int read_document(const json_t *json, struct sim_document *d, struct json
 	if (r >= 0)
 		r = sim_faults_latency(&d->faults, in.latency, "/latency", fault);
 	d->linger_usec = in.linger_usec;
+	d->memory_available = (struct known){in.memory_available > 0, in.memory_available};
 	json_fields_done(document_fields, &in);
 	return r;
 }

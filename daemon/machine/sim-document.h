@@ -66,6 +66,9 @@ struct sim_vm_spec {
 	unsigned ports;
 	bool persistent;
 	bool guest_driver;
+	bool saved;
+	uint64_t memory_bytes; /* of the guest; 0 = not known: any attach has what it needs */
+	uint64_t resident_bytes; /* what QEMU has of it after a start */
 };
 
 struct sim_document {
@@ -74,6 +77,7 @@ struct sim_document {
 	struct sim_vm_spec *vms;
 	size_t n_vms;
 	struct sim_faults faults;
+	struct known memory_available; /* of the host, with the running VMs running */
 	uint64_t linger_usec;
 };
 

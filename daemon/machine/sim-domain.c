@@ -118,7 +118,7 @@ enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char 
 	if (failure != HV_OK)
 		return failure;
 	if (sim_domain_boot(m, vm) < 0) {
-		sim_vm_stop(&m->kernel, vm);
+		sim_vm_stop(&m->hypervisor, &m->kernel, vm);
 		*ret_message = xasprintf("internal error: cannot write below %s", vm->guest_root);
 		return HV_FAILED;
 	}
@@ -146,7 +146,7 @@ void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 
 	*guest = sim_guest_free(*guest);
 	tell_drivers(m, &vm->live);
-	sim_vm_stop(&m->kernel, vm);
+	sim_vm_stop(&m->hypervisor, &m->kernel, vm);
 	sim_guest_tree_off(vm->guest_root);
 	sim_domain_event(m, vm->state == VM_GONE ? HV_EVENT_DOMAIN_GONE : HV_EVENT_DOMAIN, vm, NULL,
 			 NULL);

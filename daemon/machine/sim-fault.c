@@ -129,7 +129,7 @@ static int read_error(const struct fault_json *in, const char *base, struct sim_
 	if (out->error > HV_OK)
 		return 0;
 	return json_fault_set(fault, base, "error",
-			      "one of: no-domain, not-running, no-port, already, agent-absent, "
+			      "one of: no-domain, not-running, no-port, no-memory, saved, already, agent-absent, "
 			      "agent-unresponsive, agent-disabled, agent-refused, agent-garbage, "
 			      "guest-refused, timeout, failed, disconnected",
 			      "\"%.64s\" is no failure of libvirt or an agent", in->error);

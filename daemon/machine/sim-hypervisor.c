@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "hypervisor/pin-memory.h"
+
 #define USER_ALIAS "ua-" /* libvirt keeps an alias with this beginning and overwrites any other */
 #define OUR_ALIAS "ua-gpuvf-" /* what gpuvf attaches: who else attaches answers for its resets himself */
 
@@ -31,7 +33,10 @@ static void refuse(char **ret_message, char *message)
 int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *document,
 			const char *guests_dir, int pid)
 {
-	*hv = (struct sim_hypervisor){.n_vms = document->n_vms, .pid = pid, .connected = true};
+	*hv = (struct sim_hypervisor){.n_vms = document->n_vms,
+				      .pid = pid,
+				      .memory_available = document->memory_available,
+				      .connected = true};
 	hv->vms = calloc(document->n_vms + 1, sizeof(*hv->vms));
 	if (!hv->vms)
 		return -ENOMEM;
@@ -43,6 +48,8 @@ int sim_hypervisor_init(struct sim_hypervisor *hv, const struct sim_document *do
 		vm->state = vm->spec.state;
 		vm->id = sim_vm_is_active(vm) ? ++hv->last_id : -1;
 		vm->agent = vm->spec.agent;
+		vm->saved = vm->spec.saved;
+		vm->resident_bytes = sim_vm_is_active(vm) ? vm->spec.resident_bytes : 0;
 		vm->guest_root = xasprintf("%s/%s", guests_dir, vm->spec.name);
 		if (!vm->guest_root)
 			return -ENOMEM;
@@ -185,6 +192,16 @@ static enum hv_failure check_device(const struct sim_hypervisor *hv, struct sim_
 	return HV_OK;
 }
 
+/* QEMU has so much of the guest's memory from here on, and the host the rest. */
+static void set_resident(struct sim_hypervisor *hv, struct sim_vm *vm, uint64_t bytes)
+{
+	uint64_t *has = &hv->memory_available.value;
+
+	*has += vm->resident_bytes;
+	*has -= MIN_OF(bytes, *has);
+	vm->resident_bytes = bytes;
+}
+
 static enum hv_failure check_live(const struct sim_hypervisor *hv, struct sim_kernel *k,
 				  const struct sim_vm *vm, const struct pci_address *address,
 				  bool managed, char **ret_message)
@@ -260,6 +277,24 @@ static enum hv_failure bind_managed(struct sim_kernel *k, const struct pci_addre
 	return HV_FAILED;
 }
 
+/* What the daemon's libvirt layer looks at before it asks libvirt, which would do it. */
+static enum hv_failure check_before(const struct sim_hypervisor *hv, const struct sim_vm *vm,
+				    const struct hv_request *request, char **ret_message)
+{
+	bool pins = request->live && vm->live.n == 0;
+	char *why = pin_refusal(pins ? vm->spec.memory_bytes : 0, (struct known){true, vm->resident_bytes},
+				hv->memory_available, 0);
+
+	if (why) {
+		refuse(ret_message, why);
+		return HV_NO_MEMORY;
+	}
+	if (!request->config || !vm->saved)
+		return HV_OK;
+	refuse(ret_message, strdup(HV_SAVED_TEXT));
+	return HV_SAVED;
+}
+
 static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 				const struct pci_address *address, bool managed, char *alias)
 {
@@ -270,6 +305,7 @@ static struct sim_hostdev *plug(struct sim_hypervisor *hv, struct sim_kernel *k,
 		.address = *address, .alias = alias, .port = (unsigned)port, .managed = managed};
 	vm->live.n++;
 	sim_vf_hold(sim_kernel_find_vf(k, address, NULL), vm->spec.name, hv->pid);
+	set_resident(hv, vm, vm->spec.memory_bytes);
 	return h;
 }
 
@@ -284,6 +320,8 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 		failure = check_config(vm, &request->address, ret_message);
 	if (failure == HV_OK && request->live)
 		failure = check_live(hv, k, vm, &request->address, request->managed, ret_message);
+	if (failure == HV_OK && is_ours(request->alias))
+		failure = check_before(hv, vm, request, ret_message);
 	if (failure == HV_OK && request->live && request->managed)
 		failure = bind_managed(k, &request->address, ret_message);
 	if (failure != HV_OK)
@@ -354,6 +392,8 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message)
 {
+	size_t n;
+
 	if (sim_vm_is_active(vm)) {
 		refuse(ret_message,
 		       strdup("Requested operation is not valid: domain is already running"));
@@ -363,11 +403,12 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 		refuse(ret_message, strdup("Domain not found: it was transient"));
 		return HV_NO_DOMAIN;
 	}
-	if (vm->config.n > vm->spec.ports) {
+	n = vm->saved ? 0 : vm->config.n;
+	if (n > vm->spec.ports) {
 		refuse(ret_message, strdup("internal error: No more available PCI slots"));
 		return HV_NO_PORT;
 	}
-	for (size_t i = 0; i < vm->config.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		enum hv_failure failure =
 			check_device(hv, k, &vm->config.items[i].address, vm->config.items[i].managed, ret_message);
 
@@ -376,27 +417,30 @@ enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, st
 		if (failure != HV_OK)
 			return failure;
 	}
-	for (size_t i = 0; i < vm->config.n; i++) {
+	set_resident(hv, vm, vm->spec.resident_bytes);
+	for (size_t i = 0; i < n; i++) {
 		const struct sim_hostdev *h = &vm->config.items[i];
 		char *alias = h->alias ? strdup(h->alias) : xasprintf("hostdev%u", vm->aliases++);
 
 		if (!alias || reserve(&vm->live) < 0) {
 			free(alias);
-			sim_vm_stop(k, vm);
+			sim_vm_stop(hv, k, vm);
 			return HV_FAILED;
 		}
 		plug(hv, k, vm, &h->address, h->managed, alias);
 	}
+	vm->saved = false;
 	vm->state = VM_RUNNING;
 	vm->id = ++hv->last_id;
 	return HV_OK;
 }
 
-void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm)
+void sim_vm_stop(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm)
 {
 	for (size_t i = 0; i < vm->live.n; i++)
 		let_go(k, &vm->live.items[i]);
 	hostdevs_done(&vm->live);
+	set_resident(hv, vm, 0);
 	vm->aliases = 0;
 	vm->id = -1;
 	vm->state = vm->spec.persistent ? VM_OFF : VM_GONE;
@@ -440,8 +484,10 @@ struct domain_facts *sim_vm_facts(const struct sim_vm *vm)
 	memcpy(f->uuid, vm->uuid, sizeof(f->uuid));
 	f->state = vm->state;
 	f->persistent = vm->spec.persistent;
+	f->saved = vm->saved;
 	f->id = vm->id;
 	f->agent = agent_state(vm);
+	f->memory_bytes = sim_vm_is_active(vm) ? vm->spec.memory_bytes : 0; /* as libvirt's facts have it */
 	f->free_ports =
 		(int)vm->spec.ports - (int)(sim_vm_is_active(vm) ? vm->live.n : vm->config.n);
 	f->hostdevs = calloc(vm->live.n + vm->config.n + 1, sizeof(*f->hostdevs));

@@ -27,6 +27,8 @@ struct sim_vm {
 	char *guest_root;
 	struct sim_hostdevs live;
 	struct sim_hostdevs config;
+	bool saved;		 /* it is off and has a managed-save image */
+	uint64_t resident_bytes; /* of its memory, while it runs */
 	unsigned aliases; /* of libvirt's own making: hostdev0, hostdev1, … */
 };
 
@@ -34,6 +36,7 @@ struct sim_hypervisor {
 	struct sim_vm *vms;
 	size_t n_vms;
 	int last_id;
+	struct known memory_available; /* of the host */
 	int pid; /* whom the kernel sees as the holder of an attached VF */
 	bool connected;
 };
@@ -64,10 +67,11 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 		   struct sim_hostdev *ret_gone);
 void sim_hostdev_done(struct sim_hostdev *h);
 
-/* Starting plugs in what the persistent definition names; that must be there and, but for managed ones, on VFIO. */
+/* Starting plugs in what the persistent definition names; that must be there and, but for managed ones, on VFIO.  A
+ * managed-save image is restored instead, and with it no device: a VM that has one is not saved. */
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message);
 /* Off, by whatever reason: everything that was plugged in is free again. */
-void sim_vm_stop(struct sim_kernel *k, struct sim_vm *vm);
+void sim_vm_stop(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm);
 
 struct domain_facts *sim_vm_facts(const struct sim_vm *vm); /* returns new, NULL when memory is out */

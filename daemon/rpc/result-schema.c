@@ -133,7 +133,7 @@ static const struct object objects[] = {
 			{ "busy_percent", "number?" }, { "busy_reason", "string?" },
 			{ "reason", "string?" }) },
 	{ "vm", MEMBERS({ "name", "string" }, { "uuid", "string" }, { "state", "string" },
-			{ "agent", "string" }, { "slots", "integer?" }, { "vfs", "string[]" },
+			{ "agent", "string" }, { "saved", "boolean" }, { "slots", "integer?" }, { "vfs", "string[]" },
 			{ "start", "string?" }, { "started_by_us", "boolean" }, { "pool_state", "string?" },
 			{ "pool_reason", "string?" }, { "assignment_reason", "string?" },
 			{ "cannot_start", "string?" }) },

@@ -13,6 +13,7 @@ const char *const sched_wait_names[SCHED_WAIT_MAX] = {
 	[SCHED_WAIT_NO_AGENT] = "no_agent",
 	[SCHED_WAIT_VM_BUSY] = "vm_busy",
 	[SCHED_WAIT_NO_PORT] = "no_port",
+	[SCHED_WAIT_NO_MEMORY] = "no_memory",
 	[SCHED_WAIT_NO_FIT] = "no_fit",
 	[SCHED_WAIT_VF_BUSY] = "vf_busy",
 	[SCHED_WAIT_VM_START] = "vm_starting",
@@ -149,8 +150,10 @@ enum sched_wait sched_vm_state(const struct sched_round *round, const struct sch
 		return SCHED_WAIT_NO_AGENT;
 	if (round->used[i] >= vm->slots)
 		return SCHED_WAIT_VM_BUSY;
-	if (round->ports[i] == 0 && sched_needs_port(round, job, i, SCHED_NONE))
-		return SCHED_WAIT_NO_PORT;
+	if (!vm->no_memory && round->ports[i] != 0)
+		return SCHED_PLACED;
+	if (sched_needs_port(round, job, i, SCHED_NONE))
+		return vm->no_memory ? SCHED_WAIT_NO_MEMORY : SCHED_WAIT_NO_PORT;
 	return SCHED_PLACED;
 }
 

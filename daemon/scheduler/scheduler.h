@@ -26,6 +26,7 @@ enum sched_wait {
 	SCHED_WAIT_NO_AGENT, /* … run, but their guest agent does not answer */
 	SCHED_WAIT_VM_BUSY,  /* … have no free slot */
 	SCHED_WAIT_NO_PORT,  /* … have no free PCIe port to plug a VF into */
+	SCHED_WAIT_NO_MEMORY, /* … would pin more of the host's memory for a VF than it has */
 	SCHED_WAIT_NO_FIT,   /* no VF that exists has what the job asks for */
 	SCHED_WAIT_VF_BUSY,  /* VFs that fit exist, all in use */
 	SCHED_WAIT_VM_START, /* a VM is started for it, or is about to be */
@@ -58,9 +59,11 @@ struct sched_vm {
 	bool quarantined;
 	bool can_start; /* it is off, and we may start it */
 	bool starting;	/* … are at it */
+	bool saved;	/* … but it would start without what its stored definition says */
 	unsigned slots;
 	unsigned used;	/* jobs that are there now */
 	int free_ports; /* −1 = unknown: not a reason to wait */
+	bool no_memory; /* … nor has the host the memory that a VF for it would pin */
 	enum vm_vf_mode mode; /* assigned: jobs run on the VFs that the VM holds already */
 };
 

@@ -13,7 +13,8 @@ static bool will_be_open(const struct sched_round *round, const struct sched_job
 	if (round->taken[i] || vf->has_job || vf->gpu_draining || !sched_vf_fits(vf, job))
 		return false;
 	if (round->s->vms[vm].mode == VM_VF_ASSIGNED)
-		return (vf->state == VF_RESERVED || vf->state == VF_ATTACHED) && vf->vm == vm;
+		return ((vf->state == VF_RESERVED && !round->s->vms[vm].saved) || vf->state == VF_ATTACHED) &&
+		       vf->vm == vm;
 	return sched_vf_is_free(vf, job);
 }
 
@@ -87,7 +88,8 @@ int sched_start_vms(struct sched_round *round)
 		struct sched_decision *d = &round->result->decisions[i];
 		const struct sched_job *job = &round->s->jobs[d->job];
 
-		if (d->wait == SCHED_PLACED || sched_check_limits(round, job) != SCHED_PLACED)
+		/* a host without memory for this one has none for another */
+		if (d->wait == SCHED_PLACED || d->wait == SCHED_WAIT_NO_MEMORY || sched_check_limits(round, job) != SCHED_PLACED)
 			continue;
 		if (find_vm(round, job, &vm, &vf))
 			r = promise(round, d, vm, vf);

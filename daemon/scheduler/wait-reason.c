@@ -8,8 +8,8 @@
 /* What an open VM lacks, the nearest to running last: a job that could start if one slot were
  * free waits for the slot, not for another VM that is off. */
 static const enum sched_wait vm_obstacles[] = {
-	SCHED_WAIT_NO_PORT, SCHED_WAIT_VM_BUSY,	       SCHED_WAIT_NO_AGENT,
-	SCHED_WAIT_VM_OFF,  SCHED_WAIT_VM_QUARANTINED,
+	SCHED_WAIT_NO_MEMORY, SCHED_WAIT_NO_PORT, SCHED_WAIT_VM_BUSY, SCHED_WAIT_NO_AGENT,
+	SCHED_WAIT_VM_OFF,    SCHED_WAIT_VM_QUARANTINED,
 };
 
 /* In assigned mode only the VM's own VFs count. */
@@ -180,6 +180,7 @@ static char *vm_text(const struct sched_round *round, const struct sched_job *jo
 		[SCHED_WAIT_VM_QUARANTINED] = "quarantined",
 		[SCHED_WAIT_NO_AGENT] = "running but their guest agent does not answer",
 		[SCHED_WAIT_VM_BUSY] = "full: every slot has a job",
+		[SCHED_WAIT_NO_MEMORY] = "such that the host lacks the memory that a VF would pin",
 		[SCHED_WAIT_NO_PORT] = "without a free PCIe port for a VF",
 	};
 	const struct sched_vm *vm = &round->s->vms[job->vms[0]];
@@ -189,6 +190,8 @@ static char *vm_text(const struct sched_round *round, const struct sched_job *jo
 				 round->used[job->vms[0]], vm->slots);
 	if (job->n_vms == 1 && wait == SCHED_WAIT_NO_AGENT)
 		return xasprintf("the guest agent of VM %s does not answer", vm->name);
+	if (job->n_vms == 1 && wait == SCHED_WAIT_NO_MEMORY)
+		return xasprintf("the host lacks the memory that a VF for VM %s would pin", vm->name);
 	if (job->n_vms == 1)
 		return xasprintf("VM %s is %s", vm->name, words[wait]);
 	return xasprintf("%zu of %zu VMs open to it are %s", count_vms(round, job, wait),
@@ -223,6 +226,7 @@ char *sched_wait_text(const struct sched_round *round, const struct sched_job *j
 	case SCHED_WAIT_NO_AGENT:
 	case SCHED_WAIT_VM_BUSY:
 	case SCHED_WAIT_NO_PORT:
+	case SCHED_WAIT_NO_MEMORY:
 		return vm_text(round, job, wait);
 	case SCHED_WAIT_NO_FIT:
 	case SCHED_WAIT_VF_BUSY:

@@ -249,6 +249,64 @@ static void test_device_refusals(void **state)
 	virDomainFree(guest);
 }
 
+/* More memory than any host has: an attach would pin it, unless it was taken when the guest was started. */
+static void test_memory_refusal(void **state)
+{
+	static const struct {
+		const char *backing;
+		enum hv_failure failure;
+	} rows[] = {
+		{ "", HV_NO_MEMORY },
+		{ "<memoryBacking><locked/></memoryBacking>", HV_FAILED }, /* the test driver cannot attach */
+		{ "<memoryBacking><hugepages/></memoryBacking>", HV_FAILED },
+	};
+	struct fixture *f = *state;
+	struct hv_request request = { .op = HV_ATTACH, .uuid = GUEST_UUID, .live = true, .address = { .bus = 3 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *xml =
+			xasprintf("<domain type='test'><name>guest</name><uuid>" GUEST_UUID "</uuid><memory unit='PiB'>1</memory>"
+				  "%s<os><type>hvm</type></os><devices><memballoon model='virtio'/></devices></domain>",
+				  rows[i].backing);
+		virDomainPtr guest = virDomainCreateXML(f->other, xml, 0);
+
+		assert_non_null(guest);
+		for (int again = 0; again < 2; again++) { /* nothing stays promised */
+			assert_int_equal(ask(f, &request), rows[i].failure);
+			assert_non_null(strstr(f->reply.message, rows[i].failure == HV_NO_MEMORY ? "pins all" : "not supported"));
+		}
+		assert_int_equal(virDomainDestroy(guest), 0);
+		virDomainFree(guest);
+	}
+}
+
+static void test_saved(void **state)
+{
+	struct fixture *f = *state;
+	virDomainPtr guest = virDomainDefineXML(f->other, guest_xml);
+	struct hv_request get = { .op = HV_GET, .uuid = GUEST_UUID };
+	struct hv_request attach = { .op = HV_ATTACH, .uuid = GUEST_UUID, .config = true, .address = { .bus = 4 } };
+
+	assert_non_null(guest);
+	assert_int_equal(virDomainCreate(guest), 0);
+	assert_int_equal(ask(f, &get), HV_OK);
+	assert_false(f->reply.domains[0]->saved);
+	assert_int_equal(virDomainManagedSave(guest, 0), 0);
+	run_until(f, f->changed && f->changed->saved); /* by itself */
+	assert_int_equal(f->changed->state, VM_OFF);
+	assert_int_equal(ask(f, &attach), HV_SAVED);
+	assert_string_equal(f->reply.message, HV_SAVED_TEXT);
+	attach.address = (struct pci_address){ .bus = 3, .function = 1 };
+	assert_int_equal(ask(f, &attach), HV_ALREADY); /* it is there, whatever the next start does */
+	assert_int_equal(virDomainManagedSaveRemove(guest, 0), 0);
+	assert_int_equal(ask(f, &get), HV_OK);
+	assert_false(f->reply.domains[0]->saved);
+	attach.address = (struct pci_address){ .bus = 4 };
+	assert_int_equal(ask(f, &attach), HV_FAILED); /* the test driver cannot attach */
+	assert_int_equal(virDomainUndefine(guest), 0);
+	virDomainFree(guest);
+}
+
 static void test_off(void **state)
 {
 	struct fixture *f = *state;
@@ -375,6 +433,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_list, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_get, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_device_refusals, set_up_connected, tear_down),
+		cmocka_unit_test_setup_teardown(test_memory_refusal, set_up_connected, tear_down),
+		cmocka_unit_test_setup_teardown(test_saved, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_off, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_events, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_agent_refused, set_up_connected, tear_down),

@@ -34,6 +34,8 @@ static void refusals_name_what_is_wrong(void **state)
 	b->actors.vms[0]->free_ports = 0;
 	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
 	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_NO_FIT, "no_port");
+	b->actors.hv_fault[HV_ATTACH] = HV_NO_MEMORY;
+	expect_error(b, bench_assign(b, "train-b", NULL, FOREVER), RPC_NO_FIT, "no_memory");
 	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
 	expect_error(b, bench_assign(b, "train-a", NULL, 0), RPC_HOST_ERROR, "no_libvirt");
 	expect_vf(b, VF, VF_FREE, LEASE_NONE);

@@ -244,6 +244,23 @@ static void test_vm_reasons(void **state)
 	c.vms[1].used = 0;
 	c.vms[1].free_ports = 0;
 	assert_waits(&c, SCHED_WAIT_NO_PORT, "VM vm-b is without a free PCIe port");
+	c.vms[1].no_memory = true; /* the larger obstacle */
+	assert_waits(&c, SCHED_WAIT_NO_MEMORY, "the host lacks the memory that a VF for VM vm-b would pin");
+	c.vms[0].can_start = true; /* a host without memory starts no other VM for it */
+	c.jobs[0].vms = both_vms;
+	c.jobs[0].n_vms = 2;
+	assert_waits(&c, SCHED_WAIT_NO_MEMORY, "1 of 2 VMs open to it are such that the host lacks the memory");
+	c.vms[0] = (struct sched_vm){ .name = "vm-a", .running = true, .agent = true, .slots = 1, .free_ports = 1 };
+	assert_int_equal(decide(&c, 0)->wait, SCHED_PLACED); /* in the other one */
+	c.vms[0].running = false;
+	c.vms[1].mode = VM_VF_ASSIGNED; /* nothing is plugged in */
+	c.vfs[3].state = VF_ATTACHED;
+	c.vfs[3].vm = 1;
+	assert_int_equal(decide(&c, 0)->wait, SCHED_PLACED);
+	c.vms[1].mode = VM_VF_PER_JOB;
+	c.jobs[0].vms = &both_vms[1];
+	c.jobs[0].n_vms = 1;
+	c.vms[1].no_memory = false;
 	c.vms[1].free_ports = -1; /* unknown: try */
 	assert_int_equal(decide(&c, 0)->wait, SCHED_PLACED);
 	c.jobs[0].n_vms = 0;
@@ -307,6 +324,10 @@ static void test_vm_is_not_started_in_vain(void **state)
 	c.vfs[2].vm = 0;
 	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
 	assert_int_equal(c.result->decisions[0].vm, 0);
+	c.vms[0].saved = true; /* it would start without that VF */
+	assert_int_not_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
+	c.vms[0].mode = VM_VF_PER_JOB; /* plugged in when it runs */
+	assert_int_equal(decide(&c, 0)->wait, SCHED_WAIT_VM_START);
 	scene_done(&c);
 }
 

@@ -245,6 +245,10 @@ static void test_refused_vms(void **state)
 	refuse("{\"vms\": [{\"name\": \"a\", \"ports\": 99}]}", "/vms/0/ports");
 	refuse("{\"vms\": [{\"name\": \"a\", \"state\": \"off\", \"persistent\": false}]}",
 	       "does not exist while it is off");
+	refuse("{\"vms\": [{\"name\": \"a\", \"saved\": true}]}", "only a VM that is off");
+	refuse("{\"vms\": [{\"name\": \"a\", \"memory\": 1024}]}", "/vms/0/memory");
+	refuse("{\"vms\": [{\"name\": \"a\", \"memory\": \"1GiB\", \"resident\": \"2GiB\"}]}",
+	       "more memory than the guest has");
 }
 
 static void test_refused_faults(void **state)

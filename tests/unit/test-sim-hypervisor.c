@@ -131,7 +131,7 @@ static void test_managed(void **state)
 	assert_false(vf(w, 3)->vfio);
 	assert_int_equal(sim_gpu_set_autoprobe(&w->k.gpus[0], 0), 0);
 	assert_int_equal(attach_managed(w, "a", 3, true, true), HV_OK);
-	sim_vm_stop(&w->k, vm(w, "a"));
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
 	assert_string_equal(vf(w, 3)->driver, "");
 	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
 	assert_string_equal(vf(w, 3)->driver, "vfio-pci");
@@ -156,7 +156,7 @@ static void test_reset_between_users(void **state)
 	assert_false(vf(w, 1)->used);
 	assert_int_equal(attach(w, "b", 1, true, false), HV_OK);
 	assert_int_equal(g->writes.attached_without_reset, 0);
-	sim_vm_stop(&w->k, vm(w, "b"));
+	sim_vm_stop(&w->hv, &w->k, vm(w, "b"));
 	assert_true(vf(w, 1)->used);
 	assert_int_equal(attach(w, "a", 1, true, false), HV_OK);
 	assert_int_equal(g->writes.attached_without_reset, 1);
@@ -201,6 +201,50 @@ static void test_refused_attach(void **state)
 	assert_int_equal(sim_vm_attach(&w->hv, &w->k, vm(w, "b"), &r, &h, &w->message), HV_FAILED);
 }
 
+static void test_memory(void **state)
+{
+	WORLD("{\"name\": \"a\", \"memory\": \"16GiB\", \"resident\": \"4GiB\"}, {\"name\": \"b\"}");
+	struct known *has = &w->hv.memory_available;
+
+	*has = (struct known){ true, 12 * GIB };
+	assert_int_equal(attach(w, "a", 1, true, true), HV_NO_MEMORY); /* nothing stays for the host */
+	assert_non_null(strstr(w->message, "12.0GiB more than now"));
+	assert_int_equal(vm(w, "a")->live.n + vm(w, "a")->config.n, 0);
+	assert_int_equal(attach(w, "a", 1, false, true), HV_OK); /* nothing is pinned */
+	assert_int_equal(detach(w, "a", 1, false, true), HV_OK);
+	has->value += GIB;
+	assert_int_equal(attach(w, "a", 1, true, false), HV_OK);
+	assert_int_equal(has->value, GIB);
+	has->value = 0;
+	assert_int_equal(attach(w, "a", 2, true, false), HV_OK); /* it is pinned already */
+	assert_int_equal(detach(w, "a", 2, true, false), HV_OK);
+	assert_int_equal(attach(w, "b", 2, true, false), HV_OK); /* nobody knows */
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
+	assert_int_equal(has->value, 16 * GIB);
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_int_equal(has->value, 12 * GIB);
+}
+
+static void test_saved(void **state)
+{
+	WORLD("{\"name\": \"a\", \"state\": \"off\", \"saved\": true}");
+	struct hv_request foreign = request(w, 2, false, true);
+	_cleanup_(domain_facts_freep) struct domain_facts *f = sim_vm_facts(vm(w, "a"));
+	struct sim_hostdev *h;
+
+	assert_true(f->saved);
+	assert_int_equal(attach(w, "a", 1, false, true), HV_SAVED);
+	assert_string_equal(w->message, HV_SAVED_TEXT);
+	foreign.alias = NULL; /* libvirt itself writes it */
+	assert_int_equal(sim_vm_attach(&w->hv, &w->k, vm(w, "a"), &foreign, &h, &w->message), HV_OK);
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_int_equal(vm(w, "a")->live.n, 0); /* it is as it was when it was saved */
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
+	assert_int_equal(attach(w, "a", 1, false, true), HV_OK);
+	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
+	assert_int_equal(vm(w, "a")->live.n, 2);
+}
+
 static void test_all_or_nothing(void **state)
 {
 	WORLD(TWO);
@@ -238,7 +282,7 @@ static void test_start_and_stop(void **state)
 	assert_int_equal(vm(w, "a")->state, VM_RUNNING);
 	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_FAILED);
 	assert_int_equal(attach(w, "b", 1, true, false), HV_FAILED);
-	sim_vm_stop(&w->k, vm(w, "a"));
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
 	assert_false(vf(w, 1)->held);
 	assert_int_equal(vm(w, "a")->state, VM_OFF);
 	assert_int_equal(vm(w, "a")->config.n, 1); /* the persistent one stays */
@@ -260,7 +304,7 @@ static void test_transient_ends(void **state)
 {
 	WORLD("{\"name\": \"t\", \"persistent\": false}");
 
-	sim_vm_stop(&w->k, vm(w, "t"));
+	sim_vm_stop(&w->hv, &w->k, vm(w, "t"));
 	assert_int_equal(vm(w, "t")->state, VM_GONE);
 	assert_null(sim_hypervisor_find(&w->hv, vm(w, "t")->uuid));
 }
@@ -301,7 +345,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_and_detach), cmocka_unit_test(test_alias_of_libvirt),
 		cmocka_unit_test(test_reset_between_users), cmocka_unit_test(test_managed),
-		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_all_or_nothing),
+		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_saved),		  cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_ports),		  cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_start_needs_vfio),  cmocka_unit_test(test_transient_ends),
 		cmocka_unit_test(test_agent_states),	  cmocka_unit_test(test_uuids),
