@@ -572,7 +572,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
 /* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
 #define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
 
-/* ---- manager-handover.c: attach, and the gate detach → closed → reset → probe → free ---- */
+/* ---- manager-handover.c, -attach.c, -detach.c, -gate.c: a VF on its way to a VM and back ---- */
 /* error is NULL on success; borrowed. */
 typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
 			    const struct rpc_error *error);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Handing a VF to a VM: nobody has it open → reset, if there is doubt → bind to VFIO → libvirt. */
+#include "manager-handover.h"
+
+/* What the answer to an attach says of the VM, and no event does: its memory is pinned, or its managed-save image is
+ * there, or was removed. */
+static void note_vm(struct handover *h, const struct hv_reply *reply)
+{
+	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	bool done = reply->failure == HV_OK;
+
+	if (vm && h->vf->lease.live && done)
+		vm_no_memory(vm, NULL);
+	else if (vm && !h->vf->lease.live && (done || reply->failure == HV_SAVED))
+		vm->facts->saved = !done;
+}
+
+static void on_attached(void *userdata, const struct hv_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (handover_vanished(h) || handover_other_side(h, reply, HV_ATTACH, on_attached))
+		return;
+	note_vm(h, reply);
+	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
+		handover_note_stored(h, true);
+		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);
+		handover_finish(h, NULL);
+		return;
+	}
+	rpc_error_from_hv(&error, reply, "the VF could not be attached");
+	if (reply->failure == HV_TIMEOUT || reply->failure == HV_DISCONNECTED) {
+		/* Nobody knows whether the guest has it: take it back the long way. */
+		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
+		rpc_error_move(&h->error, &error);
+		h->side = BOTH_SIDES;
+		handover_ask_detach(h);
+		return;
+	}
+	rpc_error_move(&h->error, &error);
+	if (h->managed && h->vf->lease.live) {
+		/* No guest has seen it, but libvirt may have given it to the host after its own attempt. */
+		h->rebind = true;
+		handover_probe(h);
+		return;
+	}
+	handover_gate_passed(h);
+	handover_finish(h, NULL);
+}
+
+static void attach_now(struct handover *h)
+{
+	if (h->vf->lease.live)
+		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
+	handover_ask_hv(h, HV_ATTACH, on_attached);
+}
+
+static void attach_in_turn(struct handover *h)
+{
+	handover_on_turn(h, attach_now);
+}
+
+static void bind_if_needed(struct handover *h)
+{
+	if (h->vf->bound || h->managed)
+		attach_in_turn(h);
+	else
+		handover_bind_vfio(h, attach_in_turn);
+}
+
+/* Nobody has it open.  A look that failed keeps nobody out: the bind looks again, and the kernel opens a VFIO group
+ * once only. */
+static void nobody_has_it(struct handover *h)
+{
+	if (h->vf->doubtful)
+		handover_reset_vf(h, bind_if_needed);
+	else
+		bind_if_needed(h);
+}
+
+static void on_looked_around(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+	struct rpc_error error = { 0 };
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r >= 0)
+		processes_note(h->m, h->vf->gpu, reply);
+	if (reply->r < 0 || !process_takes(h->m, h->vf, reply)) {
+		nobody_has_it(h);
+		return;
+	}
+	refuse_process(h->vf, &error);
+	handover_finish(h, &error);
+	rpc_error_done(&error);
+}
+
+/* Whether whoever has it open is a VM, its other VFs tell. */
+static void on_looked(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r >= 0 && reply->n_holders > 0)
+		handover_ask_host(h, HOST_HOLDERS, 0, on_looked_around);
+	else
+		nobody_has_it(h);
+}
+
+/* By the policy of now: what libvirt makes of the hostdev later is in its XML. */
+static bool is_managed(const struct handover *h)
+{
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(h->m->policy, vm->facts->name) : NULL;
+
+	return rule && rule->managed == VM_MANAGED_YES;
+}
+
+void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (!h)
+		return;
+	h->managed = is_managed(h);
+	handover_ask_host(h, HOST_HOLDERS, h->vf->index, on_looked);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate that every VF passes on its way back: closed → reset → probe (→ bound again, where libvirt gave it to the
+ * host) → free; and putting VFs on VFIO. */
+#include "manager-handover.h"
+
+void handover_quarantine(struct handover *h, const struct host_reply *reply, const char *what)
+{
+	_cleanup_free_ char *reason = xasprintf("%s: %s%s%s", what, strempty(reply->attribute),
+						reply->attribute ? ": " : "",
+						reply->message ? reply->message : strerror(-reply->r));
+
+	vf_set_state(h->m, h->vf, VF_QUARANTINED, reason);
+	vf_lease_end(h->m, h->vf);
+	vf_store(h->m, h->vf);
+	handover_finish_host(h, reply, what);
+}
+
+/* ---- reset, bind ---- */
+
+static void on_reset(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r < 0) {
+		handover_quarantine(h, reply, "the VF could not be reset");
+		return;
+	}
+	h->vf->doubtful = false;
+	h->go(h);
+}
+
+void handover_reset_vf(struct handover *h, void (*then)(struct handover *h))
+{
+	h->go = then;
+	handover_ask_host(h, HOST_RESET_VF, h->vf->index, on_reset);
+}
+
+/* Who looks now sees it, and not what was read before. */
+static void note_bound(struct vf *vf, const struct host_reply *reply)
+{
+	struct gpu_facts *facts = vf->gpu->facts;
+
+	vf->bound = true;
+	if (!facts || vf->index > facts->n_vfs)
+		return;
+	facts->vfs[vf->index - 1].vfio = true;
+	(void)free_and_strdup(&facts->vfs[vf->index - 1].driver, reply->driver);
+}
+
+static void on_bound(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r < 0) {
+		/* Free again it would be the next one's trouble, and the next one's. */
+		handover_quarantine(h, reply, "the VF could not be bound to VFIO");
+		return;
+	}
+	note_bound(h->vf, reply);
+	h->go(h);
+}
+
+void handover_bind_vfio(struct handover *h, void (*then)(struct handover *h))
+{
+	h->go = then;
+	handover_ask_host(h, HOST_BIND_VFIO, h->vf->index, on_bound);
+}
+
+static void finish_well(struct handover *h)
+{
+	handover_finish(h, NULL);
+}
+
+bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h;
+
+	if (vf->bound || vf->handover || vf->state != VF_FREE)
+		return false;
+	h = handover_new(m, vf, fn, userdata);
+	if (!h)
+		return false;
+	handover_bind_vfio(h, finish_well);
+	return true;
+}
+
+/* ---- the gate ---- */
+
+void handover_gate_passed(struct handover *h)
+{
+	if (h->vf->state != VF_QUARANTINED)
+		vf_set_state(h->m, h->vf, VF_FREE, NULL);
+	vf_lease_end(h->m, h->vf);
+	if (h->error.code)
+		vm_adopt_vf(h->m, h->vf); /* it was to be attached, and somebody else may have been faster */
+}
+
+static void on_bound_again(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r < 0 && !(reply->r == -EBUSY && reply->n_holders > 0)) {
+		handover_quarantine(h, reply, "the VF could not be bound to VFIO again");
+		return;
+	}
+	handover_gate_passed(h);
+	if (reply->r == 0)
+		note_bound(h->vf, reply);
+	else
+		(void)process_takes(h->m, h->vf, reply); /* a process found it with the host's driver */
+	handover_finish(h, NULL);
+}
+
+/* libvirt gives a VF of managed='yes' back to the host when it leaves its VM.  One that was on the host already, and
+ * from there a process's, stays there. */
+static bool lost_vfio(const struct handover *h, const struct host_reply *reply)
+{
+	const struct gpu_facts *facts = reply->n_facts > 0 ? reply->facts[0] : NULL;
+
+	return h->rebind && facts && h->vf->index <= facts->n_vfs && !facts->vfs[h->vf->index - 1].vfio;
+}
+
+static void on_probed(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r < 0) {
+		handover_quarantine(h, reply, "the VF does not answer after its reset");
+		return;
+	}
+	if (lost_vfio(h, reply)) {
+		handover_ask_host(h, HOST_BIND_VFIO, h->vf->index, on_bound_again);
+		return;
+	}
+	handover_gate_passed(h);
+	handover_finish(h, NULL);
+}
+
+void handover_probe(struct handover *h)
+{
+	handover_ask_host(h, HOST_PROBE_VF, h->vf->index, on_probed);
+}
+
+static void on_closed(void *userdata, const struct host_reply *reply)
+{
+	struct handover *h = userdata;
+
+	if (handover_vanished(h))
+		return;
+	if (reply->r < 0)
+		handover_quarantine(h, reply, "the VF is still open after it was detached");
+	else
+		handover_reset_vf(h, handover_probe);
+}
+
+void handover_gate(struct handover *h)
+{
+	handover_vm_release(h);
+	h->rebind = h->vm_uuid[0] || h->vf->state == VF_QUARANTINED;
+	vf_set_state(h->m, h->vf, VF_RESETTING, NULL);
+	handover_ask_host(h, HOST_WAIT_CLOSED, h->vf->index, on_closed);
+}
+
+void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (h)
+		handover_gate(h);
+}

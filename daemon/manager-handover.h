@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One VF on its way to a VM or back.  Only the files of the handover know it: manager-handover.c (turns, questions, the end),
+ * manager-attach.c, manager-detach.c, manager-gate.c.  One VF and one VM at a time; other VFs of the GPU go on. */
+#pragma once
+
+#include "manager-state.h"
+
+struct handover {
+	struct manager *m;
+	struct vf *vf;
+	char vm_uuid[37];
+	uint64_t epoch; /* a result for another lease is dropped */
+	bool vm_claimed;
+	bool managed; /* of an attach: libvirt binds it, by the policy */
+	bool rebind; /* at the gate: it is to be on VFIO at its end */
+	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
+	struct stored *stored; /* it goes on when its state is in the store */
+	struct rpc_error error; /* of an attach that is being taken back */
+	handover_fn fn;
+	void *userdata;
+	handover_fn also; /* somebody else who waits for its end, or NULL */
+	void *also_userdata;
+	bool powered_off; /* its VM, by us: a detach that got no answer has one now */
+	void (*go)(struct handover *h); /* what it does when the VM's turn comes */
+	struct handover *next_waiting;	/* in vm->waiting */
+};
+
+struct handover *handover_new(struct manager *m, struct vf *vf, handover_fn fn, void *userdata); /* NULL: no memory */
+/* Ends it: tells whoever waits, and frees it.  error: NULL = it went well; borrowed. */
+void handover_finish(struct handover *h, const struct rpc_error *error);
+void handover_finish_host(struct handover *h, const struct host_reply *reply, const char *what);
+/* True when the VF is gone from the host; the handover has ended then. */
+bool handover_vanished(struct handover *h);
+void handover_vm_release(struct handover *h); /* the next that waits for its VM has its turn */
+/* Runs go when no other attach or detach of the VM is under way. */
+void handover_on_turn(struct handover *h, void (*go)(struct handover *h));
+/* Runs go when what was put into the store so far is durable. */
+void handover_when_stored(struct handover *h, void (*go)(struct handover *h));
+/* Asks the host of its VF, vf 0: of its GPU; when even the question fails, the answer says so. */
+void handover_ask_host(struct handover *h, enum host_op op, unsigned vf, host_reply_fn fn);
+void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn);
+/* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
+ * asked for by itself then.  True when it was asked again. */
+bool handover_other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn);
+void handover_note_stored(struct handover *h, bool there); /* the stored definition names it, or does not any more */
+
+/* manager-detach.c */
+void handover_ask_detach(struct handover *h); /* … of libvirt, and on to the gate */
+
+/* manager-gate.c */
+void handover_quarantine(struct handover *h, const struct host_reply *reply, const char *what); /* … and ends it */
+void handover_reset_vf(struct handover *h, void (*then)(struct handover *h)); /* a failure quarantines it */
+void handover_bind_vfio(struct handover *h, void (*then)(struct handover *h)); /* the same */
+void handover_probe(struct handover *h); /* the end of the gate, and of h */
+void handover_gate(struct handover *h);	 /* closed → reset → probe (→ bound again) → free */
+void handover_gate_passed(struct handover *h);
