@@ -83,7 +83,14 @@ static void cards_free(struct policy_export_card *cards, struct layout **layouts
 	free(cards);
 }
 
-static json_t *document_of(const json_t *from)
+static const struct policy_gpu_rule *rule_of(struct manager *m, const struct pci_address *address)
+{
+	const struct gpu *gpu = gpu_find_address(m, address);
+
+	return gpu && gpu->facts ? policy_match_gpu(m->policy, gpu->facts) : NULL;
+}
+
+static json_t *document_of(struct manager *m, const json_t *from)
 {
 	size_t n = json_array_size(from), i;
 	struct policy_export_card *cards = calloc(n + 1, sizeof(*cards));
@@ -96,8 +103,10 @@ static json_t *document_of(const json_t *from)
 			r = layout_load(json_object_get(card, "layout"), &layouts[i]);
 		if (r == 0)
 			r = pci_address_parse(strempty(json_get_string(card, "address")), &cards[i].address);
-		if (r == 0)
-			cards[i].layout = layouts[i];
+		if (r < 0)
+			break;
+		cards[i].layout = layouts[i];
+		cards[i].rule = rule_of(m, &cards[i].address);
 	}
 	if (r == 0 && policy_export(cards, n, &document) < 0)
 		document = NULL;
@@ -108,7 +117,7 @@ static json_t *document_of(const json_t *from)
 /* The answer is the document itself; what it lacks stands in its description. */
 static json_t *finish(struct question *q)
 {
-	json_t *document = document_of(json_object_get(q->answer, "cards")), *text;
+	json_t *document = document_of(q->m, json_object_get(q->answer, "cards")), *text;
 	_cleanup_free_ char *description = strdup("written by gpuvf export");
 	size_t i;
 

@@ -161,6 +161,17 @@ static char *name_of_card(const struct pci_address *address)
 	return name;
 }
 
+static int put_rest_of_rule(json_t *rule, const struct policy_gpu_rule *from)
+{
+	int r = 0;
+
+	if (from && from->heal_said)
+		r = json_put_bool(rule, "heal", from->heal);
+	if (r == 0 && from && from->reuse != VF_REUSE_ANY)
+		r = json_put_string(rule, "reuse", vf_reuse_to_string(from->reuse));
+	return r;
+}
+
 static int export_card(struct exporter *e, const struct policy_export_card *card)
 {
 	_cleanup_free_ char *fallback = name_of_card(&card->address);
@@ -174,7 +185,9 @@ static int export_card(struct exporter *e, const struct policy_export_card *card
 	if (r < 0)
 		return r;
 	rule = json_pack("{s:{s:s},s:s}", "match", "address", PCI_ADDRESS_STR(&card->address), "layout", name);
-	return rule && json_array_append_new(e->gpus, rule) == 0 ? 0 : -ENOMEM;
+	if (!rule || json_array_append_new(e->gpus, rule) < 0)
+		return -ENOMEM;
+	return put_rest_of_rule(rule, card->rule);
 }
 
 int policy_export(const struct policy_export_card *cards, size_t n, json_t **ret)

@@ -4,13 +4,15 @@
 #pragma once
 
 #include "policy/layout.h"
+#include "policy/policy.h"
 
 struct policy_export_card {
 	struct pci_address address;
 	const struct layout *layout; /* borrowed */
+	const struct policy_gpu_rule *rule; /* its heal and reuse are kept; NULL = no rule matches; borrowed */
 };
 
-/* {"version": 1, "profiles": […], "layouts": […], "gpus": [{"match": {"address": …}, "layout": NAME}]}.
+/* {"version": 1, "profiles": […], "layouts": […], "gpus": [{"match": {"address": …}, "layout": NAME, …}]}.
  *
  * Equal shapes share a profile, equal layouts a layout. Names are kept where they are still free for what
  * they meant; a VF without a profile gets one that is called after its layout when it wants anything, and

@@ -129,6 +129,19 @@ def export_keeps_wishes():
 
 
 @test
+def export_keeps_the_rule():
+    """What else a rule says of its cards stands in the document too."""
+    rule = {**MANAGED["gpus"][0], "heal": False, "reuse": "same-user"}
+    world = World(policy={**MANAGED, "gpus": [rule]})
+    until(lambda: world.gpu()["num_vfs"] == 4 and world.gpu()["state"] == "ready", "the rule is applied")
+    document = exported(world)
+    (rule,) = document["gpus"]
+    equal((rule["heal"], rule["reuse"]), (False, "same-user"))
+    applies_without_a_write(world, document)
+    equal(exported(world)["gpus"], document["gpus"])
+
+
+@test
 def export_leaves_out():
     """GPUs that nobody wants cut are left out; one that is not there is refused."""
     world = World({"gpus": [{"model": "Flex 170", "count": 2}]})
