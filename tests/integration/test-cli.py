@@ -67,6 +67,30 @@ def story():
 
 
 @test
+def wide():
+    """list -o wide joins VF, group, driver, holder and the lease's end, each under its heading."""
+    world = World()
+    world.apply(2)
+    world.cli("assign", "trainer-1", "--for", "1h", check=0)
+    number = world.submit("sleep 1000", name="long")
+    world.until_job(number, "running")
+    head, *rows = world.cli("list", "vfs", "-o", "wide", check=0).stdout.splitlines()
+
+    def cell(row, heading, following):
+        return row[head.index(heading):head.index(following)].strip()
+
+    held, running = rows
+    equal(cell(held, "VM", "JOB"), "trainer-1")
+    equal(cell(held, "DRIVER", "EXPIRES"), "vfio-pci")
+    assert ":" in cell(held, "EXPIRES", "REASON"), held
+    equal(cell(running, "EXPIRES", "REASON"), "-")
+    equal(cell(running, "JOB", "USER"), str(number))
+    assert cell(running, "USER", "PREEMPT") not in ("", "-"), running
+    groups = [row.split(" vfio-pci ")[0].split()[-1] for row in rows]
+    assert len(set(groups)) == 2 and all(group.isdigit() for group in groups), rows
+
+
+@test
 def json_output():
     """-o json is the API's result as it is; ndjson one item a line; -q only names."""
     world = World()
