@@ -11,26 +11,35 @@ bool alias_is_of_policy(const char *alias)
 	return alias && strncmp(alias, ALIAS_POLICY_PREFIX, strlen(ALIAS_POLICY_PREFIX)) == 0;
 }
 
-/* The GPU whose VF it was says so: one that is away, or is being cut, may have it again in a moment. */
+/* The GPU whose VF it was, or would be: by our alias, which holds when a card was moved; else by the address.  NULL: none
+ * of ours. */
+static struct gpu *gpu_of_missing(struct manager *m, const struct domain_hostdev *dev)
+{
+	static const char *const prefixes[] = { ALIAS_POLICY_PREFIX, ALIAS_PREFIX }; /* the longer one first */
+	struct gpu *gpu, *tmp;
+	unsigned number;
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes) && dev->alias; i++)
+		if (strncmp(dev->alias, prefixes[i], strlen(prefixes[i])) == 0 &&
+		    sscanf(dev->alias + strlen(prefixes[i]), "%u-", &number) == 1) {
+			_cleanup_free_ char *name = xasprintf("gpu%u", number);
+
+			return name ? gpu_find(m, name) : NULL;
+		}
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		if (gpu->facts && gpu_may_have_vf(gpu->facts, &dev->address))
+			return gpu;
+	return NULL;
+}
+
+/* A GPU that is away, or is being cut, may have it again in a moment. */
 static bool is_missing(struct manager *m, const struct domain_hostdev *dev)
 {
-	const char *rest = dev->alias;
-	_cleanup_free_ char *name = NULL;
-	unsigned number;
-	struct gpu *gpu;
+	const struct gpu *gpu;
 
-	if (!m->ready || !dev->config || dev->live || !rest || vf_find_address(m, &dev->address))
+	if (!m->ready || !dev->config || dev->live || vf_find_address(m, &dev->address))
 		return false;
-	if (alias_is_of_policy(rest))
-		rest += strlen(ALIAS_POLICY_PREFIX);
-	else if (strncmp(rest, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0)
-		rest += strlen(ALIAS_PREFIX);
-	else
-		return false;
-	if (sscanf(rest, "%u-", &number) != 1)
-		return false;
-	name = xasprintf("gpu%u", number);
-	gpu = name ? gpu_find(m, name) : NULL;
+	gpu = gpu_of_missing(m, dev);
 	return gpu && gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED);
 }
 

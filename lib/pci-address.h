@@ -23,6 +23,12 @@ const char *pci_address_format(const struct pci_address *a, char buf[static PCI_
 /* For short use in a call's arguments: lives until the end of the enclosing block. */
 #define PCI_ADDRESS_STR(a) pci_address_format((a), (char[PCI_ADDRESS_STRLEN]){ 0 })
 
+/* Bus, device and function in one number, as PCI Express counts them. */
+static inline unsigned pci_routing_id(const struct pci_address *a)
+{
+	return (unsigned)a->bus << 8 | (unsigned)a->device << 3 | a->function;
+}
+
 int pci_address_compare(const struct pci_address *a, const struct pci_address *b);
 
 static inline bool pci_address_equal(const struct pci_address *a, const struct pci_address *b)

@@ -128,6 +128,7 @@ json_t *gpu_facts_to_json(const struct gpu_facts *f)
 	    json_put_bool(o, "sriov_capable", f->sriov_capable) < 0 ||
 	    json_put_uint(o, "total_vfs", f->total_vfs) < 0 ||
 	    json_put_uint(o, "num_vfs", f->num_vfs) < 0 ||
+	    json_put_uint(o, "vf_offset", f->vf_offset) < 0 || json_put_uint(o, "vf_stride", f->vf_stride) < 0 ||
 	    json_put_bool(o, "autoprobe", f->autoprobe) < 0 ||
 	    put_int(o, "numa_node", f->numa_node) < 0 ||
 	    json_put_bool(o, "display", f->display) < 0 ||
@@ -225,6 +226,7 @@ struct gpu_wire {
 	bool sriov_capable;
 	uint64_t total_vfs;
 	uint64_t num_vfs;
+	uint64_t vf_offset, vf_stride;
 	bool autoprobe;
 	int64_t numa_node;
 	bool display;
@@ -256,6 +258,8 @@ static const struct json_field gpu_fields[] = {
 	GPU_FIELD(sriov_capable, JSON_FIELD_BOOL, .required = true),
 	GPU_FIELD(total_vfs, JSON_FIELD_UINT, .required = true, .max = VFS_MAX),
 	GPU_FIELD(num_vfs, JSON_FIELD_UINT, .required = true, .max = VFS_MAX),
+	GPU_FIELD(vf_offset, JSON_FIELD_UINT, .max = UINT16_MAX),
+	GPU_FIELD(vf_stride, JSON_FIELD_UINT, .max = UINT16_MAX),
 	GPU_FIELD(autoprobe, JSON_FIELD_BOOL),
 	GPU_FIELD(numa_node, JSON_FIELD_INT, .min = -1, .max = INT32_MAX),
 	GPU_FIELD(display, JSON_FIELD_BOOL),
@@ -399,6 +403,8 @@ int gpu_facts_from_json(const json_t *json, struct gpu_facts **ret)
 	f->sriov_capable = w.sriov_capable;
 	f->total_vfs = (unsigned)w.total_vfs;
 	f->num_vfs = (unsigned)w.num_vfs;
+	f->vf_offset = (unsigned)w.vf_offset;
+	f->vf_stride = (unsigned)w.vf_stride;
 	f->autoprobe = w.autoprobe;
 	f->numa_node = (int)w.numa_node;
 	f->display = w.display;

@@ -116,3 +116,15 @@ struct gpu_facts *gpu_facts_copy(const struct gpu_facts *f)
 	}
 	return TAKE_PTR(copy);
 }
+
+bool gpu_may_have_vf(const struct gpu_facts *f, const struct pci_address *address)
+{
+	unsigned pf = pci_routing_id(&f->address), vf = pci_routing_id(address), n;
+
+	if (f->vf_offset == 0 || address->domain != f->address.domain || vf < pf + f->vf_offset)
+		return false;
+	n = vf - pf - f->vf_offset;
+	if (n == 0)
+		return f->total_vfs > 0;
+	return f->vf_stride > 0 && n % f->vf_stride == 0 && n / f->vf_stride < f->total_vfs;
+}

@@ -87,6 +87,7 @@ struct gpu_facts {
 	bool sriov_capable; /* the sriov_* files exist */
 	unsigned total_vfs; /* what the driver allows now */
 	unsigned num_vfs;
+	unsigned vf_offset, vf_stride; /* the routing ID of VF n is the PF's + offset + (n − 1) × stride; 0 = unknown */
 	bool autoprobe;
 	int numa_node;		    /* -1 = unknown */
 	bool display;		    /* drives the console or a connected screen */
@@ -115,6 +116,9 @@ struct vf_holder {
 	char *command; /* comm of the process */
 	char *path;    /* the node it holds */
 };
+
+/* Whether a VF of the GPU has this address, or had it if it were there.  PCI Express SR-IOV, 3.3.8 to 3.3.10. */
+bool gpu_may_have_vf(const struct gpu_facts *f, const struct pci_address *address);
 
 static inline bool gpu_can_set(const struct gpu_facts *f, enum vf_attribute attribute)
 {

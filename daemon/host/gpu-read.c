@@ -197,6 +197,10 @@ static int read_constants(struct sysfs *s, const struct pci_found *found, struct
 		f->sriov_capable = true;
 		f->total_vfs = (unsigned)MIN_OF(value, (uint64_t)UINT16_MAX);
 	}
+	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_offset", gpu) == 0)
+		f->vf_offset = (unsigned)MIN_OF(value, (uint64_t)UINT16_MAX);
+	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_stride", gpu) == 0)
+		f->vf_stride = (unsigned)MIN_OF(value, (uint64_t)UINT16_MAX);
 	if (sysfs_read_uint(s, &value, SYSFS_PCI "/sriov_drivers_autoprobe", gpu) == 0)
 		f->autoprobe = value != 0;
 

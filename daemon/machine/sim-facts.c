@@ -127,6 +127,8 @@ struct gpu_facts *sim_gpu_facts(const struct sim_gpu *g, bool debugfs)
 	f->sriov_capable = s->sriov;
 	f->total_vfs = g->total_vfs;
 	f->num_vfs = g->num_vfs;
+	f->vf_offset = s->sriov ? SIM_VF_OFFSET : 0;
+	f->vf_stride = s->sriov ? SIM_VF_STRIDE : 0;
 	f->autoprobe = g->autoprobe;
 	f->numa_node = s->numa_node;
 	f->display = s->display;

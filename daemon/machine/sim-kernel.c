@@ -5,9 +5,6 @@
 
 #include <stdio.h>
 
-#define VF_OFFSET 1 /* §4: all supported cards have offset 1, stride 1 */
-#define VF_STRIDE 1
-
 static int take_group(struct sim_kernel *k)
 {
 	for (size_t word = 0; word < ARRAY_SIZE(k->groups); word++) {
@@ -130,9 +127,8 @@ unsigned sim_gpu_held(const struct sim_gpu *g)
 /* §1.2: routing id of the VF = PF + offset + stride × index; it may spill onto the next bus. */
 static struct pci_address vf_address(const struct pci_address *pf, unsigned index)
 {
-	unsigned rid = (unsigned)pf->bus << 8 | (unsigned)pf->device << 3 | pf->function;
+	unsigned rid = pci_routing_id(pf) + SIM_VF_OFFSET + SIM_VF_STRIDE * index;
 
-	rid += VF_OFFSET + VF_STRIDE * index;
 	return (struct pci_address){.domain = pf->domain,
 				    .bus = (uint8_t)(rid >> 8),
 				    .device = (uint8_t)(rid >> 3 & 0x1f),

@@ -7,6 +7,9 @@
 #include "core/facts.h"
 #include "machine/sim-document.h"
 
+#define SIM_VF_OFFSET 1 /* §4: all supported cards have offset 1, stride 1 */
+#define SIM_VF_STRIDE 1
+
 /* Who has a VF open. */
 struct sim_holder {
 	const char *vm; /* borrowed name of the domain, NULL = a process of the host */

@@ -203,6 +203,21 @@ def gone_from_the_host():
 
 
 @test
+def by_hand_gone_from_the_host():
+    """A hostdev that somebody wrote into a stored definition, without an alias of ours: its VF is gone, so it is told
+    before the VM fails to start, and again when the VF is back it is not."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vms=[OFF, {"name": "hand", "state": "off"}], vfs=3,
+                  config={"heal_drift": False})
+    until_held(world, "desk-1", "reserved")
+    world.machine("foreign-attach", vm="hand", gpu="gpu0", vf=3, config=True)
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    told = until(lambda: world.vm("hand")["cannot_start"], "it is told")
+    assert "0000:03:00.3" in told, told
+    world.apply(3)
+    until(lambda: world.vm("hand")["cannot_start"] is None, "it is there again")
+
+
+@test
 def another_layout():
     """A cut lists the VM that is off; with drain it makes way, and its definition names a VF of the new layout."""
     world = fixed({"vm": "desk-1", "vram": "1GiB"}, vfs=2)

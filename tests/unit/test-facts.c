@@ -12,7 +12,7 @@
 static const char gpu_text[] =
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
 	"\"model\":\"Flex 170\",\"serial\":null,\"driver\":\"xe\",\"vfio\":false,\"vf_control\":\"xe\","
-	"\"sriov_capable\":true,\"total_vfs\":31,\"num_vfs\":2,\"autoprobe\":false,"
+	"\"sriov_capable\":true,\"total_vfs\":31,\"num_vfs\":2,\"vf_offset\":1,\"vf_stride\":1,\"autoprobe\":false,"
 	"\"numa_node\":-1,\"display\":false,\"vram_bytes\":17179869184,\"tiles\":1,"
 	"\"can\":{\"vram_quota\":{\"access\":\"writable\",\"why\":null},"
 	"\"sched_priority\":{\"access\":\"read-only\",\"why\":\"w\"}},\"control_note\":\"n\","
@@ -158,6 +158,41 @@ static void test_domain_refusals(void **state)
 	}
 }
 
+/* Also those that are not there now; the last ones may lie on the next bus. */
+static void test_addresses_of_vfs(void **state)
+{
+	static const struct {
+		const char *address;
+		unsigned offset, stride, total;
+		bool may;
+	} cases[] = {
+		{ "0000:03:00.0", 1, 1, 7, false }, /* the PF */
+		{ "0000:03:00.1", 1, 1, 7, true },
+		{ "0000:03:00.7", 1, 1, 7, true },
+		{ "0000:03:01.0", 1, 1, 7, false },
+		{ "0000:03:01.0", 1, 1, 8, true },
+		{ "0001:03:00.1", 1, 1, 7, false },
+		{ "0000:02:00.1", 1, 1, 7, false },
+		{ "0000:03:00.3", 1, 2, 7, true },
+		{ "0000:03:00.2", 1, 2, 7, false },
+		{ "0000:04:00.0", 256, 1, 7, true },
+		{ "0000:03:00.2", 2, 0, 7, true },
+		{ "0000:03:00.3", 2, 0, 7, false },
+		{ "0000:03:00.1", 0, 0, 7, false }, /* the kernel does not tell */
+		{ "0000:03:00.1", 1, 1, 0, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct gpu_facts f = { .address = { 0, 3, 0, 0 }, .vf_offset = cases[i].offset,
+				       .vf_stride = cases[i].stride, .total_vfs = cases[i].total };
+		struct pci_address address;
+
+		assert_int_equal(pci_address_parse(cases[i].address, &address), 0);
+		if (gpu_may_have_vf(&f, &address) != cases[i].may)
+			fail_msg("case %zu: %s", i, cases[i].address);
+	}
+}
+
 static void test_names(void **state)
 {
 	int i;
@@ -173,7 +208,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpu_round_trip),	cmocka_unit_test(test_domain_round_trip),
 		cmocka_unit_test(test_gpu_refusals),	cmocka_unit_test(test_domain_refusals),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_addresses_of_vfs),	cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

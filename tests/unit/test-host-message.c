@@ -117,7 +117,7 @@ static const char reply_text[] =
 	"{\"r\":-16,\"attribute\":\"sriov_numvfs\",\"message\":\"held\",\"value\":4,\"driver\":\"xe-vfio-pci\",\"facts\":["
 	"{\"address\":\"0000:03:00.0\",\"device_id\":22208,\"class_code\":229376,"
 	"\"model\":null,\"serial\":null,\"driver\":null,\"vfio\":false,\"vf_control\":\"generic\","
-	"\"sriov_capable\":true,\"total_vfs\":7,\"num_vfs\":0,\"autoprobe\":true,"
+	"\"sriov_capable\":true,\"total_vfs\":7,\"num_vfs\":0,\"vf_offset\":0,\"vf_stride\":0,\"autoprobe\":true,"
 	"\"numa_node\":0,\"display\":true,\"vram_bytes\":null,\"tiles\":1,"
 	"\"can\":{},\"control_note\":null,\"custom_provisioning\":false,\"resources\":{},"
 	"\"iommu\":false,\"power\":null,\"survivability\":null,\"reason\":\"no driver\","
