@@ -26,11 +26,6 @@ struct world {
 	double took[ROUNDS];
 };
 
-static void gpu_name(unsigned i, char buf[static PCI_ADDRESS_STRLEN])
-{
-	snprintf(buf, PCI_ADDRESS_STRLEN, "0000:%02x:00.0", i + 1);
-}
-
 static void world_begin(struct world *w, unsigned n)
 {
 	char pf[PCI_ADDRESS_STRLEN];
@@ -38,7 +33,7 @@ static void world_begin(struct world *w, unsigned n)
 	w->n = n;
 	fake_gpu_init(&w->fake);
 	for (unsigned i = 0; i < n; i++) {
-		gpu_name(i, pf);
+		fake_gpu_pf_name(i, pf);
 		fake_gpu_add_pf(&w->fake, pf, VFS);
 		fake_gpu_add_sriov_admin(&w->fake, pf, VFS);
 		fake_gpu_enable_vfs(&w->fake, pf, VFS, 100 + i * VFS);
@@ -74,7 +69,7 @@ static double one_event(struct world *w, unsigned round)
 	struct gpu *gpu;
 	double begin;
 
-	gpu_name(round % w->n, pf);
+	fake_gpu_pf_name(round % w->n, pf);
 	assert_int_equal(pci_address_parse(pf, &event.gpu), 0);
 	gpu = gpu_find_address(w->b->m, &event.gpu);
 	assert_false(gpu->reading);

@@ -38,11 +38,6 @@ static const char *const vf_links[] = {"driver", "iommu_group"};
 static const char *const vf_values[] = {"vram_quota", "exec_quantum_ms", "preempt_timeout_us",
 					"sched_priority"};
 
-static void gpu_name(unsigned i, char buf[static PCI_ADDRESS_STRLEN])
-{
-	snprintf(buf, PCI_ADDRESS_STRLEN, "0000:%02x:00.0", i + 1);
-}
-
 static void build(struct fake_gpu *g)
 {
 	char pf[PCI_ADDRESS_STRLEN];
@@ -50,7 +45,7 @@ static void build(struct fake_gpu *g)
 
 	fake_gpu_init_in(g, "/dev/shm");
 	for (i = 0; i < GPUS; i++) {
-		gpu_name(i, pf);
+		fake_gpu_pf_name(i, pf);
 		fake_gpu_add_pf(g, pf, VFS);
 		fake_gpu_add_sriov_admin(g, pf, VFS);
 		fake_gpu_enable_vfs(g, pf, VFS, 1000 + i * VFS);
@@ -111,7 +106,7 @@ static void run_floor(int root)
 	unsigned i;
 
 	for (i = 0; i < GPUS; i++) {
-		gpu_name(i, pf);
+		fake_gpu_pf_name(i, pf);
 		floor_of_gpu(root, pf);
 	}
 }

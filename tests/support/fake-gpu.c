@@ -114,6 +114,11 @@ static void add_function(struct fake_gpu *g, const char *function, unsigned grou
 	fake_gpu_write(g, "", "dev/vfio/%u", group);
 }
 
+void fake_gpu_pf_name(unsigned i, char buf[static PCI_ADDRESS_STRLEN])
+{
+	pci_address_format(&(struct pci_address){ .bus = (uint8_t)(i + 1) }, buf);
+}
+
 void fake_gpu_add_pf(struct fake_gpu *g, const char *pf, unsigned total_vfs)
 {
 	char text[16];

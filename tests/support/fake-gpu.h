@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lib/macros.h"
+#include "lib/pci-address.h"
 
 struct fake_gpu {
 	char root[64];
@@ -14,6 +15,8 @@ void fake_gpu_init(struct fake_gpu *g);
 void fake_gpu_init_in(struct fake_gpu *g, const char *folder); /* in place of /tmp */
 void fake_gpu_done(struct fake_gpu *g); /* removes everything */
 
+/* Of the PF number i, from 0: each has a bus of its own. */
+void fake_gpu_pf_name(unsigned i, char buf[static PCI_ADDRESS_STRLEN]);
 /* A Flex 170 with its driver xe bound, numvfs 0, autoprobe on, an IOMMU group of its own. */
 void fake_gpu_add_pf(struct fake_gpu *g, const char *pf, unsigned total_vfs);
 /* sriov_admin/ with a profile for PF and every possible VF; all values 0. */
