@@ -54,6 +54,7 @@ void sysfs_done(struct sysfs *s)
 	free(s->dev_root);
 	free(s->modules_root);
 	free(s->config.serial);
+	free(s->aliases.lines);
 	*s = (struct sysfs){.root_fd = -1, .held_fd = -1};
 }
 

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "lib/pci-address.h"
 
@@ -30,6 +31,13 @@ struct sysfs {
 		int sriov;
 		char *serial;
 	} config;
+	/* What matters of modules.alias (vfio.c), which has megabytes. */
+	struct {
+		ino_t file; /* 0 = nothing was read yet */
+		struct timespec changed;
+		char *lines;
+		size_t size;
+	} aliases;
 };
 
 /* root NULL = "/sys". Returns 0 or a negative errno. */

@@ -50,9 +50,45 @@ static bool is_module_name(const char *name, size_t length)
 	return length > 0 && length <= MODULE_MAX;
 }
 
+/* The next line, without its end, that is an alias of VFIO's; NULL = there is none.  *at: where to go on. */
+static const char *next_line(const char **at, const char *end, const char **ret_stop)
+{
+	while (*at < end) {
+		const char *line = *at, *stop = memchr(line, '\n', (size_t)(end - line));
+
+		stop = stop ? stop : end;
+		*at = stop < end ? stop + 1 : end;
+		if ((size_t)(stop - line) < strlen(LINE_BEGIN) || memcmp(line, LINE_BEGIN, strlen(LINE_BEGIN)) != 0)
+			continue;
+		*ret_stop = stop;
+		return line;
+	}
+	return NULL;
+}
+
+char *vfio_alias_lines(const char *text, size_t size, size_t *ret_size)
+{
+	const char *at = text, *end = text + size, *line, *stop;
+	char *lines;
+
+	*ret_size = 0;
+	while ((line = next_line(&at, end, &stop)))
+		*ret_size += (size_t)(stop - line) + 1;
+	lines = malloc(*ret_size + 1);
+	if (!lines)
+		return NULL;
+	*ret_size = 0;
+	for (at = text; (line = next_line(&at, end, &stop)); *ret_size += (size_t)(stop - line) + 1) {
+		memcpy(lines + *ret_size, line, (size_t)(stop - line));
+		lines[*ret_size + (size_t)(stop - line)] = '\n';
+	}
+	lines[*ret_size] = '\0';
+	return lines;
+}
+
 int vfio_alias_find(const char *text, size_t size, const char *modalias, char **ret)
 {
-	const char *end = text + size, *line, *next, *best = NULL;
+	const char *at = text, *line, *stop, *best = NULL;
 	unsigned best_wildcards = 0;
 	size_t best_length = 0;
 
@@ -60,16 +96,10 @@ int vfio_alias_find(const char *text, size_t size, const char *modalias, char **
 		return -EINVAL;
 	modalias += strlen(PCI_BEGIN);
 
-	for (line = text; line < end; line = next) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		const char *pattern = line + strlen(LINE_BEGIN), *blank;
+	while ((line = next_line(&at, text + size, &stop))) {
+		const char *pattern = line + strlen(LINE_BEGIN), *blank = memchr(pattern, ' ', (size_t)(stop - pattern));
 		unsigned wildcards;
 
-		stop = stop ? stop : end;
-		next = stop < end ? stop + 1 : end;
-		if ((size_t)(stop - line) < strlen(LINE_BEGIN) || memcmp(line, LINE_BEGIN, strlen(LINE_BEGIN)) != 0)
-			continue;
-		blank = memchr(pattern, ' ', (size_t)(stop - pattern));
 		if (!blank || !is_module_name(blank + 1, (size_t)(stop - blank - 1)) ||
 		    !matches(pattern, (size_t)(blank - pattern), modalias))
 			continue;

@@ -10,3 +10,6 @@
  * wildcards, which is libvirt's rule too; of two alike the first.  Returns 0 with new *ret, -ENOENT when none matches,
  * -EINVAL when modalias is not that of a PCI function, -ENOMEM. */
 int vfio_alias_find(const char *text, size_t size, const char *modalias, char **ret);
+
+/* What of the text matters for that: a few lines of tens of thousands.  Returns new, NULL = no memory. */
+char *vfio_alias_lines(const char *text, size_t size, size_t *ret_size);

@@ -5,6 +5,7 @@
 #include "host/vfio.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "host/vfio-alias.h"
@@ -81,19 +82,47 @@ static char *driver_of_module(struct sysfs *s, const char *module)
 	return NULL;
 }
 
+/* Reads the aliases again when depmod has written them anew. */
+static int look_at_aliases(struct sysfs *s)
+{
+	_cleanup_free_ char *path = NULL, *text = NULL;
+	struct utsname kernel;
+	struct stat st;
+	size_t size = 0;
+	char *lines;
+
+	if (uname(&kernel) < 0)
+		return -errno;
+	path = xasprintf("%s/%s/modules.alias", s->modules_root, kernel.release);
+	if (!path)
+		return -ENOMEM;
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (s->aliases.file == st.st_ino && s->aliases.changed.tv_sec == st.st_mtim.tv_sec &&
+	    s->aliases.changed.tv_nsec == st.st_mtim.tv_nsec)
+		return 0;
+	if (read_file_at(AT_FDCWD, path, ALIASES_MAX, &text, &size) < 0)
+		return -EIO;
+	lines = vfio_alias_lines(text, size, &size);
+	if (!lines)
+		return -ENOMEM;
+	free(s->aliases.lines);
+	s->aliases.file = st.st_ino;
+	s->aliases.changed = st.st_mtim;
+	s->aliases.lines = lines;
+	s->aliases.size = size;
+	return 0;
+}
+
 /* Returns new: the variant of vfio-pci that is meant for this function and that is loaded; NULL = vfio-pci itself. */
 static char *find_variant(struct sysfs *s, const char *vf)
 {
-	_cleanup_free_ char *path = NULL, *text = NULL, *module = NULL;
+	_cleanup_free_ char *module = NULL;
 	char modalias[MODALIAS_MAX];
-	struct utsname kernel;
-	size_t size = 0;
 
-	if (uname(&kernel) < 0 || sysfs_read_line(s, modalias, sizeof(modalias), SYSFS_PCI "/modalias", vf) < 0)
-		return NULL;
-	path = xasprintf("%s/%s/modules.alias", s->modules_root, kernel.release);
-	if (!path || read_file_at(AT_FDCWD, path, ALIASES_MAX, &text, &size) < 0 ||
-	    vfio_alias_find(text, size, modalias, &module) < 0 || streq(module, VFIO_MODULE))
+	if (look_at_aliases(s) < 0 || s->aliases.size == 0 ||
+	    sysfs_read_line(s, modalias, sizeof(modalias), SYSFS_PCI "/modalias", vf) < 0 ||
+	    vfio_alias_find(s->aliases.lines, s->aliases.size, modalias, &module) < 0 || streq(module, VFIO_MODULE))
 		return NULL;
 	return driver_of_module(s, module);
 }

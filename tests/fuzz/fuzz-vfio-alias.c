@@ -5,9 +5,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_free_ char *input = fuzz_string(data, size), *module = NULL;
+	_cleanup_free_ char *input = fuzz_string(data, size), *module = NULL, *lines = NULL, *again = NULL;
 	char *text = strchr(input, '\n');
-	size_t length = strlen(input);
+	size_t length = strlen(input), n;
 	int r;
 
 	if (!text)
@@ -16,6 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	length -= (size_t)(text - input);
 
 	r = vfio_alias_find(text, length, input, &module);
+	lines = vfio_alias_lines(text, length, &n);
+	FUZZ_CHECK(lines && n <= length + 1);
+	FUZZ_CHECK(vfio_alias_find(lines, n, input, &again) == r);
+	FUZZ_CHECK(r < 0 || strcmp(again, module) == 0);
 	if (r < 0) {
 		FUZZ_CHECK(!module);
 		FUZZ_CHECK(r == -EINVAL || r == -ENOENT);

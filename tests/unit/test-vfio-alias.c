@@ -40,6 +40,25 @@ static void test_finds(void **state)
 	}
 }
 
+/* The lines that matter say the same as the whole, and there are no others. */
+static void test_lines(void **state)
+{
+	static const char text[] = "# alias vfio_pci:\nalias pci:v00008086d0000E211sv*sd*bc*sc*i* xe\n" ANY
+				   "\nalias vfio_pci\nalias usb:v* x\n" XE "alias vfio_pci:v00008086*i00 last";
+	_cleanup_free_ char *lines = NULL, *none = NULL, *module = NULL;
+	size_t size;
+
+	lines = vfio_alias_lines(text, strlen(text), &size);
+	assert_non_null(lines);
+	assert_string_equal(lines, ANY XE "alias vfio_pci:v00008086*i00 last\n");
+	assert_int_equal(size, strlen(lines));
+	assert_int_equal(vfio_alias_find(lines, size, MODALIAS, &module), 0);
+	assert_string_equal(module, "last");
+	none = vfio_alias_lines("", 0, &size);
+	assert_non_null(none);
+	assert_int_equal(size, 0);
+}
+
 static void test_refuses(void **state)
 {
 	static const char *const rows[] = {
@@ -73,7 +92,7 @@ static void test_refuses(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_finds),
+		cmocka_unit_test(test_finds), cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_refuses),
 	};
 
