@@ -17,6 +17,7 @@ static struct apply *apply_free(struct apply *a)
 	partition_plan_free(a->plan);
 	partition_plan_free(a->undo);
 	rpc_error_done(&a->error);
+	free(a->undo_failure);
 	free(a);
 	return NULL;
 }

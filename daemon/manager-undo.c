@@ -4,11 +4,33 @@
  * the GPU is wedged with the reason. */
 #include "manager-apply.h"
 
-static void undo_failed(struct apply *a, char *reason)
+static void on_rest_read(void *userdata, const struct host_reply *reply)
 {
+	struct apply *a = userdata;
+	_cleanup_free_ char *reason = NULL;
+
+	if (reply->r == -ETIMEDOUT) {
+		apply_hangs(a, "what a failed undo left could not be read", reply);
+		return;
+	}
+	if (reply->r == 0 && !apply_update_facts(a, reply)) {
+		apply_gone(a);
+		return;
+	}
+	reason = TAKE_PTR(a->undo_failure);
 	a->gpu->undo_failed = true;
 	apply_failed(a, strempty(reason));
-	free(reason);
+}
+
+/* Takes reason.  What is told from here on is what the way back has left, not what it began with. */
+static void undo_failed(struct apply *a, char *reason)
+{
+	struct host_request request = { .op = HOST_READ, .gpu = a->gpu->address };
+
+	free(a->undo_failure);
+	a->undo_failure = reason;
+	a->phase = APPLY_UNDO_CHECK;
+	apply_ask(a, &request, on_rest_read);
 }
 
 static void on_undo_checked(void *userdata, const struct host_reply *reply)

@@ -115,11 +115,15 @@ static void nothing_to_do_is_said_after_a_look(void **state)
 static void a_failed_step_is_undone(void **state)
 {
 	struct bench *b = *state;
+	unsigned reads;
 
 	bench_cut(b, 2);
 	b->actors.host_fault[HOST_SET_NUMVFS] = -EIO;
 	b->actors.host_fault_after[HOST_SET_NUMVFS] = 1; /* to 0 goes well, to 4 does not */
+	reads = b->actors.n_host[HOST_READ];
 	expect_error(b, bench_apply(b, 4, FOREVER), RPC_HOST_ERROR, NULL);
+	/* When it is asked, before the first write, before the way back, and what that has left. */
+	assert_int_equal(b->actors.n_host[HOST_READ] - reads, 4);
 	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
 	bench_settle(b);
 	/* The undo writes through the same attribute, which fails again: wedged, and says so. */
