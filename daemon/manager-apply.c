@@ -81,6 +81,7 @@ static void apply_succeeded(struct apply *a)
 	gpu_name_profiles(m, gpu, a->target);
 	apply_free(a);
 	gpu->undo_failed = false;
+	gpu_end_leases_of_absent(m, gpu);
 	gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
 	log_gpu(gpu->name, LOG_NOTICE, 0, "now has %zu VFs", gpu->n_vfs);

@@ -231,24 +231,27 @@ static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *
 	}
 }
 
+/* Takes it, out of the GPU's list already. */
+static void vf_vanishes(struct manager *m, struct vf *vf)
+{
+	if (vf->lease.owner != LEASE_NONE)
+		log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
+		       strempty(vf->lease.vm_name));
+	vf->last_user = (struct known){ 0 }; /* its memory went with it, and all else it was given */
+	vf->weighted.on = false;
+	(void)free_and_strdup(&vf->profile, NULL);
+	vf_set_state(m, vf, VF_GONE, "the kernel no longer shows it");
+	vf_lease_end(m, vf);
+	if (vf->handover)
+		vf->gpu = NULL; /* its step in flight still points here: the gate frees it at its end */
+	else
+		vf_free(vf);
+}
+
 static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
 {
-	while (gpu->n_vfs > keep) {
-		struct vf *vf = gpu->vfs[--gpu->n_vfs];
-
-		if (vf->lease.owner != LEASE_NONE)
-			log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
-			       strempty(vf->lease.vm_name));
-		vf->last_user = (struct known){ 0 }; /* its memory went with it */
-		vf_set_state(m, vf, VF_GONE, "the kernel no longer shows it");
-		vf_lease_end(m, vf);
-		if (vf->handover) {
-			/* Its step in flight still points here: the gate frees it at its end. */
-			vf->gpu = NULL;
-			continue;
-		}
-		vf_free(vf);
-	}
+	while (gpu->n_vfs > keep)
+		vf_vanishes(m, gpu->vfs[--gpu->n_vfs]);
 }
 
 /* What is known of an earlier binding means nothing now, and the wanted layout is due. */
@@ -316,6 +319,25 @@ void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu)
 		vf_facts_done(&f->vfs[--f->n_vfs]);
 	if (f)
 		f->num_vfs = 0;
+}
+
+void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu)
+{
+	_cleanup_free_ char *prefix = xasprintf("%s/", PCI_ADDRESS_STR(&gpu->address));
+	const char *id;
+	json_t *row;
+	void *tmp;
+
+	json_object_foreach_safe(m->lease_rows, tmp, id, row) {
+		struct vf *vf = prefix && strncmp(id, prefix, strlen(prefix)) == 0
+					? vf_new(gpu, (unsigned)strtoul(id + strlen(prefix), NULL, 10), &gpu->address)
+					: NULL;
+
+		if (!vf)
+			continue;
+		adopt_row(m, vf);
+		vf_vanishes(m, vf);
+	}
 }
 
 void gpu_absent(struct manager *m, struct gpu *gpu)

@@ -164,8 +164,11 @@ static void recover_now(struct manager *m)
 	HASH_ITER(hh, m->jobs, job, tmp)
 		job_resume(m, job);
 	for_each_vf(m, recover_leftover);
-	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
+		if (gpu->facts && !gpu->due && !gpu->apply && !gpu->apply_accepted)
+			gpu_end_leases_of_absent(m, gpu);
 		processes_look(m, gpu);
+	}
 	(void)audit_scope(m, scope);
 	manager_pump(m);
 }

@@ -407,6 +407,9 @@ void gpu_free(struct manager *m, struct gpu *gpu);
 void gpu_update(struct manager *m, struct gpu_facts *facts);
 void gpu_absent(struct manager *m, struct gpu *gpu);
 void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the next are others */
+/* The leases of an earlier daemon whose VFs the kernel does not show: they wait until the wanted layout stands, and end
+ * when it does not bring them back. */
+void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu);
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 /* Sets the state that it has when nothing is under way. */
 void gpu_calm(struct manager *m, struct gpu *gpu);

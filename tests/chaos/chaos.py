@@ -37,8 +37,11 @@ def live(seed, number, rounds, keep=False):
         world.finish()
         wrong = None
     except BaseException:  # pylint: disable=broad-except
+        # What is wrong comes last: where only the end of an output is kept, it is what must be there.
         wrong = f"world {number}, round {done}: {plan.rounds[min(done, rounds - 1)].trap}\n" \
-                f"{traceback.format_exc()}\n---- the daemon's log\n" + told(world.log().splitlines())
+                f"---- the daemon's log\n{told(world.log().splitlines())}\n" \
+                f"---- what is wrong\n{traceback.format_exc()}" \
+                f"again: make chaos ROUNDS={ROUNDS_OF_WORLD} SEED={seed} WORLD={number}"
     finally:
         if not keep:
             world.end()
@@ -152,9 +155,6 @@ def main():
     print("\n".join(report(tally, time.monotonic() - begin) + details(tally)))
     for wrong in tally.wrong:
         print(f"VIOLATION {wrong}")
-    if tally.wrong:
-        number = tally.wrong[0].split()[1].rstrip(",:")
-        print(f"again: make chaos ROUNDS={rounds} SEED={seed} WORLD={number}")
     return 1 if tally.wrong else 0
 
 

@@ -147,13 +147,13 @@ def _vf(gpu, vf, row, holder, numbers):
     return wrong
 
 
-def leases(machine, rows, taken=()):
-    """Kernel, libvirt and store say the same of every VF, and nothing is half handed over.  A row of a VF that
-    somebody else took away with its layout waits for it to come back.  taken: names of GPUs."""
+def leases(machine, rows):
+    """Kernel, libvirt and store say the same of every VF, and nothing is half handed over.  What is known of a card that
+    is away waits for it to come back."""
     wrong = []
     holders = _holders(machine)
     numbers = {row["address"]: row["number"] for row in rows["gpu"].values()}
-    taken = {gpu["address"] for gpu in machine["gpus"] if gpu["name"] in taken}
+    present = {gpu["address"] for gpu in machine["gpus"] if gpu["present"]}
     there = set()
     for gpu in machine["gpus"]:
         for vf in gpu["vfs"]:
@@ -165,8 +165,7 @@ def leases(machine, rows, taken=()):
     for key, row in rows["lease"].items():
         if row["owner"] == "job" and key in there:
             wrong += _lease_of_job(key, row, rows["job"])
-        if key not in there and row["owner"] in ("vm", "job") and row["state"] != "reserved" and \
-                key.rpartition("/")[0] not in taken:
+        if key not in there and row["owner"] in ("vm", "job") and key.rpartition("/")[0] in present:
             wrong.append(f"lease of {key} ({row['state']}, {row['owner']}): there is no such VF")
     return wrong
 
@@ -205,9 +204,9 @@ def operations(rows):
             for name, row in rows["operation"].items() if row["state"] in ("accepted", "running")]
 
 
-def calm(machine, rows, submissions, ledger, disturbed=(), taken=()):
+def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
-    wrong = jobs(rows, submissions, ledger) + leases(machine, rows, taken) + operations(rows)
+    wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows)
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

@@ -74,7 +74,6 @@ class Life(World):
         self.trap_env = None
         self.loads = can_load()
         self.disturbed = set()
-        self.taken = set()
         self.hangs_of_others = 0
         self.submitted = []
         self.answers_by_kind = collections.Counter()
@@ -216,7 +215,6 @@ class Life(World):
         reply = self.ask(op, **members)
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
-            self.taken.add(members["gpu"])
         if reply and reply.get("hangs"):
             self.hangs_of_others += 1
         return reply
@@ -274,7 +272,6 @@ class Life(World):
         if not self.ask("reboot"):
             return
         self.disturbed.update(choices.GPUS)
-        self.taken.update(choices.GPUS)
         base = sqlite3.connect(self.state / "state.db", timeout=10)
         with base:
             base.execute("UPDATE meta SET doc = ? WHERE id = 'boot'", ('{"value":"another"}',))
@@ -373,7 +370,7 @@ class Life(World):
 
     def wrongs(self):
         rows, machine = checker.rows_of(self.state), self.machine("state")
-        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed, self.taken)
+        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed)
 
     def check(self, one):
         """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong."""

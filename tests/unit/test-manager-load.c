@@ -225,6 +225,51 @@ static void a_vf_that_moved_is_its_new_holders(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
 }
 
+/* Somebody took the VFs off the card meanwhile.  What the wanted layout brings back is its holder's as before; the lease
+ * of any other ends, as it does while a daemon looks on. */
+static void the_lease_of_a_vf_that_vanished_ends(void **state)
+{
+	struct bench *b = *state;
+	uint64_t epoch;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	expect_changed(b, bench_assign(b, "train-b", "gpu0/vf2", FOREVER), true);
+	epoch = bench_vf(b, VF)->lease.epoch;
+	bench_stop(b);
+	fake_set_vfs(&b->actors, 0);
+	bench_start(b);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+	assert_int_equal(bench_vf(b, VF)->lease.epoch, epoch);
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease"), 2);
+
+	bench_stop(b);
+	fake_set_hostdev(&b->actors, 1, 2, false, true);
+	fake_set_vfs(&b->actors, 1);
+	bench_start(b);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 1);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease"), 1);
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM audit WHERE doc LIKE '%gpu0/vf2%gone%'"), 1);
+}
+
+static void the_layout_that_is_made_ends_the_leases_of_others(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-b", "gpu0/vf2", FOREVER), true);
+	bench_stop(b);
+	fake_set_vfs(&b->actors, 0);
+	fake_set_hostdev(&b->actors, 1, 2, false, true);
+	bench_sql(b, "UPDATE gpu SET doc = json_set(doc, '$.manual.vfs', json_array(json_extract(doc, '$.manual.vfs[0]')))");
+	bench_start(b);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 1);
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease"), 0);
+}
+
 /* The store gives them by name: op/10 before op/9. */
 static void operations_stand_in_the_order_of_their_numbers(void **state)
 {
@@ -249,6 +294,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_unreadable_lease_keeps_its_vf_back),
 		TEST(an_unreadable_gpu_gets_another_name),
+		TEST(the_lease_of_a_vf_that_vanished_ends),
+		TEST(the_layout_that_is_made_ends_the_leases_of_others),
 		TEST(operations_stand_in_the_order_of_their_numbers),
 		TEST(an_unreadable_layout_cuts_nothing),
 		TEST(numbers_of_unreadable_rows_are_not_given_again),
