@@ -12,10 +12,8 @@ testbed_failed=0
 
 # ---- telling
 
-# Seconds since the machine's start.
-now() {
-	cut -d' ' -f1 /proc/uptime
-}
+# A process more costs an emulated machine a quarter of a second: what is done often is done by the shell itself.
+
 
 note() {
 	local line
@@ -25,8 +23,10 @@ note() {
 }
 
 pass() {
+	local up
 	testbed_count=$((testbed_count + 1))
-	echo "ok $testbed_count - $* # at $(now) s"
+	read -r up _ </proc/uptime
+	echo "ok $testbed_count - $* # at $up s"
 }
 
 miss() {
@@ -100,6 +100,12 @@ done_testing() {
 
 # ---- waiting for a condition, never for a time
 
+# a_moment SECONDS: the shell's own sleep.
+exec {testbed_never}<> <(:)
+a_moment() {
+	read -rt "$1" -u "$testbed_never" || :
+}
+
 # wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over. The seconds are those of a
 # machine that has its processors to itself; an emulated one on a busy host may need several times as long.
 wait_for() {
@@ -107,7 +113,7 @@ wait_for() {
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
-		sleep 0.2
+		a_moment 0.2
 	done
 }
 
@@ -274,16 +280,47 @@ lock_down() {
 
 # ---- gpuvfd as it was installed
 
-# start_gpuvfd: socket activation, as the README tells a user.
+# start_gpuvfd: socket activation, as after `systemctl enable --now`, which makes systemd read all units again and so
+# costs seconds: main-job.sh and demo.sh do that.
 start_gpuvfd() {
-	systemctl enable --quiet --now gpuvfd.socket
+	systemctl start gpuvfd.socket
 }
 
 # ---- what gpuvf says
 
-# gpu_member GPU NAME: a member of the GPU's own object, without quotes.
+# member METHOD PARAMS NAME: a member of the answer's own object, of one line, without quotes.
+member() {
+	local line
+	while IFS= read -r line; do
+		if [[ $line == "  \"$3\": "* ]]; then
+			line=${line#*: } line=${line%,} line=${line#\"}
+			echo "${line%\"}"
+			return
+		fi
+	done < <(gpuvf call "$1" "$2")
+	return 1
+}
+
+# gpu_member GPU NAME, vf_member VF NAME, job_member JOB NAME
 gpu_member() {
-	gpuvf call gpu.get "{\"gpu\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
+	member gpu.get "{\"gpu\": \"$1\"}" "$2"
+}
+
+vf_member() {
+	member vf.get "{\"vf\": \"$1\"}" "$2"
+}
+
+job_member() {
+	member job.get "{\"id\": \"$1\"}" "$2"
+}
+
+# vf_is VF STATE, job_is JOB STATE
+vf_is() {
+	[ "$(vf_member "$1" state)" = "$2" ]
+}
+
+job_is() {
+	[ "$(job_member "$1" state)" = "$2" ]
 }
 
 # gpu_is GPU STATE
@@ -303,11 +340,11 @@ connected() {
 
 # helper_hangs: a process of gpuvfd is in uninterruptible sleep.
 helper_hangs() {
-	local folder
-	for folder in /proc/[0-9]*; do
-		grep -qs '^State:.*D (disk' "$folder/status" &&
-			[ "$(readlink "$folder/exe")" = /usr/sbin/gpuvfd ] && return
-	done
+	local status folder
+	while IFS= read -r status; do
+		folder=${status%/status}
+		[ "$(readlink "$folder/exe")" = /usr/sbin/gpuvfd ] && return
+	done < <(grep -ls '^State:.*D (disk' /proc/[0-9]*/status)
 	return 1
 }
 
@@ -358,9 +395,14 @@ guest_ping() {
 	virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}'
 }
 
+# agent_starts NAME: the guest has come as far as that. Asking the agent itself would keep the only processor from it.
+agent_starts() {
+	[[ $(<"/var/log/guest-$1.log") == *"the agent starts"* ]]
+}
+
 # wait_agent NAME [SECONDS]: until the guest's agent answers.
 wait_agent() {
-	wait_for "${2:-60}" guest_ping "$1" && return
+	wait_for "${2:-60}" agent_starts "$1" && wait_for "${2:-60}" guest_ping "$1" && return
 	note "the agent of '$1' does not answer; the end of its console:"
 	note "$(tail -n 30 "/var/log/guest-$1.log")"
 	return 1
@@ -391,7 +433,7 @@ guest_exec() {
 	for ((status = 0; status < 300; status++)); do
 		answer=$(virsh --quiet qemu-agent-command "$name" --timeout 10 "$call") || return 255
 		[[ $answer == *'"exited":true'* ]] && break
-		sleep 0.2
+		a_moment 0.2
 	done
 	sed -n 's/.*"out-data":"\([^"]*\)".*/\1/p' <<<"$answer" | base64 -d
 	sed -n 's/.*"err-data":"\([^"]*\)".*/\1/p' <<<"$answer" | base64 -d >&2
@@ -441,17 +483,15 @@ look() {
 
 # finding SUBJECT ID MEMBER: of the answer that was kept; a GPU by its address; evidence as
 # "source = value; ...".
+# shellcheck disable=SC2034
 finding() {
-	awk -F'\x1f' -v subject="$1" -v id="$2" -v member="$3" '
-		BEGIN {
-			split("subject id severity looked what cure evidence", names, " ")
-			for (i in names)
-				column[names[i]] = i
-		}
-		$1 == subject && $2 == id {
-			print $column[member]
-			exit
-		}' /run/doctor/findings
+	local subject id severity looked what cure evidence
+	while IFS=$'\x1f' read -r subject id severity looked what cure evidence; do
+		if [ "$subject" = "$1" ] && [ "$id" = "$2" ]; then
+			echo "${!3}"
+			return
+		fi
+	done </run/doctor/findings
 }
 
 # told SUBJECT ID SEVERITY [EVIDENCE]: the finding is there, so, with this in its evidence.

@@ -82,7 +82,8 @@ class Machine:
         machine = "q35,kernel-irqchip=split" if accel == "kvm" else "q35"
         # An emulated timer misses ticks on a busy machine; the kernel then gives up at boot.
         words = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check oops=panic"
-        words += " apparmor=0 selinux=0 audit=0 nokaslr systemd.unit=multi-user.target"
+        # An emulator keeps what it has translated by its address: what lies elsewhere in each process is translated anew.
+        words += " apparmor=0 selinux=0 audit=0 nokaslr norandmaps systemd.unit=multi-user.target"
         words += " systemd.show_status=no rd.udev.log_level=3 systemd.gpt_auto=0"
         # A processor that runs nothing else for two minutes will not come back.
         words += " softlockup_panic=1 watchdog_thresh=60 sysctl.kernel.panic_on_rcu_stall=1"

@@ -68,6 +68,7 @@ like "with the way to look" "$(finding "$second" sriov-capability cure)" "root"
 
 # ---- a daemon
 
+echo '{"deadlines": {"sriov_numvfs": "15s"}}' >/etc/gpuvf/gpuvfd.json
 start_gpuvfd
 check "the daemon answers" gpuvf status || bail_out "$(journalctl -u gpuvfd --no-pager -n 30)"
 look gpuvf -o json doctor

@@ -7,15 +7,6 @@
 
 pf=$(pf_folder 0) second=$(pf_address 1)
 
-# vf_member VF NAME: a member of the VF's object, without quotes.
-vf_member() {
-	gpuvf call vf.get "{\"vf\": \"$1\"}" | sed -n "s/^  \"$2\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-vf_is() {
-	[ "$(vf_member "$1" state)" = "$2" ]
-}
-
 guest_is_off() {
 	[ "$(virsh domstate "$1")" = "shut off" ]
 }

@@ -3,6 +3,8 @@
 # Every write that an apply makes on a real kernel, once as an error, once as a hang and once as a kill -9 of the
 # daemon while it hangs: each ends in the old layout or the new one, as the kernel shows it, and what the operation
 # says is what there is.  test-inject.py does the same over the made-up machine, for every way.
+#
+# inject.sh [all|SEED]: every write fails; of hang and kill each write has one, by the seed, unless all is asked for.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
@@ -72,10 +74,15 @@ mapfile -t points < <(awk '$1 != "total" { for (i = 1; i <= $2; i++) print $1, i
 note "${#points[@]} writes: ${points[*]}"
 check "there are writes to fail" test ${#points[@]} -ge 5
 
+seed=${1:-$RANDOM}
+note "seed $seed"
+[ "$seed" = all ] || RANDOM=$seed
 tried=0
 for point in "${points[@]}"; do
 	read -r attribute nth <<<"$point"
-	for how in EIO hang kill; do
+	hows=(EIO hang kill)
+	[ "$seed" = all ] || unset "hows[$((1 + RANDOM % 2))]"
+	for how in "${hows[@]}"; do
 		name="$attribute, write $nth, $how"
 		tried=$((tried + 1))
 		gpuvf apply gpu0 "${old_layout[@]}" >/dev/null && [ "$(kernel_layout)" = "$old" ] ||

@@ -25,15 +25,6 @@ cat >/etc/gpuvf/policies.d/pool.json <<'JSON'
 }
 JSON
 
-# member METHOD PARAMS NAME: of the answer's own object.
-member() {
-	gpuvf call "$1" "$2" | python3 -c 'import json, sys; v = json.load(sys.stdin)[sys.argv[1]]; print(v if isinstance(v, str) else json.dumps(v))' "$3"
-}
-
-job_is() {
-	[ "$(member job.get "{\"id\": \"$1\"}" state)" = "$2" ]
-}
-
 vm_runs() {
 	[ "$(virsh domstate "$1")" = running ]
 }

@@ -9,23 +9,6 @@
 pf=$(pf_folder 0)
 state=/var/lib/gpuvf
 
-# member METHOD PARAMS NAME: the object's own member.
-member() {
-	gpuvf call "$1" "$2" | sed -n "s/^  \"$3\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p"
-}
-
-vf_member() {
-	member vf.get "{\"vf\": \"$1\"}" "$2"
-}
-
-vf_is() {
-	[ "$(vf_member "$1" state)" = "$2" ]
-}
-
-job_member() {
-	member job.get "{\"id\": \"$1\"}" "$2"
-}
-
 numvfs_writes() {
 	awk '/^sriov_numvfs:1000000:/ { print $NF }' \
 		"/sys/kernel/debug/gpuvf_testgpu/$(pf_address 0)/faults"
@@ -136,7 +119,8 @@ check "where exec is disabled, the VM is quarantined" wait_for 120 quarantined
 note "$(gpuvf show trainer-noexec)"
 like "after three attempts, with the reason" "$(member vm.get '{"vm": "trainer-noexec"}' reason)" \
 	"3 jobs.*exec"
-is "the job is not lost: it waits" "$(job_member "$job" state) $(job_member "$job" attempt)" "queued 3"
+check "the job is not lost: it waits" wait_for 20 job_is "$job" queued
+is "after its third attempt" "$(job_member "$job" attempt)" 3
 like "and says so" "$(job_member "$job" reason)" "quarantined"
 check "status shows it" eval "gpuvf status | grep -q trainer-noexec"
 check "it can be cancelled" as alice gpuvf cancel "$job"

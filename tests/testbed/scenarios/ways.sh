@@ -9,12 +9,6 @@
 GIB=$((1 << 30)) MIB=$((1 << 20))
 config=/etc/gpuvf/gpuvfd.json
 
-# member GPU NAME: the object's own member.
-member() {
-	gpuvf call gpu.get "{\"gpu\": \"gpu$1\"}" |
-		python3 -c 'import json, sys; v = json.load(sys.stdin)[sys.argv[1]]; print(v if isinstance(v, str) else json.dumps(v))' "$2"
-}
-
 # can GPU ATTRIBUTE: how far it can be set, and why no further.
 can() {
 	gpuvf call gpu.get "{\"gpu\": \"gpu$1\"}" |
@@ -24,7 +18,7 @@ can() {
 ways() {
 	local n
 	for n in 0 1 2 3 4 5; do
-		member $n vf_control
+		gpu_member gpu$n vf_control
 	done | xargs
 }
 
@@ -43,13 +37,13 @@ check "gpuvfd starts" start_gpuvfd
 check "it answers" wait_for 30 ready
 is "without debugfs" "$(ways)" "xe xe generic i915 i915 generic"
 note "$(gpuvf show gpu1)"
-like "what debugfs could add is said" "$(member 1 control_note)" 'no VRAM quotas: .*allow_debugfs'
-like "on an older kernel, too" "$(member 2 control_note)" 'no quotas and no scheduling values: .*allow_debugfs'
+like "what debugfs could add is said" "$(gpu_member gpu1 control_note)" 'no VRAM quotas: .*allow_debugfs'
+like "on an older kernel, too" "$(gpu_member gpu2 control_note)" 'no quotas and no scheduling values: .*allow_debugfs'
 like "no quota, and why" "$(can 1 vram_quota)" 'none.*sriov_admin has no vram_quota'
 like "priority of all at once, and why" "$(can 0 sched_priority)" 'bulk.*low or normal for all at once'
 like "i915 as well" "$(can 3 sched_priority)" 'bulk.*sched_if_idle'
 like "i915 sets contexts" "$(can 3 contexts_quota)" 'writable'
-is "two tiles" "$(member 4 tiles)" 2
+is "two tiles" "$(gpu_member gpu4 tiles)" 2
 refused 10 'vram' gpuvf apply gpu5 --vfs 2 --vram 1GiB
 
 mkdir -p "${config%/*}"
@@ -58,7 +52,7 @@ check "the configuration is right" gpuvfd --check-config
 check "gpuvfd begins again" systemctl restart gpuvfd.service
 check "it answers" wait_for 30 ready
 is "with debugfs" "$(ways)" "xe xe-debugfs xe-debugfs i915 i915 generic"
-like "its price is said" "$(member 1 control_note)" 'until automatic provisioning is restored'
+like "its price is said" "$(gpu_member gpu1 control_note)" 'until automatic provisioning is restored'
 like "debugfs sets VRAM" "$(can 2 vram_quota)" 'writable'
 like "and the old layout has one policy" "$(can 2 sched_priority)" 'bulk.*sched_if_idle'
 note "$(gpuvf show gpu2)"
@@ -84,11 +78,11 @@ check "debugfs: 2 VFs, shared out by the driver" gpuvf apply gpu1 --vfs 2
 like "  it is automatic again" "$(cat "$sriov/vf2/tile0/vram_quota")" '^[1-9][0-9]+$'
 check "debugfs: none" gpuvf apply gpu1 --vfs 0
 
-is "not custom" "$(member 1 custom_provisioning)" false
+is "not custom" "$(gpu_member gpu1 custom_provisioning)" false
 check "somebody leaves a quota" put $GIB "$sriov/vf3/tile0/vram_quota"
 check "gpuvfd begins again" systemctl restart gpuvfd.service
 check "it answers" wait_for 30 ready
-is "custom, by what stands" "$(member 1 custom_provisioning)" true
+is "custom, by what stands" "$(gpu_member gpu1 custom_provisioning)" true
 check "debugfs: 2 VFs, shared out" gpuvf apply gpu1 --vfs 2
 is "  what was left is gone" "$(cat "$sriov/vf3/tile0/vram_quota")" 0
 like "  and the driver shares" "$(cat "$sriov/vf1/tile0/vram_quota")" '^[1-9][0-9]+$'
@@ -143,8 +137,8 @@ check "the kernel locks itself down" lock_down
 check "gpuvfd begins again" systemctl restart gpuvfd.service
 check "it answers" wait_for 30 ready
 is "without debugfs again" "$(ways)" "xe xe generic i915 i915 generic"
-like "and it says what is lost" "$(member 1 control_note)" 'kernel lockdown closes debugfs: no VRAM quotas'
-like "on the older kernel, too" "$(member 2 control_note)" 'kernel lockdown closes debugfs: no quotas'
+like "and it says what is lost" "$(gpu_member gpu1 control_note)" 'kernel lockdown closes debugfs: no VRAM quotas'
+like "on the older kernel, too" "$(gpu_member gpu2 control_note)" 'kernel lockdown closes debugfs: no quotas'
 note "$(gpuvf show gpu1)"
 check "it works on" gpuvf apply gpu1 --vfs 2 --quantum 20ms
 is "  through sriov_admin" "$(cat "$(pf_folder 1)/sriov_admin/vf2/profile/exec_quantum_ms")" 20
