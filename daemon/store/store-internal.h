@@ -47,7 +47,8 @@ struct store_row {
 	enum store_op op;
 	enum store_kind kind;
 	char *id;
-	char *text; /* the document; NULL unless STORE_PUT */
+	json_t *doc; /* of STORE_PUT, until it is submitted … */
+	char *text;  /* … then its text */
 };
 
 struct store_batch {
@@ -76,6 +77,8 @@ void store_statements_done(struct store_statements *s);
 
 /* Writes the rows within the transaction that is open.  Returns SQLITE_OK or SQLite's code. */
 int store_batch_write(sqlite3 *db, struct store_statements *s, const struct store_batch *b);
+/* Documents become text: from here on no JSON is touched, which is the loop's. */
+int store_batch_seal(struct store_batch *b);
 /* One more transaction. */
 int store_count_commit(sqlite3 *db, struct store_statements *s);
 
