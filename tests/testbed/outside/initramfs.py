@@ -11,7 +11,7 @@ from .common import TestbedError, command, file_state, fingerprint, mark_up_to_d
 from .cpio import Archive
 
 OUTER_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"]
-GUEST_MODULES = ["virtio_pci", "virtio_console"]
+GUEST_MODULES = ["virtio_pci", "virtio_console", "pvpanic_mmio"]
 
 # Programs of the nested guest besides busybox, and why.
 GUEST_PROGRAMS = {

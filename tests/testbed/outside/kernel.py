@@ -19,7 +19,7 @@ HEADERS = pathlib.Path("/usr/src")
 MODULES = [
     "virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console",
     "vfio-pci", "vfio_iommu_type1", "drm", "fuse", "autofs4", "configfs",
-    "kvm", "kvm_intel", "kvm_amd",
+    "kvm", "kvm_intel", "kvm_amd", "pvpanic_mmio",
 ]
 
 

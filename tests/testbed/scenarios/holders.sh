@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Who else can have a VF, with the real kernel and libvirt: a program of the host that has the VFIO group open, a guest
-# that does not let go, a VM that was given the whole card, and the user before.
+# Who else can have a VF, with the real kernel and libvirt: a program of the host that has the VFIO group open, libvirt's
+# own driver work, a guest that does not let go or crashed, a VM that was given the whole card, and the user before; and
+# VMs that cannot take one: saved, or too large to be pinned.
 # testbed: --gpus flex170:vfs=7,flex140 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
@@ -11,7 +12,7 @@ guest_is_off() {
 	[ "$(virsh domstate "$1")" = "shut off" ]
 }
 
-check "a guest starts" start_guest trainer-on
+check "a guest starts" start_guest trainer-on panic
 check "another is off" define_guest trainer-off
 check "another user" add_user operator-1 gpuvf
 mkdir -p /etc/gpuvf/policies.d
@@ -21,6 +22,7 @@ cat >/etc/gpuvf/policies.d/holders.json <<JSON
   "profiles": [{"name": "slice", "vram": "1GiB"}],
   "gpus": [{"match": {"address": "$(pf_address 0)"}, "layout": [{"profile": "slice", "count": 3}],
             "reuse": "same-user"}],
+  "vms": [{"match": "trainer-on", "managed": "yes"}],
   "access": [{"user": "root", "role": "admin"}, {"user": "operator-1", "role": "operator"}]
 }
 JSON
@@ -49,9 +51,26 @@ wait $program
 check "its end makes the VF free" wait_for 20 vf_is gpu0/vf1 free
 check "by way of a reset" test "$(vf_resets 0 0)" -gt "$resets"
 
-# ---- a guest that does not let go
+# ---- VMs that cannot take one
+
+check "a guest as large as the host starts" start_guest trainer-large noagent 3900
+refused 9 "trainer-large.*memory|memory.*trainer-large" gpuvf assign trainer-large --vf gpu0/vf3 --live
+is "libvirt was not asked" "$(virsh dumpxml trainer-large | grep -c '<hostdev')" 0
+check "it is ended" virsh destroy trainer-large
+check "the memory of the running guest is saved" virsh managedsave trainer-on
+refused 6 "saved.*managedsave-remove|managedsave-remove" gpuvf assign trainer-on --vf gpu0/vf1 --config
+is "its definition is as it was" "$(virsh dumpxml --inactive trainer-on | grep -c '<hostdev')" 0
+check "it goes on from there" virsh start trainer-on
+check "its agent, too" wait_agent trainer-on
+
+# ---- a guest that does not let go; libvirt binds the drivers itself
 
 check "the guest gets a VF" gpuvf assign trainer-on --vf gpu0/vf2
+like "which libvirt manages" "$(virsh dumpxml trainer-on)" "<hostdev[^>]*managed='yes'"
+check "it gives it back" gpuvf release gpu0/vf2
+is "the VF is free" "$(vf_member gpu0/vf2 state)" free
+is "and bound for the next one" "$(basename "$(readlink "$pf/virtfn1/driver")")" vfio-pci
+check "the guest gets it again" gpuvf assign trainer-on --vf gpu0/vf2
 check "and then stands still" virsh suspend trainer-on
 gpuvf release trainer-on --wait 0s >/run/release.out 2>&1
 check "it does not let go" wait_for 30 vf_is gpu0/vf2 detaching
@@ -65,6 +84,23 @@ check "the guest is off" guest_is_off trainer-on
 is "the VF is free" "$(vf_member gpu0/vf2 state)" free
 check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
 note "$(gpuvf -o json call audit.list '{}' | grep -c powering-off) rows of the audit trail tell of it"
+
+# ---- a guest that crashes
+
+crashed() {
+	[ "$(virsh domstate trainer-on)" = crashed ] && gpuvf show trainer-on | grep -q crashed
+}
+check "the guest starts again" virsh start trainer-on
+check "its agent answers" wait_agent trainer-on
+check "it gets a VF" gpuvf assign trainer-on --vf gpu0/vf2
+guest_exec trainer-on sh -c 'echo c >/proc/sysrq-trigger' >/dev/null 2>&1 &
+check "its kernel dies" wait_for 60 crashed
+is "its QEMU has the VF still" "$(vf_member gpu0/vf2 state)" attached
+refused 6 "gpu0/vf2" gpuvf apply gpu0 --vfs 0
+resets=$(vf_resets 0 1)
+check "it is ended" virsh destroy trainer-on
+check "then the VF is free" wait_for 60 vf_is gpu0/vf2 free
+check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
 
 # ---- the user before
 
