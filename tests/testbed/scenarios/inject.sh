@@ -4,7 +4,7 @@
 # daemon while it hangs: each ends in the old layout or the new one, as the kernel shows it, and what the operation
 # says is what there is.  test-inject.py does the same over the made-up machine, for every way.
 #
-# inject.sh [all|SEED]: every write fails; of hang and kill each write has one, by the seed, unless all is asked for.
+# inject.sh [all|SEED]: each write has one of the three, by the seed, unless all are asked for.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
@@ -81,7 +81,7 @@ tried=0
 for point in "${points[@]}"; do
 	read -r attribute nth <<<"$point"
 	hows=(EIO hang kill)
-	[ "$seed" = all ] || unset "hows[$((1 + RANDOM % 2))]"
+	[ "$seed" = all ] || hows=("${hows[RANDOM % 3]}")
 	for how in "${hows[@]}"; do
 		name="$attribute, write $nth, $how"
 		tried=$((tried + 1))
