@@ -430,7 +430,8 @@ void gpu_check_drift(struct manager *m, struct gpu *gpu);
 void gpu_drift_absent(struct manager *m, struct gpu *gpu); /* its card is going; facts are still there */
 json_t *drift_view(struct manager *m, const struct gpu *gpu); /* returns new */
 void wanted_pump(struct manager *m); /* makes layouts that are due, heals what may be healed */
-bool gpu_has_inherited(struct manager *m, const struct gpu *gpu); /* an apply or tune of an earlier daemon is not taken up */
+bool gpu_has_inherited_apply(struct manager *m, const struct gpu *gpu); /* an earlier daemon's is not taken up */
+bool gpu_has_inherited(struct manager *m, const struct gpu *gpu);	/* … or a tune of it */
 bool wanted_settled(struct manager *m); /* nothing of that is left to do or under way */
 void wanted_ended(struct manager *m, struct gpu *gpu, const struct rpc_error *error); /* NULL: it went well */
 void wanted_not_stored(struct manager *m, struct gpu *gpu); /* … because the store failed: it is due again */

@@ -28,7 +28,13 @@ json_t *tune_values_json(const struct known *values)
 	return json;
 }
 
-/* What stands in the way of any change at this moment. */
+static int refuse_cut(const struct gpu *gpu, struct rpc_error *error)
+{
+	rpc_error_set(error, RPC_CONFLICT, "%s is being cut, or waits to be", gpu->name);
+	return rpc_error_detail(error, "recutting", "gpu", "wait until that is done (gpuvf show)");
+}
+
+/* What stands in the way of any change at this moment.  Of an earlier daemon's tunes each goes in its turn. */
 int tune_check_gpu(const struct gpu *gpu, unsigned vf, struct rpc_error *error)
 {
 	if (gpu->stuck || !gpu->facts) {
@@ -36,10 +42,8 @@ int tune_check_gpu(const struct gpu *gpu, unsigned vf, struct rpc_error *error)
 			      gpu->reason ? gpu->reason : "the card is gone");
 		return -ECANCELED;
 	}
-	if (gpu->apply || gpu->apply_accepted || gpu_has_inherited(gpu->m, gpu)) {
-		rpc_error_set(error, RPC_CONFLICT, "%s is being cut, or waits to be", gpu->name);
-		return rpc_error_detail(error, "recutting", "gpu", "wait until that is done (gpuvf show)");
-	}
+	if (gpu->apply || gpu->apply_accepted || gpu_has_inherited_apply(gpu->m, gpu))
+		return refuse_cut(gpu, error);
 	if (gpu->n_vfs == 0 || vf > gpu->n_vfs || gpu->n_vfs != gpu->facts->n_vfs) {
 		rpc_error_set(error, RPC_CONFLICT, "%s has no VF that could be tuned", gpu->name);
 		return rpc_error_detail(error, "no_vfs", "gpu", "cut it first: gpuvf apply GPU --vfs N");
@@ -142,7 +146,8 @@ static int check_tune(struct manager *m, const struct vf_tune_params *p, struct 
 	if (r == 0)
 		r = read_values(p, values, error);
 	if (r == 0)
-		r = tune_check_gpu(*ret_gpu, *ret_vf ? (*ret_vf)->index : 0, error);
+		r = gpu_has_inherited(m, *ret_gpu) ? refuse_cut(*ret_gpu, error)
+						   : tune_check_gpu(*ret_gpu, *ret_vf ? (*ret_vf)->index : 0, error);
 	for (size_t i = 0; i < (size_t)TUNABLES && r == 0; i++)
 		if (values[tunables[i].attribute].known)
 			r = check_ability(*ret_gpu, subject, !p->vf, i, error);

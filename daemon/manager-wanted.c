@@ -159,6 +159,11 @@ static struct operation *inherited_apply(struct manager *m, const struct gpu *gp
 	return NULL;
 }
 
+bool gpu_has_inherited_apply(struct manager *m, const struct gpu *gpu)
+{
+	return inherited_apply(m, gpu) != NULL;
+}
+
 bool gpu_has_inherited(struct manager *m, const struct gpu *gpu)
 {
 	struct operation *op, *tmp;
@@ -167,7 +172,7 @@ bool gpu_has_inherited(struct manager *m, const struct gpu *gpu)
 		if (op->inherited && streq(op->method, "vf.tune") &&
 		    streq_ptr(json_get_string(op->input, "gpu"), gpu->name))
 			return true;
-	return inherited_apply(m, gpu) != NULL;
+	return gpu_has_inherited_apply(m, gpu);
 }
 
 /* Its layout is due, and nothing but our own work keeps it from being looked at. */

@@ -202,6 +202,28 @@ static void a_restart_in_the_middle(void **state)
 	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 20);
 }
 
+/* Both wait for the next daemon, which refuses neither because of the other. */
+static void two_of_an_earlier_daemon(void **state)
+{
+	struct bench *b = *state;
+	struct answer *first, *second;
+
+	b->actors.host_held = ONE(HOST_SET_VF_ATTR);
+	first = tune(b, quantum("gpu0/vf1", 8));
+	second = tune(b, quantum("gpu0/vf2", 16));
+	bench_settle(b);
+	bench_restart(b);
+	expect_error(b, first, RPC_INTERNAL_ERROR, NULL);
+	expect_error(b, second, RPC_INTERNAL_ERROR, NULL);
+	bench_until(b, operation_find(b->m, "op/3")->state >= OPERATION_DONE);
+	assert_int_equal(operation_find(b->m, "op/2")->state, OPERATION_DONE);
+	assert_int_equal(operation_find(b->m, "op/3")->state, OPERATION_DONE);
+	assert_int_equal(shown(b, 0, VF_ATTR_EXEC_QUANTUM), 8);
+	assert_int_equal(shown(b, 1, VF_ATTR_EXEC_QUANTUM), 16);
+	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[0].shape, VF_ATTR_EXEC_QUANTUM).value, 8);
+	assert_int_equal(vf_shape_number(&bench_gpu(b)->manual->vfs[1].shape, VF_ATTR_EXEC_QUANTUM).value, 16);
+}
+
 /* The first would find the second's value, and undo it. */
 static void one_after_the_other(void **state)
 {
@@ -366,6 +388,7 @@ int main(void)
 		TEST(what_is_refused),
 		TEST(a_failed_one_is_undone),
 		TEST(a_restart_in_the_middle),
+		TEST(two_of_an_earlier_daemon),
 		TEST(nothing_beside_what_an_earlier_daemon_left),
 		TEST(one_after_the_other),
 		TEST(nothing_is_tuned_that_is_not_stored),
