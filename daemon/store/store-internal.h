@@ -47,8 +47,7 @@ struct store_row {
 	enum store_op op;
 	enum store_kind kind;
 	char *id;
-	json_t *doc; /* of STORE_PUT, until it is submitted … */
-	char *text;  /* … then its text */
+	char *text; /* the document; NULL unless STORE_PUT */
 };
 
 struct store_batch {
@@ -77,8 +76,6 @@ void store_statements_done(struct store_statements *s);
 
 /* Writes the rows within the transaction that is open.  Returns SQLITE_OK or SQLite's code. */
 int store_batch_write(sqlite3 *db, struct store_statements *s, const struct store_batch *b);
-/* Documents become text: from here on no JSON is touched, which is the loop's. */
-int store_batch_seal(struct store_batch *b);
 /* One more transaction. */
 int store_count_commit(sqlite3 *db, struct store_statements *s);
 

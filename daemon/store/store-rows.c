@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Batches of rows: filled on the loop, written by the store's thread inside one transaction.  Of what is put more
- * than once only the last is written; documents become text when the batch is submitted, so the thread never touches
- * JSON. */
+/* Batches of rows: filled on the loop, written by the store's thread inside one transaction.  A
+ * document becomes text as soon as it is put, so the thread never touches JSON. */
 #include "store/store-internal.h"
 
 #include <stdio.h>
-
-/* A row that is put again was put a moment ago: what lies farther back is not looked for. */
-#define LOOK_BACK 64
 
 struct store_batch *store_batch_new(void)
 {
@@ -22,7 +18,6 @@ struct store_batch *store_batch_free(struct store_batch *b)
 	while (b->n_rows > 0) {
 		b->n_rows--;
 		free(b->rows[b->n_rows].id);
-		json_decref(b->rows[b->n_rows].doc);
 		free(b->rows[b->n_rows].text);
 	}
 	free(b->rows);
@@ -32,38 +27,14 @@ struct store_batch *store_batch_free(struct store_batch *b)
 	return NULL;
 }
 
-/* The batch's row of that name; NULL: none that could be changed in place.  Events and the audit trail have a new name
- * for each row. */
-static struct store_row *find_row(const struct store_batch *b, enum store_kind kind, const char *id)
+/* Takes text, also on failure. */
+static int add_row(struct store_batch *b, enum store_op op, enum store_kind kind, const char *id,
+		   char *text)
 {
-	size_t last = b->n_rows > LOOK_BACK ? b->n_rows - LOOK_BACK : 0;
-
-	if (kind == STORE_EVENT || kind == STORE_AUDIT)
-		return NULL;
-	for (size_t i = b->n_rows; i > last; i--) {
-		struct store_row *row = &b->rows[i - 1];
-
-		if (row->op > STORE_DELETE)
-			return NULL; /* it is about many rows */
-		if (row->kind == kind && streq(row->id, id))
-			return row;
-	}
-	return NULL;
-}
-
-/* Takes doc, also on failure. */
-static int add_row(struct store_batch *b, enum store_op op, enum store_kind kind, const char *id, json_t *doc)
-{
-	_cleanup_json_ json_t *owned = doc;
-	struct store_row *rows, *before = op <= STORE_DELETE ? find_row(b, kind, id) : NULL;
+	_cleanup_free_ char *owned = text;
+	struct store_row *rows;
 	char *copy;
 
-	if (before) {
-		json_decref(before->doc);
-		before->op = op;
-		before->doc = TAKE_PTR(owned);
-		return 0;
-	}
 	if (b->n_rows == b->n_allocated) {
 		size_t n = MAX_OF(2 * b->n_allocated, (size_t)4);
 
@@ -77,29 +48,21 @@ static int add_row(struct store_batch *b, enum store_op op, enum store_kind kind
 	if (!copy)
 		return -ENOMEM;
 
-	b->rows[b->n_rows++] = (struct store_row){ .op = op, .kind = kind, .id = copy, .doc = TAKE_PTR(owned) };
+	b->rows[b->n_rows++] = (struct store_row){
+		.op = op, .kind = kind, .id = copy, .text = TAKE_PTR(owned)
+	};
 	return 0;
 }
 
 int store_batch_put(struct store_batch *b, enum store_kind kind, const char *id, json_t *doc)
 {
-	return doc ? add_row(b, STORE_PUT, kind, id, doc) : -ENOMEM;
-}
+	_cleanup_json_ _unused_ json_t *owned = doc;
+	char *text;
 
-int store_batch_seal(struct store_batch *b)
-{
-	for (size_t i = 0; i < b->n_rows; i++) {
-		struct store_row *row = &b->rows[i];
-
-		if (!row->doc)
-			continue;
-		row->text = json_text(row->doc);
-		if (!row->text)
-			return -ENOMEM;
-		json_decref(row->doc);
-		row->doc = NULL;
-	}
-	return 0;
+	text = doc ? json_text(doc) : NULL;
+	if (!text)
+		return -ENOMEM;
+	return add_row(b, STORE_PUT, kind, id, text);
 }
 
 int store_batch_delete(struct store_batch *b, enum store_kind kind, const char *id)

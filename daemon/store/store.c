@@ -307,12 +307,6 @@ static void enqueue(struct store *s, struct store_batch *b)
 
 int store_submit(struct store *s, struct store_batch *b, store_done_fn fn, void *userdata)
 {
-	int r = store_batch_seal(b);
-
-	if (r < 0) {
-		store_batch_free(b);
-		return r;
-	}
 	b->fn = fn;
 	b->userdata = userdata;
 	enqueue(s, b);

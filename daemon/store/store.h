@@ -55,8 +55,6 @@ int store_last_id(struct store *s, enum store_kind kind, char **ret);
 typedef void (*store_aside_fn)(void *userdata, const char *kind, const char *id, const char *at, const char *why);
 int store_aside(struct store *s, store_aside_fn fn, void *userdata);
 
-/* One transaction.  Of a row that is put or deleted more than once only the last is written; documents become text when
- * the batch is submitted. */
 struct store_batch *store_batch_new(void); /* NULL = no memory */
 struct store_batch *store_batch_free(struct store_batch *b);
 DEFINE_CLEANUP(struct store_batch *, store_batch_free);
