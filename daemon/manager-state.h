@@ -269,6 +269,10 @@ struct manager {
 	uint64_t next_gpu, next_operation, next_job, next_epoch;
 	bool hypervisor_connected; /* and listed: what we know of domains is true */
 	char *hypervisor_reason;
+	bool hypervisor_awaited; /* neither since the start: calls that need it wait */
+	sd_event_source *hypervisor_deadline;
+	void (*hypervisor_known)(void *userdata); /* that is over */
+	void *hypervisor_known_userdata;
 	json_t *vm_rows; /* as loaded: uuid → row, until the VM is seen */
 	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
 	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
@@ -644,6 +648,12 @@ bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 /* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
 void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);
+void vm_gone(struct manager *m, const char *uuid);
+
+/* ---- libvirt (manager-hypervisor.c) ---- */
+
+void hypervisor_asked(struct manager *m); /* from now on its first word can come */
+void hypervisor_pump(struct manager *m);  /* ends the wait for it */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
 
 /* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */

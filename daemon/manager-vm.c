@@ -302,7 +302,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 		jobs_of_stopped_vm(m, vm);
 }
 
-static void vm_gone(struct manager *m, const char *uuid)
+void vm_gone(struct manager *m, const char *uuid)
 {
 	struct vm *vm = vm_find_uuid(m, uuid);
 
@@ -315,83 +315,6 @@ static void vm_gone(struct manager *m, const char *uuid)
 	jobs_of_stopped_vm(m, vm);
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));
 	vm_free(m, vm);
-}
-
-static void on_list(void *userdata, const struct hv_reply *reply);
-
-static void ask_list(struct manager *m)
-{
-	struct hv_request list = { .op = HV_LIST };
-
-	(void)m->hypervisor->ops->request(m->hypervisor, &list, on_list, m);
-}
-
-static int on_list_retry(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct manager *m = userdata;
-
-	m->list_retry = sd_event_source_unref(m->list_retry);
-	ask_list(m);
-	return 0;
-}
-
-#define LIST_RETRY_USEC (2 * USEC_PER_SEC) /* a connected libvirt that gave no list is asked again */
-
-static void on_list(void *userdata, const struct hv_reply *reply)
-{
-	struct manager *m = userdata;
-	struct vm *vm, *tmp;
-
-	if (reply->failure != HV_OK) {
-		log_warning(0, "The list of domains could not be had: %s", strempty(reply->message));
-		if (reply->failure != HV_DISCONNECTED && !m->list_retry)
-			(void)sd_event_add_time_relative(m->event, &m->list_retry, CLOCK_BOOTTIME,
-							 LIST_RETRY_USEC, 0, on_list_retry, m);
-		return;
-	}
-	HASH_ITER(hh, m->vms, vm, tmp) {
-		bool found = false;
-
-		for (size_t i = 0; i < reply->n_domains && !found; i++)
-			found = streq(reply->domains[i]->uuid, vm->uuid);
-		if (!found)
-			vm_gone(m, vm->uuid);
-	}
-	for (size_t i = 0; i < reply->n_domains; i++)
-		vm_update(m, reply->domains[i]);
-	if (!m->hypervisor_connected)
-		manager_recover(m);
-	manager_pump(m);
-}
-
-void manager_on_hv_event(void *manager, const struct hv_event *event)
-{
-	struct manager *m = manager;
-	switch (event->type) {
-	case HV_EVENT_CONNECTED:
-		ask_list(m);
-		break;
-	case HV_EVENT_LOST_CONNECTION:
-		if (m->hypervisor_connected || !m->hypervisor_reason)
-			log_warning(0, "libvirt is away: %s", strempty(event->reason));
-		m->hypervisor_connected = false;
-		m->recovery_void = m->recovering;
-		(void)free_and_strdup(&m->hypervisor_reason,
-				      event->reason ? event->reason : "not connected");
-		break;
-	case HV_EVENT_DOMAIN:
-		vm_update(m, event->domain);
-		break;
-	case HV_EVENT_DOMAIN_GONE:
-		vm_gone(m, event->uuid);
-		break;
-	case HV_EVENT_DEVICE_REMOVED:
-	case HV_EVENT_DEVICE_ADDED:
-		break; /* the fresh facts of HV_EVENT_DOMAIN follow */
-	case HV_EVENT_MAX:
-		break;
-	}
-	manager_pump(m);
 }
 
 /* ---- methods ---- */

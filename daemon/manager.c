@@ -167,6 +167,7 @@ static void say_ready(struct manager *m)
 {
 	m->ready = true;
 	m->ready_deadline = sd_event_source_disable_unref(m->ready_deadline);
+	hypervisor_asked(m);
 	m->start.ready(m->start.userdata);
 }
 
@@ -198,6 +199,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 {
 	struct manager *m = userdata;
 
+	hypervisor_pump(m);
 	drains_advance(m);
 	wanted_pump(m);
 	sleep_pump(m);
@@ -319,6 +321,7 @@ int manager_start(struct manager *m, const struct manager_start *start)
 	int r;
 
 	m->start = *start;
+	m->hypervisor_awaited = true;
 	r = m->host->ops->start(m->host);
 	if (r < 0)
 		return r;
@@ -367,6 +370,7 @@ struct manager *manager_free(struct manager *m)
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);
+	sd_event_source_unref(m->hypervisor_deadline);
 	sd_event_source_unref(m->pump_source);
 	sd_event_source_unref(m->prune_source);
 	sd_event_source_unref(m->store_source);

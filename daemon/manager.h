@@ -87,6 +87,14 @@ void manager_call_end(struct manager *m);
 void manager_audit_refused(struct manager *m, uid_t uid, pid_t pid, const char *method, const char *subject,
 			   const char *why);
 
+/* True until libvirt has said that it is there, and its domains, or that it is not, or was silent for too long: a
+ * call that needs it does better to wait than to be refused right after the start.  The second is about calls that
+ * need it only where a GPU (name or address) has VFs. */
+bool manager_awaits_hypervisor(const struct manager *m);
+bool manager_gpu_awaits_hypervisor(struct manager *m, const char *gpu);
+/* known is called once, from the loop, when that ends; the last one given counts. */
+void manager_on_hypervisor_known(struct manager *m, void (*known)(void *userdata), void *userdata);
+
 /* Sets caller->role (and name) from uid and gids by the policy in force. */
 void manager_caller_update(struct manager *m, struct caller *caller);
 

@@ -7,6 +7,7 @@
 #include "lib/edit-distance.h"
 #include "lib/escape.h"
 #include "log/log.h"
+#include "rpc/call-params.h"
 #include "rpc/message.h"
 
 #define SUBJECT_MAX 256 /* longer names are nobody's */
@@ -16,6 +17,7 @@ struct dispatch {
 	const struct rpc_method **methods; /* sorted by name */
 	const char **names;		   /* in the same order */
 	size_t n_methods;
+	struct pending *waiting, **last; /* calls that wait for libvirt's first word, in the order of coming */
 };
 
 /* A call that was handed to its method.  Freed when it was answered and its handler returned. */
@@ -27,6 +29,11 @@ struct pending {
 	json_t *id; /* NULL: nobody waits for the answer */
 	void *params;
 
+	/* While it waits for libvirt. */
+	struct pending *next;
+	json_t *rest; /* parameters without request_id */
+	char *request_id;
+
 	/* For the audit trail, when the call is refused: its connection may be gone by then. */
 	struct manager *manager;
 	uid_t uid;
@@ -35,6 +42,9 @@ struct pending {
 };
 
 /* ---- the table ---- */
+
+static void waiting_go(void *userdata);
+static void waiting_drop(struct dispatch *d);
 
 static int compare_methods(const void *a, const void *b)
 {
@@ -56,6 +66,7 @@ int dispatch_new(struct manager *manager, const struct rpc_method *const *tables
 		for (row = tables[i]; row->name; row++)
 			n++;
 	d->manager = manager;
+	d->last = &d->waiting;
 	d->methods = calloc(n + 1, sizeof(*d->methods));
 	d->names = calloc(n + 1, sizeof(*d->names));
 	if (!d->methods || !d->names)
@@ -68,6 +79,7 @@ int dispatch_new(struct manager *manager, const struct rpc_method *const *tables
 	for (i = 0; i < n; i++)
 		d->names[i] = d->methods[i]->name;
 
+	manager_on_hypervisor_known(manager, waiting_go, d);
 	*ret = TAKE_PTR(d);
 	return 0;
 }
@@ -76,6 +88,8 @@ struct dispatch *dispatch_free(struct dispatch *d)
 {
 	if (!d)
 		return NULL;
+	manager_on_hypervisor_known(d->manager, NULL, NULL);
+	waiting_drop(d);
 	free(d->methods);
 	free(d->names);
 	free(d);
@@ -119,6 +133,8 @@ static void pending_unref(struct pending *p)
 	free(p->reply.request_key);
 	free(p->reply.request_body);
 	free(p->subject);
+	free(p->request_id);
+	json_decref(p->rest);
 	json_decref(p->id);
 	free(p);
 }
@@ -184,14 +200,13 @@ static struct pending *pending_new(struct rpc_session *session, struct rpc_messa
 
 /* ---- checks ---- */
 
-static int check_role(struct rpc_session *session, const struct rpc_method *method,
+static int check_role(struct manager *manager, struct caller *caller, const struct rpc_method *method,
 		      struct rpc_error *error)
 {
-	struct caller *caller = connection_caller(session->connection);
 	char uid[16];
 
 	/* Each time, so that a reloaded policy counts at once. */
-	manager_caller_update(session->manager, caller);
+	manager_caller_update(manager, caller);
 	if (caller->role >= method->role)
 		return 0;
 
@@ -210,86 +225,111 @@ static int check_role(struct rpc_session *session, const struct rpc_method *meth
 				"roles are given by the access section of the policy");
 }
 
-/* "/job/name" is told as "job.name", an array's index as "vms.0". */
-static char *pointer_to_field(const char *pointer)
-{
-	char *field = strdup(*pointer == '/' ? pointer + 1 : pointer), *p;
-
-	for (p = field; p && *p; p++)
-		if (*p == '/')
-			*p = '.';
-	return field;
-}
-
-static int refuse_params(const struct json_fault *fault, struct rpc_error *error)
-{
-	_cleanup_free_ char *field = pointer_to_field(strempty(fault->pointer));
-
-	if (!fault->what)
-		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
-	(void)rpc_error_set(error, RPC_INVALID_PARAMS, "%s%s%s", strempty(field),
-			    field && *field ? ": " : "", fault->what);
-	return rpc_error_detail(error, NULL, field && *field ? field : "params", fault->hint);
-}
-
-/* Takes request_id out of the parameters of a method that knows it.  ret_id borrows from params. */
-static int split_request_id(const struct rpc_method *method, const json_t *params,
-			    json_t **ret_rest, const char **ret_id, struct rpc_error *error)
-{
-	const json_t *id = method->mutates ? json_object_get(params, "request_id") : NULL;
-	json_t *rest = params ? json_copy((json_t *)params) : json_object();
-
-	if (!rest)
-		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
-	*ret_rest = rest;
-	if (!id)
-		return 0;
-
-	(void)json_object_del(rest, "request_id");
-	if (json_is_null(id))
-		return 0;
-	if (!json_is_string(id) || !name_is_valid(json_string_value(id), RPC_REQUEST_ID_MAX)) {
-		(void)rpc_error_set(error, RPC_INVALID_PARAMS,
-				    "request_id: must be 1 to %d printable characters without '/'",
-				    RPC_REQUEST_ID_MAX);
-		return rpc_error_detail(error, NULL, "request_id", "a UUID does well");
-	}
-	*ret_id = json_string_value(id);
-	return 0;
-}
-
-static int decode_params(struct pending *p, const json_t *params, struct rpc_error *error)
-{
-	struct json_fault fault = { 0 };
-	int r;
-
-	r = json_fields_decode(params, "", p->method->fields, p->params, &fault);
-	if (r == -EINVAL)
-		r = refuse_params(&fault, error);
-	else if (r < 0)
-		r = rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
-	json_fault_done(&fault);
-	return r;
-}
-
 /* ---- calls ---- */
 
+/* session: NULL when the call has waited; a method about the connection never waits. */
 static void call_handler(struct rpc_session *session, struct pending *p)
 {
-	const struct caller *caller = connection_caller(session->connection);
+	const struct caller *caller = connection_caller(rpc_message_connection(p->message));
+	struct manager *manager = p->manager;
 	bool mutates = p->method->mutates;
 
 	if (mutates)
-		manager_call_begin(session->manager, caller, p->method->name);
+		manager_call_begin(manager, caller, p->method->name);
 	if (p->method->session_handler)
 		p->method->session_handler(session, p->params, &p->reply);
 	else
-		p->method->handler(session->manager, caller, p->params, &p->reply);
+		p->method->handler(manager, caller, p->params, &p->reply);
 	if (mutates)
-		manager_call_end(session->manager);
+		manager_call_end(manager);
 }
 
-/* Everything that can be refused before the manager is asked.  On success p was handed over. */
+/* params: without request_id.  p is handed over: its reply frees it. */
+static void hand_over(struct rpc_session *session, struct pending *p, const json_t *params,
+		      const char *request_id)
+{
+	p->ref++; /* the handler may answer at once */
+	if (!request_id ||
+	    !manager_request_seen(p->manager, connection_caller(rpc_message_connection(p->message)), request_id,
+				  p->method->name, params, &p->reply))
+		call_handler(session, p);
+	pending_unref(p);
+}
+
+/* ---- calls that wait for libvirt's first word ---- */
+
+static bool must_wait(const struct dispatch *d, const struct pending *p)
+{
+	return p->method->waits && p->method->waits(d->manager, p->params);
+}
+
+static int wait_begin(struct dispatch *d, struct pending *p, json_t *params, const char *request_id,
+		      struct rpc_error *error)
+{
+	p->request_id = request_id ? strdup(request_id) : NULL;
+	if (request_id && !p->request_id)
+		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
+	p->rest = json_incref(params);
+	*d->last = p;
+	d->last = &p->next;
+	return 0;
+}
+
+static void wait_end(struct pending *p)
+{
+	struct caller *caller = connection_caller(rpc_message_connection(p->message));
+	struct rpc_error error = { 0 };
+
+	/* The policy may have changed meanwhile. */
+	if (check_role(p->manager, caller, p->method, &error) < 0)
+		reply_error(&p->reply, &error);
+	else
+		hand_over(NULL, p, p->rest, p->request_id);
+	rpc_error_done(&error);
+}
+
+/* Its client has left, or the daemon ends: nothing is done for nobody. */
+static void wait_drop(struct pending *p)
+{
+	rpc_message_answer(p->message, NULL);
+	pending_unref(p);
+}
+
+static struct pending *waiting_take(struct dispatch *d)
+{
+	struct pending *first = d->waiting;
+
+	d->waiting = NULL;
+	d->last = &d->waiting;
+	return first;
+}
+
+static void waiting_go(void *userdata)
+{
+	struct pending *next;
+
+	for (struct pending *p = waiting_take(userdata); p; p = next) {
+		next = p->next;
+		if (connection_is_over(rpc_message_connection(p->message)))
+			wait_drop(p);
+		else
+			wait_end(p);
+	}
+}
+
+static void waiting_drop(struct dispatch *d)
+{
+	struct pending *next;
+
+	for (struct pending *p = waiting_take(d); p; p = next) {
+		next = p->next;
+		wait_drop(p);
+	}
+}
+
+/* ---- a call as it comes ---- */
+
+/* Everything that can be refused before the manager is asked.  On success p was handed over, or waits. */
 static int start_call(struct rpc_session *session, struct pending *p, const struct rpc_call *call,
 		      struct rpc_error *error)
 {
@@ -297,18 +337,14 @@ static int start_call(struct rpc_session *session, struct pending *p, const stru
 	const char *request_id = NULL;
 	int r;
 
-	r = split_request_id(p->method, call->params, &params, &request_id, error);
+	r = call_split_request_id(p->method, call->params, &params, &request_id, error);
 	if (r >= 0)
-		r = decode_params(p, params, error);
+		r = call_decode_params(p->method, params, p->params, error);
 	if (r < 0)
 		return r;
-
-	p->ref++; /* the handler may answer at once */
-	if (!request_id ||
-	    !manager_request_seen(session->manager, connection_caller(session->connection),
-				  request_id, p->method->name, params, &p->reply))
-		call_handler(session, p);
-	pending_unref(p);
+	if (must_wait(session->dispatch, p))
+		return wait_begin(session->dispatch, p, params, request_id, error);
+	hand_over(session, p, params, request_id);
 	return 0;
 }
 
@@ -332,7 +368,7 @@ static int try_call(struct rpc_session *session, struct rpc_message *message,
 	method = find_method(session->dispatch, call->method, error);
 	if (!method)
 		return -ECANCELED;
-	r = check_role(session, method, error);
+	r = check_role(session->manager, connection_caller(session->connection), method, error);
 	if (r < 0) {
 		audit_refusal(session, method, call, error);
 		return r;

@@ -16,6 +16,9 @@ typedef void (*rpc_handler_fn)(struct manager *m, const struct caller *caller, c
 typedef void (*rpc_session_fn)(struct rpc_session *session, const void *params,
 			       struct reply *reply);
 
+/* Whether the call does better to wait for libvirt's first word since the daemon's start. */
+typedef bool (*rpc_waits_fn)(struct manager *m, const void *params);
+
 struct rpc_method {
 	const char *name;
 	enum role role;			 /* the least one that may call */
@@ -25,6 +28,7 @@ struct rpc_method {
 	const void *defaults; /* parameters before decoding; NULL = zeros */
 	rpc_handler_fn handler;
 	rpc_session_fn session_handler; /* instead of handler */
+	rpc_waits_fn waits; /* NULL = never; only beside handler */
 	const char *summary;
 	const char *result; /* name of a result schema (result-schema.h); "[]" behind it = a page */
 };

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += librpc.a
 librpc_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 librpc_a_SOURCES = \
+	daemon/rpc/call-params.c daemon/rpc/call-params.h \
 	daemon/rpc/connection.c daemon/rpc/connection.h \
 	daemon/rpc/discover.c daemon/rpc/discover.h \
 	daemon/rpc/dispatch.c daemon/rpc/dispatch.h \

@@ -67,9 +67,19 @@ static const struct json_field some_fields[] = {
 	{ NULL },
 };
 
+static bool apply_waits(struct manager *m, const void *params)
+{
+	return manager_gpu_awaits_hypervisor(m, ((const struct gpu_apply_params *)params)->gpu);
+}
+
+static bool plan_waits(struct manager *m, const void *params)
+{
+	return manager_gpu_awaits_hypervisor(m, ((const struct gpu_plan_params *)params)->gpu);
+}
+
 const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	{ "gpu.apply", ROLE_OPERATOR, .mutates = true, .fields = apply_fields,
-	  .params_size = sizeof(struct gpu_apply_params), .handler = handle_gpu_apply,
+	  .params_size = sizeof(struct gpu_apply_params), .handler = handle_gpu_apply, .waits = apply_waits,
 	  .summary = "cuts a GPU into VFs", .result = "applied" },
 	{ "gpu.assert", ROLE_VIEWER, .fields = some_fields, .params_size = sizeof(struct gpu_some_params),
 	  .handler = handle_gpu_assert,
@@ -89,7 +99,7 @@ const struct rpc_method rpc_methods_gpu[] = { /* keep sorted */
 	  .params_size = sizeof(struct gpu_list_params), .defaults = &list_defaults,
 	  .handler = handle_gpu_list, .summary = "GPUs with their VFs", .result = "gpu[]" },
 	{ "gpu.plan", ROLE_OPERATOR, .fields = plan_fields,
-	  .params_size = sizeof(struct gpu_plan_params), .handler = handle_gpu_plan,
+	  .params_size = sizeof(struct gpu_plan_params), .handler = handle_gpu_plan, .waits = plan_waits,
 	  .summary = "what gpu.apply would do, without doing it", .result = "plan" },
 	{ "gpu.undrain", ROLE_OPERATOR, .mutates = true, METHOD_NAME(get_fields),
 	  .handler = handle_gpu_undrain, .summary = "lets holders in again", .result = "undrained" },

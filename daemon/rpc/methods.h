@@ -24,6 +24,9 @@ extern const struct rpc_method *const rpc_methods[];
 	}                                                                                          \
 	struct method_swallow_semicolon
 
+/* For a row's waits: needs libvirt, whatever it is asked. */
+bool rpc_waits_for_hypervisor(struct manager *m, const void *params);
+
 /* A method without parameters. */
 extern const struct json_field rpc_no_fields[];
 #define METHOD_NONE .fields = rpc_no_fields, .params_size = sizeof(struct none_params)

@@ -115,8 +115,12 @@ class Client:
         return number
 
     def call(self, method, /, **params):
-        """The result; RpcError when the answer is an error."""
-        answer = self.answer_to(self.begin(method, **params))
+        """Its result, as end() has it."""
+        return self.end(self.begin(method, **params))
+
+    def end(self, number):
+        """The result of a call that was begun; RpcError when the answer is an error."""
+        answer = self.answer_to(number)
         if set(answer) != {"jsonrpc", "id", "result"} and set(answer) != {"jsonrpc", "id", "error"}:
             raise AssertionError(f"this is no JSON-RPC answer: {answer}")
         if "error" in answer:

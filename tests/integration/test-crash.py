@@ -6,8 +6,8 @@ import subprocess
 import threading
 import time
 
-from gpuvf_client import RpcError
-from harness import BUILD, PATIENCE, World, comment, equal, main, seeded, test, until
+from gpuvf_client import HOST_ERROR, RpcError
+from harness import BUILD, PATIENCE, World, comment, equal, main, refused, seeded, test, until
 
 # A job that shows each of its starts, and goes on until it is told to end.
 LONG = "echo started; while ! test -e {stop}; do sleep 0.02; done; echo done"
@@ -225,6 +225,50 @@ def second_daemon():
     equal(world.gpu()["num_vfs"], 2)
     world.crash_and_restart()
     equal(world.gpu()["num_vfs"], 2)
+
+
+def without_libvirt_yet():
+    """A world whose daemon has just been started again: VFs are there, and libvirt has not said a word yet."""
+    world = World()
+    world.apply(2)
+    name = world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)["vf"]
+    world.fault("list", nth=1, hang=True)
+    world.kill()
+    world.process = world.spawn()
+    until(world.answers, "the daemon answers")
+    equal(world.call("daemon.status")["hypervisor_connected"], False)
+    return world, name
+
+
+@test
+def asked_right_after_the_start():
+    """Calls that need libvirt wait for its first word, those that do not are answered."""
+    world, name = without_libvirt_yet()
+    client = world.client()
+    calls = [client.begin("vm.list"), client.begin("gpu.plan", gpu="gpu0", layout={"vfs": 2}),
+             client.begin("vf.release", vf=name, wait_seconds=PATIENCE, request_id="once")]
+    equal(len(client.call("gpu.list")["items"]), len(world.items("gpu.list")))
+    equal(client.call("daemon.status")["hypervisor_connected"], False)
+    equal(world.vf(name)["state"], "attached")
+    world.machine("release-hang")
+    equal(len(client.end(calls[0])["items"]), 2)
+    equal(client.end(calls[1])["steps"], [])
+    equal(client.end(calls[2])["released"], [name])
+    equal(world.call("vf.release", vf=name, request_id="once", wait_seconds=PATIENCE)["released"], [name])
+
+
+@test
+def libvirt_is_away_from_the_start():
+    """Its first word is that it is not there: those who wait for it are refused, and so is who comes later."""
+    world, name = without_libvirt_yet()
+    client = world.client()
+    call = client.begin("vf.release", vf=name, wait_seconds=PATIENCE)
+    equal(client.call("daemon.status")["hypervisor_connected"], False)
+    world.machine("libvirt-down")
+    for number in (call, client.begin("vf.release", vf=name)):
+        with refused(HOST_ERROR, "libvirt is away", reason="no_libvirt"):
+            client.end(number)
+    equal(world.vf(name)["state"], "attached")
 
 
 @test

@@ -36,6 +36,28 @@ void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, .
 	rpc_error_done(&error);
 }
 
+void manager_on_hypervisor_known(struct manager *m, void (*known)(void *userdata), void *userdata)
+{
+	m->hypervisor_known = known;
+	m->hypervisor_known_userdata = userdata;
+}
+
+bool manager_awaits_hypervisor(const struct manager *m)
+{
+	return m->awaits_hypervisor;
+}
+
+bool manager_gpu_awaits_hypervisor(struct manager *m, const char *gpu)
+{
+	return m->awaits_hypervisor && streq(gpu, "gpu0");
+}
+
+void fake_manager_hypervisor_known(struct manager *m)
+{
+	m->awaits_hypervisor = false;
+	m->hypervisor_known(m->hypervisor_known_userdata);
+}
+
 void manager_caller_update(struct manager *m, struct caller *caller)
 {
 	caller->role = m->role;

@@ -16,6 +16,9 @@ struct manager {
 	char *last_refusal; /* "METHOD SUBJECT OURS: WHY"; OURS = 1: the pid is this process */
 	int last_state;
 	struct known last_epoch;
+	bool awaits_hypervisor; /* nothing is known of libvirt yet */
+	void (*hypervisor_known)(void *userdata);
+	void *hypervisor_known_userdata;
 
 	manager_event_fn on_event;
 	void *on_event_userdata;
@@ -28,6 +31,9 @@ struct manager {
 };
 
 void fake_manager_done(struct manager *m);
+
+/* The end of that. */
+void fake_manager_hypervisor_known(struct manager *m);
 
 /* Emits one event to the subscriber and keeps it. */
 void fake_manager_emit(struct manager *m, const char *type, const char *subject);

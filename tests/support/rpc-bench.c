@@ -68,6 +68,11 @@ static void handle_admin(struct manager *m, const struct caller *caller, const v
 	reply_result(reply, json_true());
 }
 
+static bool needs_waits(struct manager *m, const void *params)
+{
+	return manager_awaits_hypervisor(m);
+}
+
 static const struct json_field no_fields[] = { { NULL } };
 static const struct json_field echo_fields[] = {
 	{ "text", JSON_FIELD_STRING, offsetof(struct echo_params, text), .required = true,
@@ -92,6 +97,8 @@ const struct rpc_method bench_methods[] = {
 	{ "test.change", ROLE_OPERATOR, .mutates = true, .fields = change_fields,
 	  .params_size = sizeof(struct number_params), .handler = handle_change },
 	{ "test.admin", ROLE_ADMIN, .fields = no_fields, .handler = handle_admin },
+	{ "test.needs", ROLE_OPERATOR, .mutates = true, .fields = change_fields,
+	  .params_size = sizeof(struct number_params), .handler = handle_change, .waits = needs_waits },
 	{ NULL },
 };
 static const struct rpc_method *const bench_tables[] = { bench_methods, NULL };

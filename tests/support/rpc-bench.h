@@ -6,7 +6,8 @@
  *	test.later {}      viewer    is answered by bench_answer_later()
  *	test.bulk {bytes}  viewer    answers a string of that many bytes
  *	test.change {n}    operator  mutates; answers {"n": n}
- *	test.admin {}      admin     answers true */
+ *	test.admin {}      admin     answers true
+ *	test.needs {n}     operator  test.change, but waits for libvirt */
 #pragma once
 
 #include "lib/line-buffer.h"

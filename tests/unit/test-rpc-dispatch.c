@@ -297,6 +297,67 @@ static void test_request_id_refusals(void **state)
 	assert_null(bench.manager.last_request);
 }
 
+/* ---- calls that wait for libvirt ---- */
+
+static void test_waits_for_libvirt(void **state)
+{
+	bench.manager.awaits_hypervisor = true;
+	bench_send(&client, CALL("1", "test.needs", "{\"n\":1,\"request_id\":\"abc\"}"));
+	bench_send(&client, CALL("2", "test.needs", "{\"n\":2}"));
+	bench_expect_silence(&client);
+	/* The others do not, nor does a call that is refused anyway. */
+	bench_send(&client, CALL("3", "test.change", "{\"n\":3}"));
+	bench_expect_result(&client, "3", "{\"n\":3}");
+	expect_error(CALL("1", "test.needs", "{\"n\":101}"), "1", RPC_INVALID_PARAMS, "100", "n");
+	assert_int_equal(bench.n_changes, 1);
+	assert_null(bench.manager.last_request);
+
+	fake_manager_hypervisor_known(&bench.manager);
+	bench_expect_result(&client, "1", "{\"n\":1}");
+	bench_expect_result(&client, "2", "{\"n\":2}");
+	assert_string_equal(bench.manager.last_request, "test.needs abc {\"n\":1}");
+	assert_int_equal(bench.manager.calls_begun, 3);
+	assert_int_equal(bench.manager.calls_ended, 3);
+	expect_result(CALL("1", "test.needs", "{\"n\":4}"), "{\"n\":4}");
+}
+
+static void test_role_after_the_wait(void **state)
+{
+	bench.manager.awaits_hypervisor = true;
+	bench_send(&client, CALL("1", "test.needs", "{\"n\":1}"));
+	bench_expect_silence(&client);
+	bench.manager.role = ROLE_VIEWER;
+	fake_manager_hypervisor_known(&bench.manager);
+	bench_expect_error(&client, "1", RPC_NOT_PERMITTED, "test.needs", NULL);
+	assert_int_equal(bench.n_changes, 0);
+	assert_int_equal(bench.manager.refusals, 1);
+}
+
+/* Nothing is done for a client that has left, and one that only sends no more gets its answer. */
+static void test_client_leaves_while_it_waits(void **state)
+{
+	bench.manager.awaits_hypervisor = true;
+	bench_send(&client, CALL("1", "test.needs", "{\"n\":1}"));
+	bench_disconnect(&client);
+	bench_connect(&bench, &client);
+	bench_send(&client, CALL("2", "test.needs", "{\"n\":2}"));
+	bench_half_close(&client);
+	bench_run(&bench);
+	fake_manager_hypervisor_known(&bench.manager);
+	bench_expect_result(&client, "2", "{\"n\":2}");
+	assert_int_equal(bench.n_changes, 1);
+}
+
+static void test_server_ends_while_a_call_waits(void **state)
+{
+	bench.manager.awaits_hypervisor = true;
+	bench_send(&client, CALL("1", "test.needs", "{\"n\":1,\"request_id\":\"abc\"}"));
+	bench_send(&client, "[" CALL("2", "test.needs", "{}") "," CALL("3", "test.later", "{}") "]");
+	bench_run(&bench);
+	bench_answer_later(&bench, 0);
+	assert_int_equal(bench.n_changes, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -317,6 +378,10 @@ int main(void)
 		TEST(test_batch_survives_the_client),
 		TEST(test_request_id),
 		TEST(test_request_id_refusals),
+		TEST(test_waits_for_libvirt),
+		TEST(test_role_after_the_wait),
+		TEST(test_client_leaves_while_it_waits),
+		TEST(test_server_ends_while_a_call_waits),
 	};
 
 	return cmocka_run_group_tests_name("rpc-dispatch", tests, NULL, NULL);
