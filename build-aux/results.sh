@@ -139,6 +139,18 @@ testbed_scenario() {
 	awk '/the scenario begins again in a fresh machine$/ { n = 0; next } { line[++n] = $0 }
 		END { for (i = 1; i <= n; i++) print line[i] }' "$log" >"$log.last"
 	take_tap "$name" "$status" "$log.last"
+	keep_said "$name" "$status" "$log.last"
+}
+
+# keep_said NAME STATUS LOG: what a scenario that failed said of it, for the end of ./check.
+keep_said() {
+	if grep -q '^not ok' "$3"; then
+		awk '/^not ok/ { print; after = 12; next }
+			/^#/ && after > 0 { print; after--; next }
+			{ after = 0 }' "$3"
+	elif [ "$2" -ne 0 ]; then
+		tail -n 40 "$3"
+	fi >"$results/testbed-$1.said"
 }
 
 # take_tap NAME STATUS LOG
@@ -189,6 +201,11 @@ failures() {
 			after > 0 { say($0); after--; next }
 			{ line[n++] = $0 }
 			function say(text) { print "  | " substr(text, 1, 300) }' "$log" | tail -n 60
+	done
+	for log in "$results"/testbed-*.said; do
+		[ -s "$log" ] || continue
+		echo "${log%.said}.log:"
+		sed 's/^\(.\{300\}\).*/\1/; s/^/  | /' "$log" | tail -n 60
 	done
 }
 
