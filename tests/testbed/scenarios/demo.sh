@@ -9,7 +9,7 @@
 story_policies=/usr/share/gpuvf/policies/examples
 story_policy_dir=/etc/gpuvf/policies.d
 story_job=/usr/libexec/gpuvf/examples/tiny-lora
-story_steps=2000
+story_steps=1000
 story_folder=$(mktemp -d)
 
 story_log() {

@@ -4,7 +4,7 @@
 # daemon while it hangs: each ends in the old layout or the new one, as the kernel shows it, and what the operation
 # says is what there is.  test-inject.py does the same over the made-up machine, for every way.
 #
-# inject.sh [all|SEED]: each write has one of the three, by the seed, unless all are asked for.
+# inject.sh [all|SEED]: every second write has one of the three, by the seed, unless all are asked for.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
@@ -28,8 +28,12 @@ kernel_layout() {
 
 # operation_state: of the last operation that cut the GPU.
 operation_state() {
-	gpuvf -o json call operation.list '{}' |
-		python3 -c 'import json,sys; ops=[o for o in json.load(sys.stdin)["items"] if o["method"] == "gpu.apply"]; print(ops[-1]["state"])'
+	gpuvf -o json call operation.list '{}' | awk -F '"' '
+		/{/ { method = state = "" }
+		$2 == "method" { method = $4 }
+		$2 == "state" { state = $4 }
+		method == "gpu.apply" && state { last = state }
+		END { print last }'
 }
 
 over() {
@@ -77,11 +81,15 @@ check "there are writes to fail" test ${#points[@]} -ge 5
 seed=${1:-$RANDOM}
 note "seed $seed"
 [ "$seed" = all ] || RANDOM=$seed
-tried=0
+tried=0 turn=$((RANDOM % 2))
 for point in "${points[@]}"; do
 	read -r attribute nth <<<"$point"
 	hows=(EIO hang kill)
-	[ "$seed" = all ] || hows=("${hows[RANDOM % 3]}")
+	if [ "$seed" != all ]; then
+		turn=$((1 - turn))
+		[ $turn = 1 ] || continue
+		hows=("${hows[RANDOM % 3]}")
+	fi
 	for how in "${hows[@]}"; do
 		name="$attribute, write $nth, $how"
 		tried=$((tried + 1))

@@ -14,6 +14,9 @@ quotas() {
 	done | xargs
 }
 
+# Of the minute that the kernel has by default everything but a third would be waiting.
+mkdir -p /etc/gpuvf
+echo '{"deadlines": {"sriov_numvfs": "20s"}}' >/etc/gpuvf/gpuvfd.json
 check "a VM is defined" define_guest vm-off
 start_gpuvfd
 check "libvirt is there" wait_for 60 connected
