@@ -27,10 +27,9 @@ daemon/runner/librunner_a-launcher-text.$(OBJEXT): daemon/runner/launcher-text.i
 if HAVE_CMOCKA
 RUNNER_TEST_LIBS = librunner.a libsim.a libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) \
 	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
-RUNNER_TESTS = tests/unit/test-guest-answer tests/unit/test-outputs tests/unit/test-runner
-check_PROGRAMS += $(RUNNER_TESTS)
-TESTS += $(RUNNER_TESTS) tests/unit/test-launcher.sh
-EXTRA_DIST += tests/unit/test-launcher.sh
+RUNNER_TESTS = tests/unit/test-guest-answer tests/unit/test-outputs
+check_PROGRAMS += $(RUNNER_TESTS) tests/unit/test-runner
+TESTS += $(RUNNER_TESTS)
 tests_unit_test_guest_answer_SOURCES = tests/unit/test-guest-answer.c
 tests_unit_test_guest_answer_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_unit_test_guest_answer_LDADD = $(RUNNER_TEST_LIBS)
