@@ -92,7 +92,7 @@ class Machine:
         argv = [
             QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-name", "gpuvf-testbed",
-            "-M", machine, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi,tb-size=512",
+            "-M", machine, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi,tb-size=1536",
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU, "-smp", str(self.options.cpus),
             "-m", str(self.options.memory),
             *IOMMUS[self.options.iommu][1],
