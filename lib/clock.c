@@ -153,16 +153,22 @@ int rfc3339_parse(const char *s, uint64_t *ret_usec)
 
 int boot_id_read(char ret[static 37])
 {
+	static _Thread_local char known[37]; /* a process does not live longer than its boot */
 	_cleanup_free_ char *text = NULL;
 	int r;
 
+	if (known[0]) {
+		memcpy(ret, known, sizeof(known));
+		return 0;
+	}
 	r = read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL);
 	if (r < 0)
 		return r;
 	if (strlen(trim_end(text)) != 36)
 		return -EBADMSG;
 
-	memcpy(ret, text, 37);
+	memcpy(known, text, sizeof(known));
+	memcpy(ret, text, sizeof(known));
 	return 0;
 }
 

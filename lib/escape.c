@@ -49,6 +49,19 @@ static bool is_deceptive(uint32_t c)
 	       (c >= 0x2066 && c <= 0x2069);
 }
 
+static bool is_harmless(const char *s, size_t size, bool keep_newlines)
+{
+	size_t i, length;
+	uint32_t c;
+
+	for (i = 0; i < size; i += length) {
+		length = utf8_decode(s + i, size - i, &c);
+		if (length == 0 || is_deceptive(c) || (is_control(c) && !(keep_newlines && (c == '\n' || c == '\t'))))
+			return false;
+	}
+	return true;
+}
+
 char *escape_terminal(const char *s, size_t size, bool keep_newlines)
 {
 	char *text = NULL;
@@ -56,6 +69,8 @@ char *escape_terminal(const char *s, size_t size, bool keep_newlines)
 	uint32_t c;
 	FILE *f;
 
+	if (is_harmless(s, size, keep_newlines))
+		return strndup(s, size);
 	f = open_memstream(&text, &text_size);
 	if (!f)
 		return NULL;

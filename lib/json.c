@@ -80,7 +80,11 @@ int json_parse(const char *text, size_t size, json_t **ret, json_error_t *ret_er
 char *json_text(const json_t *value)
 {
 	/* 15 digits: a decimal number that came in with up to 15 goes out as it was written. */
-	return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+	char buffer[1024]; /* most are shorter, and json_dumps() would grow theirs from 16 bytes */
+	size_t size = json_dumpb(value, buffer, sizeof(buffer), flags);
+
+	return size > 0 && size <= sizeof(buffer) ? strndup(buffer, size) : json_dumps(value, flags);
 }
 
 int json_put(json_t *object, const char *name, json_t *value)

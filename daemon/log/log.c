@@ -212,6 +212,11 @@ void log_line(int level, int r, const char *field, const char *value, const char
 	errno = saved;
 }
 
+bool log_fields_go_somewhere(void)
+{
+	return setup.target == LOG_TARGET_JOURNAL;
+}
+
 bool log_ratelimit_pass(struct log_ratelimit *limit, const char *file, int line)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -41,6 +41,8 @@ struct log_field {
 void log_fields(int level, const struct log_field *fields, size_t n, const char *file, int line,
 		const char *format, ...) _printf_(6, 7);
 
+bool log_fields_go_somewhere(void); /* false: on stderr; making their texts is in vain */
+
 /* For what a peer or a storm of events can trigger: at most 10 lines in 30 s per place in the code; the
  * next line that passes says how many were dropped. */
 struct log_ratelimit {
