@@ -121,9 +121,7 @@ static void on_bound_again(void *userdata, const struct host_reply *reply)
  * from there a process's, stays there. */
 static bool lost_vfio(const struct handover *h, const struct host_reply *reply)
 {
-	const struct gpu_facts *facts = reply->n_facts > 0 ? reply->facts[0] : NULL;
-
-	return h->rebind && facts && h->vf->index <= facts->n_vfs && !facts->vfs[h->vf->index - 1].vfio;
+	return h->rebind && reply->value.known && !reply->value.value;
 }
 
 static void on_probed(void *userdata, const struct host_reply *reply)

@@ -147,6 +147,7 @@ static int op_unbind(struct sysfs *s, const struct host_request *request, struct
 	return vfio_unbind(s, &vf);
 }
 
+/* Of that VF alone: a card's whole state, asked of its driver, is more than a VF's way back needs. */
 static int op_probe_vf(struct sysfs *s, const struct host_request *request,
 		       struct host_reply *reply)
 {
@@ -162,7 +163,9 @@ static int op_probe_vf(struct sysfs *s, const struct host_request *request,
 	if (r < 0)
 		return r;
 
-	return op_read(s, request, reply);
+	(void)sysfs_link_name(s, &reply->driver, SYSFS_PCI "/driver", PCI_ADDRESS_STR(&vf));
+	reply->value = (struct known){ true, vfio_has(s, PCI_ADDRESS_STR(&vf), reply->driver) };
+	return 0;
 }
 
 static const helper_op_fn helper_ops[HOST_OP_MAX] = {

@@ -28,8 +28,8 @@ enum host_op {
 	HOST_UNBIND,	    /* vf: clears the override, unbinds */
 	HOST_WAIT_CLOSED,   /* vf: answers once no process has it open, at the latest at the deadline */
 	HOST_RESET_VF,	    /* vf: function-level reset; -EBUSY with holders[] when it is held */
-	HOST_PROBE_VF,	    /* vf: answers with facts[0] of its GPU; -EIO when the function does not answer
-			     * configuration reads */
+	HOST_PROBE_VF,	    /* vf: answers with its driver, and in value whether that gives it to VFIO (1, 0); -EIO
+			     * when the function does not answer configuration reads */
 	HOST_OP_MAX,
 };
 DECLARE_ENUM_TABLE(host_op, enum host_op);
@@ -50,7 +50,7 @@ struct host_reply {
 	char *attribute; /* the file that answered so, for messages: "sriov_numvfs" */
 	char *message;	 /* more than the errno says, or NULL */
 	struct known value;
-	char *driver; /* of HOST_BIND_VFIO */
+	char *driver; /* of HOST_BIND_VFIO and HOST_PROBE_VF; NULL = none */
 	struct gpu_facts **facts;
 	size_t n_facts;
 	struct vf_holder *holders;

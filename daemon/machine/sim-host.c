@@ -271,7 +271,12 @@ static int run_reset(struct sim_task *t, struct host_reply *reply)
 
 static int run_probe(struct sim_task *t, struct host_reply *reply)
 {
-	return sim_gpu_vf(t->gpu, t->host.vf) ? run_read(t, reply) : -ENOENT;
+	const struct sim_vf *vf = sim_gpu_vf(t->gpu, t->host.vf);
+
+	if (!vf)
+		return -ENOENT;
+	reply->value = (struct known){true, vf->vfio};
+	return vf->driver[0] ? free_and_strdup(&reply->driver, vf->driver) : 0;
 }
 
 /* -EINPROGRESS: the answer comes later. */

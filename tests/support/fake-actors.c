@@ -142,9 +142,12 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 	case HOST_HOLDERS:
 		look(f, q, reply);
 		break;
+	case HOST_PROBE_VF:
+		reply->driver = f->gpu->vfs[q->vf - 1].driver;
+		reply->value = (struct known){ true, f->gpu->vfs[q->vf - 1].vfio };
+		break;
 	case HOST_SCAN:
 	case HOST_READ:
-	case HOST_PROBE_VF:
 		reply->facts = &f->gpu;
 		reply->n_facts = f->gpu ? 1 : 0;
 		break;
