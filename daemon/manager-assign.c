@@ -525,8 +525,8 @@ static void resume_assign(struct manager *m, struct operation *op)
 	else if (vf->state == VF_LEASED && !vf->handover)
 		handover_attach(m, vf, assigned, op);
 	else {
-		rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted and %s is %s", vf->name,
-			      vf_state_to_string(vf->state));
+		rpc_error_set(&error, RPC_CONFLICT, "the daemon was restarted and %s is %s%s%s", vf->name,
+			      vf_state_to_string(vf->state), vf->reason ? ": " : "", strempty(vf->reason));
 		operation_failed(m, op, &error);
 		rpc_error_done(&error);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Leases with an end (vf.assign with for_seconds): when their time is over the daemon takes the VF back through the
- * gate.  The end is a time of the boot clock, so setting the date moves nothing.  Asked by the pump. */
+/* Leases with an end (vf.assign with for_seconds), and those whose holder has not shown: when their time is over the
+ * daemon takes the VF back through the gate.  The end is a time of the boot clock, so setting the date moves nothing.
+ * Asked by the pump. */
 #include "manager-state.h"
 
 #define RETRY_FIRST (5 * USEC_PER_SEC) /* after a guest did not let go, doubled each time up to 64 times that */
@@ -8,17 +9,17 @@
 
 /* ---- the row ---- */
 
-json_t *expiry_row(const struct lease *lease)
+json_t *expiry_row(uint64_t boot)
 {
 	char boot_id[37] = "";
 	json_t *row;
 
-	if (!lease->expires)
+	if (!boot)
 		return json_null();
 	(void)boot_id_read(boot_id);
 	row = json_pack("{s:s}", "boot_id", boot_id);
-	json_put_uint(row, "boot", lease->expires);
-	json_put_uint(row, "at", expiry_wall(lease));
+	json_put_uint(row, "boot", boot);
+	json_put_uint(row, "at", expiry_wall(boot));
 	return row;
 }
 
@@ -33,13 +34,18 @@ uint64_t expiry_from_row(const json_t *row)
 	return now_boottime() + (at > now ? at - now : 0);
 }
 
-uint64_t expiry_wall(const struct lease *lease)
+uint64_t expiry_wall(uint64_t boot)
 {
 	/* To the second: two looks at one lease say the same. */
-	int64_t left = (int64_t)(lease->expires - now_boottime());
+	int64_t left = (int64_t)(boot - now_boottime());
 	uint64_t at = now_realtime() + (uint64_t)left + USEC_PER_SEC / 2;
 
-	return lease->expires ? at - at % USEC_PER_SEC : 0;
+	return boot ? at - at % USEC_PER_SEC : 0;
+}
+
+bool lease_was_never_confirmed(const struct vf *vf)
+{
+	return vf->lease.owner != LEASE_NONE && vf->lease.confirm_by && vf->lease.confirm_by <= now_boottime();
 }
 
 /* ---- moving it ---- */
@@ -119,11 +125,30 @@ static bool job_runs_on(struct manager *m, const struct vf *vf)
 	return false;
 }
 
+static void unconfirmed_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	job_vf_back(m, vf->name);
+	manager_pump(m);
+}
+
+/* A lease that nobody acts on, as no step of a handover leaves one: no VF is lost for it. */
+static uint64_t look_unconfirmed(struct manager *m, struct vf *vf)
+{
+	if (!lease_was_never_confirmed(vf))
+		return vf->lease.confirm_by;
+	log_vf(vf->name, LOG_WARNING, 0, "VM %s has not had it in time: its lease is over",
+	       strempty(vf->lease.vm_name));
+	handover_reset(m, vf, unconfirmed_done, NULL);
+	return 0;
+}
+
 /* When the VF is to be looked at again, by the boot clock; 0 = an event tells. */
 static uint64_t look(struct manager *m, struct vf *vf)
 {
 	uint64_t at = MAX_OF(vf->lease.expires, vf->lease.expiry_retry_at);
 
+	if (vf->state == VF_LEASED && !vf->handover && !vf->inherited)
+		return look_unconfirmed(m, vf);
 	if (vf->lease.owner != LEASE_VM || !vf->lease.expires || vf->handover)
 		return 0;
 	if (at > now_boottime())

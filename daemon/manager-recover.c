@@ -36,6 +36,8 @@ static void recover_vf(struct manager *m, struct vf *vf)
 	case VF_ATTACHING:
 		if (live)
 			vf_set_state(m, vf, VF_ATTACHED, NULL);
+		else if (lease_was_never_confirmed(vf))
+			vf_set_state(m, vf, VF_RESETTING, "its holder has not shown in time");
 		else if (vf->state == VF_ATTACHING)
 			vf_set_state(m, vf, VF_LEASED, NULL);
 		vf->doubtful = !live; /* attached, and let go by a VM that went off before we could say so? */

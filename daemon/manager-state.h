@@ -42,6 +42,8 @@ struct lease {
 	bool adopted;	      /* … and bears another alias than this lease's */
 	uid_t uid;	      /* who asked */
 	uint64_t since;	      /* wall clock */
+	uint64_t confirm_by;  /* boot clock: it ends then unless its holder has shown; 0 = it has */
+	int domain_id;	      /* libvirt's number of the run of the VM that has it; -1 = none has */
 	uint64_t expires;     /* boot clock; 0 = it has no end */
 	uint64_t expiry_retry_at; /* … when the guest did not let go */
 	unsigned expiry_failures; /* in a row */
@@ -328,6 +330,7 @@ int outbox_begin(struct manager *m);
 void outbox_end(struct manager *m);
 /* Rows of the open batch. */
 void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc); /* takes */
+void outbox_put_text(struct manager *m, enum store_kind kind, const char *id, char *text); /* takes; JSON */
 void outbox_delete(struct manager *m, enum store_kind kind, const char *id);
 void outbox_delete_before(struct manager *m, enum store_kind kind, const char *id);
 void outbox_prune_audit(struct manager *m, const char *before);
@@ -347,11 +350,14 @@ bool manager_refuses_changes(struct manager *m, struct reply *reply);
 int events_new(struct manager *m);
 void events_free(struct manager *m);
 int events_load(struct manager *m);
+void events_write(struct manager *m); /* those of the open batch go into it, which is about to close */
+void events_not_committed(struct manager *m); /* the open batch is given up */
 void events_skip_to(struct manager *m, uint64_t seq); /* the next event has this number, or a higher one */
 /* Emits after COMMIT.  more (may be NULL) is taken: its members are added. */
 void manager_emit(struct manager *m, const char *type, const char *subject, json_t *more);
 void manager_emit_owned(struct manager *m, const char *type, const char *subject, uid_t owner,
 			json_t *more);
+void manager_emit_audit(struct manager *m, const char *row); /* the event of a row of the trail, as text */
 
 /* ---- manager-audit.c: who changed what ---- */
 enum audit_outcome { AUDIT_CHANGED, AUDIT_ACCEPTED, AUDIT_FAILED, AUDIT_CANCELLED, AUDIT_REFUSED, AUDIT_OUTCOME_MAX };
@@ -563,7 +569,7 @@ struct vf *vf_find_address(struct manager *m, const struct pci_address *address)
 void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
 void vf_store(struct manager *m, struct vf *vf);
 void vf_free(struct vf *vf);
-/* Leases a free VF; the caller has checked that it is free. */
+/* Leases a free VF; the caller has checked that it is free, and sets its state next, which stores both. */
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config);
 void vf_lease_end(struct manager *m, struct vf *vf);
@@ -618,9 +624,11 @@ struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vra
 void expiry_pump(struct manager *m); /* takes back those whose time is over */
 /* From now on so long, 0 = without end; undone when it cannot be stored. */
 int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_error *error);
-uint64_t expiry_wall(const struct lease *lease); /* wall clock, to the second; 0 = none */
-json_t *expiry_row(const struct lease *lease);
+/* at: of the boot clock, 0 = none. */
+uint64_t expiry_wall(uint64_t at); /* wall clock, to the second; 0 = none */
+json_t *expiry_row(uint64_t at);
 uint64_t expiry_from_row(const json_t *row); /* boot clock of now */
+bool lease_was_never_confirmed(const struct vf *vf); /* and the time for that is over */
 
 /* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
 void fixed_pump(struct manager *m);

@@ -2,6 +2,9 @@
 /* VFs and their leases: one holder each, a row in the store, one setter of the state. */
 #include "manager-state.h"
 
+/* From the lease to a holder that has the VF: longer than all steps of an attach may take. */
+#define CONFIRM_USEC (10 * 60 * USEC_PER_SEC)
+
 const char *const lease_owner_names[LEASE_OWNER_MAX] = {
 	[LEASE_NONE] = "none",
 	[LEASE_VM] = "vm",
@@ -111,7 +114,9 @@ void vf_store(struct manager *m, struct vf *vf)
 			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
 	json_put(doc, "weighted", weighted_row(&vf->weighted));
 	json_put_bool(doc, "adopted", vf->lease.adopted);
-	json_put(doc, "expires", expiry_row(&vf->lease));
+	json_put(doc, "confirm_by", expiry_row(vf->lease.confirm_by));
+	json_put(doc, "domain_id", json_integer(vf->lease.domain_id));
+	json_put(doc, "expires", expiry_row(vf->lease.expires));
 	json_put(doc, "process", process_view(vf));
 	json_put_uint_known(doc, "last_uid", vf->last_user.known, vf->last_user.value);
 	outbox_put(m, STORE_LEASE, id, doc);
@@ -135,6 +140,10 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.adopted = json_get_bool(row, "adopted", false);
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
+	vf->lease.confirm_by = expiry_from_row(json_object_get(row, "confirm_by"));
+	vf->lease.domain_id = json_is_integer(json_object_get(row, "domain_id"))
+				      ? (int)json_integer_value(json_object_get(row, "domain_id"))
+				      : -1;
 	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
 	vf->last_user = (struct known){ json_is_integer(json_object_get(row, "last_uid")),
 					json_get_uint(row, "last_uid", 0) };
@@ -165,6 +174,17 @@ void vf_free(struct vf *vf)
 
 /* ---- changes ---- */
 
+/* Until its holder shows, a lease is for a while only; then it is tied to it. */
+static void tie_lease(struct manager *m, struct vf *vf)
+{
+	const struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
+
+	if (vf->state == VF_ATTACHED || vf->state == VF_RESERVED || vf->state == VF_HELD)
+		vf->lease.confirm_by = 0;
+	if (vf->state != VF_DETACHING)
+		vf->lease.domain_id = vf->state == VF_ATTACHED && vm ? vm->facts->id : -1;
+}
+
 void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
 {
 	enum vf_state old = vf->state;
@@ -179,6 +199,7 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 		state = VF_QUARANTINED;
 	}
 	vf->state = state;
+	tie_lease(m, vf);
 	vf_note_user(vf);
 	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
 	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
@@ -200,12 +221,13 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	vf->lease.live = live;
 	vf->lease.config = config;
 	vf->lease.adopted = false;
+	vf->lease.confirm_by = now_boottime() + CONFIRM_USEC;
+	vf->lease.domain_id = -1;
 	vf->lease.expires = vf->lease.expiry_retry_at = 0;
 	vf->lease.expiry_failures = 0;
 	vf->lease.since = now_realtime();
 	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s", vm->uuid);
 	(void)free_and_strdup(&vf->lease.vm_name, vm->facts->name);
-	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name,
 		     json_pack("{s:s,s:I,s:s}", "owner", lease_owner_to_string(owner), "epoch",
 			       (json_int_t)vf->lease.epoch, "vm", vm->facts->name));
@@ -227,7 +249,8 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 		return;
 	vf->lease.owner = LEASE_NONE;
 	vf->lease.job = 0;
-	vf->lease.expires = 0;
+	vf->lease.confirm_by = vf->lease.expires = 0;
+	vf->lease.domain_id = -1;
 	vf->lease.live = vf->lease.config = false;
 	vf->lease.vm_uuid[0] = '\0';
 	free(vf->lease.vm_name);

@@ -93,7 +93,9 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 					  (json_int_t)vf->lease.uid);
 
 		json_put_time(lease, "since", vf->lease.since);
-		json_put_time(lease, "expires", expiry_wall(&vf->lease));
+		json_put_time(lease, "confirm_by", expiry_wall(vf->lease.confirm_by));
+		json_put_time(lease, "expires", expiry_wall(vf->lease.expires));
+		json_put_uint_known(lease, "domain_id", vf->lease.domain_id >= 0, (uint64_t)vf->lease.domain_id);
 		json_put(lease, "process", process_view(vf));
 		json_put(json, "lease", lease);
 	}

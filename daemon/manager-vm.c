@@ -174,10 +174,13 @@ static void ask_again(struct manager *m, struct vm *vm, struct vf *vf)
 static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
 {
 	struct job *job = lease_job(m, &vf->lease);
+	int run = dev->live ? vm->facts->id : -1;
 
-	if (vf->lease.live != dev->live || vf->lease.config != dev->config) {
+	if (vf->lease.live != dev->live || vf->lease.config != dev->config ||
+	    (vf->state == VF_ATTACHED && vf->lease.domain_id != run)) {
 		vf->lease.live = dev->live;
 		vf->lease.config = dev->config;
+		vf->lease.domain_id = vf->state == VF_ATTACHED ? run : -1;
 		vf_store(m, vf);
 	}
 	if (dev->live && vf->state == VF_RESERVED) {

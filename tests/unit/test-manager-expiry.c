@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The manager: leases with an end.  The clock is moved by moving the end, in memory or in the store. */
+/* The manager: leases with an end, and those that nobody confirms.  The clock is moved by moving the end, in memory or
+ * in the store. */
 #include "tests/support/manager-bench.h"
 
 #define VF "gpu0/vf1"
@@ -149,6 +150,79 @@ static void an_end_of_another_boot_counts_by_the_date(void **state)
 	expect_free(b);
 }
 
+/* ---- until a holder has shown ---- */
+
+static void a_lease_is_tied_to_the_run_that_has_it(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a, *seen = answer_new();
+	const json_t *lease;
+
+	b->actors.hv_held = 1u << HV_ATTACH;
+	a = bench_assign(b, "train-a", VF, FOREVER);
+	bench_until(b, b->actors.n_hv[HV_ATTACH] == 1);
+	assert_in_range(bench_vf(b, VF)->lease.confirm_by, now_boottime(), now_boottime() + HOUR);
+	assert_int_equal(bench_vf(b, VF)->lease.domain_id, -1);
+	fake_release(&b->actors, 0, 1u << HV_ATTACH);
+	expect_changed(b, a, true);
+	assert_int_equal(bench_vf(b, VF)->lease.confirm_by, 0);
+	assert_int_equal(bench_vf(b, VF)->lease.domain_id, b->actors.vms[0]->id);
+	manager_vf_get(b->m, &root_caller, &(struct name_params){ .name = (char *)VF }, &seen->reply);
+	bench_wait(b, seen);
+	lease = json_object_get(seen->result, "lease");
+	assert_true(json_is_null(json_object_get(lease, "confirm_by")));
+	assert_int_equal(json_integer_value(json_object_get(lease, "domain_id")), b->actors.vms[0]->id);
+	answer_free(seen);
+
+	/* Started anew while nobody looked, with the VF in it: the lease is that run's. */
+	bench_stop(b);
+	b->actors.vms[0]->id += 5;
+	bench_start(b);
+	bench_settle(b);
+	assert_int_equal(bench_vf(b, VF)->state, VF_ATTACHED);
+	assert_int_equal(bench_vf(b, VF)->lease.domain_id, b->actors.vms[0]->id);
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	assert_int_equal(bench_vf(b, VF)->lease.domain_id, -1);
+}
+
+static void what_nobody_confirmed_is_over_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.hv_held = 1u << HV_ATTACH;
+	a = bench_assign(b, "train-a", VF, FOREVER);
+	bench_until(b, b->actors.n_hv[HV_ATTACH] == 1);
+	bench_settle(b);
+	bench_stop(b);
+	answer_free(a);
+	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.confirm_by.boot', 1)");
+	bench_start(b);
+	expect_free(b);
+	bench_settle(b);
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 0);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+	assert_int_equal(operation_find(b->m, "op/2")->state, OPERATION_FAILED);
+	assert_non_null(strstr(operation_find(b->m, "op/2")->error.message, "has not shown in time"));
+}
+
+/* No step leaves one behind; if one did, the VF would not be lost. */
+static void a_lease_that_nobody_acts_on_ends(void **state)
+{
+	struct bench *b = *state;
+	struct vf *vf = bench_vf(b, VF);
+
+	vf_lease(b->m, vf, LEASE_VM, vm_find(b->m, "train-a"), 0, 0, true, false);
+	vf_set_state(b->m, vf, VF_LEASED, NULL);
+	bench_settle(b);
+	assert_int_equal(vf->state, VF_LEASED);
+	vf->lease.confirm_by = now_boottime();
+	manager_pump(b->m);
+	expect_free(b);
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 0);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
@@ -161,6 +235,9 @@ int main(void)
 		TEST(a_guest_that_does_not_let_go_is_asked_again),
 		TEST(an_end_survives_a_restart),
 		TEST(an_end_of_another_boot_counts_by_the_date),
+		TEST(a_lease_is_tied_to_the_run_that_has_it),
+		TEST(what_nobody_confirmed_is_over_after_a_restart),
+		TEST(a_lease_that_nobody_acts_on_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
