@@ -212,8 +212,9 @@ static const char *state_word(const json_t *doc, const char *member)
 static void row_committed(struct manager *m, void *userdata)
 {
 	struct pending_row *row = userdata;
-	_cleanup_free_ char *before = json_text(json_object_get(row->doc, "before"));
-	_cleanup_free_ char *after = json_text(json_object_get(row->doc, "after"));
+	bool fields_go = log_fields_go_somewhere();
+	_cleanup_free_ char *before = fields_go ? json_text(json_object_get(row->doc, "before")) : NULL;
+	_cleanup_free_ char *after = fields_go ? json_text(json_object_get(row->doc, "after")) : NULL;
 	const char *method = json_get_string(row->doc, "method"), *subject = json_get_string(row->doc, "subject");
 	const char *outcome = json_get_string(row->doc, "outcome"), *error = json_get_string(row->doc, "error");
 	uint64_t pid_number = json_get_uint(row->doc, "pid", 0);
@@ -266,7 +267,7 @@ void audit_write(struct manager *m, const struct audit_change *change)
 {
 	_cleanup_json_ _unused_ json_t *before = change->before, *after = change->after;
 	struct pending_row *row = m->outbox ? calloc(1, sizeof(*row)) : NULL;
-	char id[24];
+	char id[24], *text;
 
 	if (!row)
 		return; /* the daemon is ending, and takes no changes any more */
@@ -281,8 +282,10 @@ void audit_write(struct manager *m, const struct audit_change *change)
 	m->audit->next++;
 	m->audit->call_rows++;
 	pending_add(m, row);
-	outbox_put(m, STORE_AUDIT, id, json_incref(row->doc));
-	manager_emit(m, "audit", change->subject, json_deep_copy(row->doc));
+	text = json_text(row->doc);
+	if (text)
+		manager_emit_audit(m, text);
+	outbox_put_text(m, STORE_AUDIT, id, text);
 	outbox_add(m, row_committed, row_not_committed, row);
 	audit_prune_sometimes(m, m->audit->next);
 }

@@ -89,6 +89,7 @@ static void batch_close(struct manager *m)
 	if (box->in_flight)
 		return; /* batch_written() comes here again */
 
+	events_write(m);
 	if (!box->batch) {
 		list_run(m, &box->open, true);
 		return;
@@ -149,6 +150,7 @@ static void batch_written(void *userdata, int r, const char *message)
 		list_init(&box->open);
 		box->batch = store_batch_free(box->batch);
 		audit_not_committed(m);
+		events_not_committed(m);
 		/* Undone in reverse: the latest change first. */
 		list_reverse(&open);
 		list_reverse(&done);
@@ -225,19 +227,22 @@ static struct store_batch *open_batch(struct manager *m)
 	return box->batch;
 }
 
-void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
+void outbox_put_text(struct manager *m, enum store_kind kind, const char *id, char *text)
 {
 	struct store_batch *batch = open_batch(m);
 
-	if (!batch || !doc) {
-		json_decref(doc);
-		if (!m->outbox)
-			return; /* the daemon is ending */
-		log_error(-ENOMEM, "A row could not be put into the batch");
+	if (!batch)
+		free(text);
+	else if (store_batch_put_text(batch, kind, id, text) == 0)
 		return;
-	}
-	if (store_batch_put(batch, kind, id, doc) < 0)
+	if (m->outbox) /* else the daemon is ending */
 		log_error(-ENOMEM, "A row could not be put into the batch");
+}
+
+void outbox_put(struct manager *m, enum store_kind kind, const char *id, json_t *doc)
+{
+	outbox_put_text(m, kind, id, doc ? json_text(doc) : NULL);
+	json_decref(doc);
 }
 
 void outbox_delete(struct manager *m, enum store_kind kind, const char *id)

@@ -76,6 +76,7 @@ void store_statements_done(struct store_statements *s);
 
 /* Writes the rows within the transaction that is open.  Returns SQLITE_OK or SQLite's code. */
 int store_batch_write(sqlite3 *db, struct store_statements *s, const struct store_batch *b);
+void store_batch_forget_rows(struct store_batch *b); /* they were written, or never will be */
 /* One more transaction. */
 int store_count_commit(sqlite3 *db, struct store_statements *s);
 

@@ -6,6 +6,12 @@
 #define DOCUMENT_TABLE(name)                                                                       \
 	"CREATE TABLE " name " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL);"
 
+#define WITHOUT_ROWID(name)                                                                        \
+	"ALTER TABLE " name " RENAME TO old_" name ";"                                             \
+	"CREATE TABLE " name " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;"   \
+	"INSERT INTO " name " (id, doc) SELECT id, doc FROM old_" name ";"                         \
+	"DROP TABLE old_" name ";"
+
 /* A damaged document must not be in the way of its own removal. */
 #define COLUMN(table, name)                                                                        \
 	"ALTER TABLE " table " ADD COLUMN " name " TEXT GENERATED ALWAYS AS"                       \
@@ -47,6 +53,9 @@ const struct store_migration store_migrations[] = {
 	{ 3, "UPDATE lease SET doc = json_set(doc, '$.last_uid', json_extract(doc, '$.uid'))"
 	     " WHERE CASE WHEN json_valid(doc) THEN json_extract(doc, '$.owner') <> 'none' AND"
 	     " json_extract(doc, '$.state') IN ('attaching', 'attached', 'detaching', 'resetting') END;" },
+	/* Several events in one row; tables whose rows are written most without a second tree. */
+	{ 4, "UPDATE event SET doc = '{\"events\":[' || doc || ']}' WHERE json_valid(doc);"
+	     WITHOUT_ROWID("event") WITHOUT_ROWID("lease") WITHOUT_ROWID("operation") WITHOUT_ROWID("request") },
 #ifdef STORE_MIGRATION_NEXT
 	STORE_MIGRATION_NEXT
 #endif

@@ -10,16 +10,21 @@ struct store_batch *store_batch_new(void)
 	return calloc(1, sizeof(struct store_batch));
 }
 
-struct store_batch *store_batch_free(struct store_batch *b)
+void store_batch_forget_rows(struct store_batch *b)
 {
-	if (!b)
-		return NULL;
-
 	while (b->n_rows > 0) {
 		b->n_rows--;
 		free(b->rows[b->n_rows].id);
 		free(b->rows[b->n_rows].text);
 	}
+}
+
+struct store_batch *store_batch_free(struct store_batch *b)
+{
+	if (!b)
+		return NULL;
+
+	store_batch_forget_rows(b);
 	free(b->rows);
 	free(b->message);
 	store_query_free(b->query);
@@ -54,15 +59,16 @@ static int add_row(struct store_batch *b, enum store_op op, enum store_kind kind
 	return 0;
 }
 
+int store_batch_put_text(struct store_batch *b, enum store_kind kind, const char *id, char *text)
+{
+	return text ? add_row(b, STORE_PUT, kind, id, text) : -ENOMEM;
+}
+
 int store_batch_put(struct store_batch *b, enum store_kind kind, const char *id, json_t *doc)
 {
 	_cleanup_json_ _unused_ json_t *owned = doc;
-	char *text;
 
-	text = doc ? json_text(doc) : NULL;
-	if (!text)
-		return -ENOMEM;
-	return add_row(b, STORE_PUT, kind, id, text);
+	return store_batch_put_text(b, kind, id, doc ? json_text(doc) : NULL);
 }
 
 int store_batch_delete(struct store_batch *b, enum store_kind kind, const char *id)

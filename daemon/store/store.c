@@ -105,6 +105,7 @@ static void commit_group(struct store *s, struct batch_queue *group)
 	for (b = group->first; b; b = b->next) {
 		b->r = r;
 		b->message = message ? strdup(message) : NULL;
+		store_batch_forget_rows(b); /* here, where nobody waits */
 	}
 }
 

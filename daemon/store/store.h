@@ -58,6 +58,8 @@ int store_aside(struct store *s, store_aside_fn fn, void *userdata);
 struct store_batch *store_batch_new(void); /* NULL = no memory */
 struct store_batch *store_batch_free(struct store_batch *b);
 DEFINE_CLEANUP(struct store_batch *, store_batch_free);
+int store_batch_put_text(struct store_batch *b, enum store_kind kind, const char *id,
+			 char *text); /* takes text, a JSON document; NULL = no memory */
 int store_batch_put(struct store_batch *b, enum store_kind kind, const char *id,
 		    json_t *doc); /* takes doc: must not be changed by anyone afterwards */
 int store_batch_delete(struct store_batch *b, enum store_kind kind, const char *id);

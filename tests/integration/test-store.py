@@ -61,16 +61,16 @@ def upgrade():
     equal(world.job(held)["state"], "held")
     equal(world.writes(), writes, "writes since the upgrade")
     database = world.state / "state.db"
-    backup = world.state / "state.db.schema-3.bak"
-    equal(sqlite3.connect(database).execute("PRAGMA user_version").fetchone()[0], 4)
-    equal(sqlite3.connect(backup).execute("PRAGMA user_version").fetchone()[0], 3)
+    backup = world.state / "state.db.schema-4.bak"
+    equal(sqlite3.connect(database).execute("PRAGMA user_version").fetchone()[0], 5)
+    equal(sqlite3.connect(backup).execute("PRAGMA user_version").fetchone()[0], 4)
     equal(os.stat(backup).st_mode & 0o777, 0o600)
 
     # The older one does not touch what it does not know.
     world.kill()
     copy = database.read_bytes()
     world.program = "gpuvfd"
-    refused_start(world, "newer gpuvfd", "schema 4", "--restore-backup", "state.db.schema-3.bak")
+    refused_start(world, "newer gpuvfd", "schema 5", "--restore-backup", "state.db.schema-4.bak")
     equal(database.read_bytes(), copy)
 
     # There is a way back; what ran at the time of the copy is followed, not begun again.
@@ -103,6 +103,7 @@ FIRST_SCHEMA = "DELETE FROM audit; DROP TABLE commits; DROP TABLE aside;" + "".j
     "".join(map(table, ("operation", "request", "event", "audit"))) + "".join(
         f"INSERT INTO {name} (id, doc) SELECT id, doc FROM old_{name}; DROP TABLE old_{name};"
         for name in ("meta", "gpu", "lease", "job", "operation", "request", "event", "audit")) + \
+    "UPDATE event SET doc = json_extract(doc, '$.events[0]');" \
     "PRAGMA user_version = 1;"
 
 
@@ -119,6 +120,10 @@ def first_release():
     (world.state / "state.mark").unlink()
     world.start()
     assert (world.state / "state.db.schema-1.bak").exists(), "no copy was kept"
+    equal(world.call("daemon.status")["troubles"], [])
+    since = world.client()
+    since.call("event.subscribe", since=1)
+    equal(since.next_event()["seq"], 1, "its first event")
     world.until_job(number, "running")
     stop.touch()
     world.until_ended(number)
