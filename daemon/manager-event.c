@@ -121,7 +121,7 @@ void events_skip_to(struct manager *m, uint64_t seq)
 		m->events->next = m->events->seen = seq;
 }
 
-static void tell(const struct kept_event *kept, const json_t *json, manager_event_fn fn, void *userdata)
+static bool tell(const struct kept_event *kept, const json_t *json, manager_event_fn fn, void *userdata)
 {
 	const struct manager_event event = {
 		.seq = kept->seq,
@@ -131,7 +131,7 @@ static void tell(const struct kept_event *kept, const json_t *json, manager_even
 		.owner = kept->owner,
 	};
 
-	fn(userdata, &event);
+	return fn(userdata, &event);
 }
 
 /* Returns new, or NULL when memory is out: then nobody is told. */
@@ -150,7 +150,7 @@ static void event_seen(struct manager *m, void *userdata)
 	log->seen = kept->seq + 1;
 	for (struct observer *o = json ? log->observers : NULL; o; o = next) {
 		next = o->next;
-		tell(kept, json, o->fn, o->userdata);
+		(void)tell(kept, json, o->fn, o->userdata);
 	}
 	keep(log, kept);
 	free(kept);
@@ -302,8 +302,8 @@ uint64_t manager_events_replay(struct manager *m, uint64_t since, manager_event_
 		_cleanup_json_ json_t *json = kept->seq == seq ? parse(kept) : NULL;
 
 		/* A number whose batch failed was never seen by anybody. */
-		if (json)
-			tell(kept, json, fn, userdata);
+		if (json && !tell(kept, json, fn, userdata))
+			break;
 	}
 	return oldest;
 }

@@ -109,7 +109,8 @@ struct manager_event {
 	const json_t *public_json; /* what others see of an owned event; NULL = nothing */
 };
 
-typedef void (*manager_event_fn)(void *userdata, const struct manager_event *event);
+/* False: no more of a replay. */
+typedef bool (*manager_event_fn)(void *userdata, const struct manager_event *event);
 
 /* Observers are told after the commit, in order of seq.  Returns an id for unsubscribe, or a negative errno. */
 int manager_subscribe(struct manager *m, manager_event_fn fn, void *userdata);

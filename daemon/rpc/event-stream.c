@@ -93,17 +93,18 @@ static void deliver(struct event_stream *s, const struct manager_event *event)
 		send_event(s, json);
 }
 
-static void on_event(void *userdata, const struct manager_event *event)
+static bool on_event(void *userdata, const struct manager_event *event)
 {
 	struct event_stream *s = userdata;
 
 	if (event->seq < s->next)
-		return;
+		return true;
 	if (connection_is_congested(s->session->connection) || (s->behind && !s->replaying)) {
 		s->behind = true;
-		return;
+		return false;
 	}
 	deliver(s, event);
+	return true;
 }
 
 /* A gap between numbers is no loss: a number whose commit failed was seen by nobody.  Only what is

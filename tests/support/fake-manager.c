@@ -100,7 +100,7 @@ void manager_audit_refused(struct manager *m, uid_t uid, pid_t pid, const char *
 
 /* ---- events ---- */
 
-static void tell(struct manager *m, json_t *json, manager_event_fn fn, void *userdata)
+static bool tell(struct manager *m, json_t *json, manager_event_fn fn, void *userdata)
 {
 	struct manager_event event = {
 		.seq = json_get_uint(json, "seq", 0),
@@ -110,7 +110,7 @@ static void tell(struct manager *m, json_t *json, manager_event_fn fn, void *use
 		.owner = m->owner,
 	};
 
-	fn(userdata, &event);
+	return fn(userdata, &event);
 }
 
 void fake_manager_emit(struct manager *m, const char *type, const char *subject)
@@ -123,7 +123,7 @@ void fake_manager_emit(struct manager *m, const char *type, const char *subject)
 	m->next_seq++;
 	m->n_kept = MIN_OF(m->n_kept + 1, (unsigned)ARRAY_SIZE(m->events));
 	if (m->on_event)
-		tell(m, *slot, m->on_event, m->on_event_userdata);
+		(void)tell(m, *slot, m->on_event, m->on_event_userdata);
 }
 
 int manager_subscribe(struct manager *m, manager_event_fn fn, void *userdata)
@@ -154,8 +154,8 @@ uint64_t manager_events_replay(struct manager *m, uint64_t since, manager_event_
 	for (seq = MAX_OF(first, since); seq < m->next_seq; seq++) {
 		json_t *kept = m->events[seq % ARRAY_SIZE(m->events)];
 
-		if (json_get_uint(kept, "seq", 0) == seq)
-			tell(m, kept, fn, userdata);
+		if (json_get_uint(kept, "seq", 0) == seq && !tell(m, kept, fn, userdata))
+			break;
 	}
 	return first;
 }

@@ -266,15 +266,16 @@ struct seen {
 	uint64_t number;
 };
 
-static void on_event(void *userdata, const struct manager_event *event)
+static bool on_event(void *userdata, const struct manager_event *event)
 {
 	struct seen *seen = userdata;
 
 	if (!streq(event->type, "audit"))
-		return;
+		return true;
 	seen->n++;
 	seen->number = json_get_uint(event->json, "audit", 0);
 	assert_non_null(json_object_get(event->json, "before"));
+	return true;
 }
 
 static void subscribers_hear_of_it(void **state)

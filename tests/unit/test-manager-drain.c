@@ -101,17 +101,18 @@ struct left {
 	size_t others;
 };
 
-static void on_event(void *userdata, const struct manager_event *event)
+static bool on_event(void *userdata, const struct manager_event *event)
 {
 	struct left *left = userdata;
 	const char *text = json_get_string(event->json, "left");
 
 	if (!text)
-		return;
+		return true;
 	assert_string_equal(event->type, "gpu.changed");
 	left->n++;
 	snprintf(left->text, sizeof(left->text), "%s", text);
 	left->others = json_array_size(json_object_get(event->json, "holders"));
+	return true;
 }
 
 static void it_waits_until_all_have_left(void **state)

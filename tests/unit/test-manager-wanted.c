@@ -66,12 +66,13 @@ struct seen {
 	unsigned found, healed;
 };
 
-static void count_event(void *userdata, const struct manager_event *event)
+static bool count_event(void *userdata, const struct manager_event *event)
 {
 	struct seen *seen = userdata;
 
 	seen->found += streq(event->type, "drift.found");
 	seen->healed += streq(event->type, "drift.healed");
+	return true;
 }
 
 static struct seen events_of(struct bench *b)

@@ -379,13 +379,14 @@ struct watch {
 	unsigned n;
 };
 
-static void on_event(void *userdata, const struct manager_event *event)
+static bool on_event(void *userdata, const struct manager_event *event)
 {
 	struct watch *w = userdata;
 
 	assert_true(event->seq > w->last);
 	w->last = event->seq;
 	w->n++;
+	return true;
 }
 
 static void events_come_in_order_and_only_when_stored(void **state)
