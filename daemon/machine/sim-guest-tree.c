@@ -19,19 +19,26 @@
 #define BAR_BASE UINT64_C(0x3800000000)
 #define BAR_STEP UINT64_C(0x20000000)
 
+/* Makes the directories that lead to path.  Most are there, so the deepest is tried first. */
 static int make_parents(const char *path)
 {
-	char copy[PATH_MAX];
+	const char *end = strrchr(path, '/');
+	char parent[PATH_MAX];
+	int r;
 
-	if (strlen(path) >= sizeof(copy))
+	if (!end || end == path)
+		return 0;
+	if (end - path >= PATH_MAX)
 		return -ENAMETOOLONG;
-	strcpy(copy, path);
-	for (char *p = copy + 1; (p = strchr(p, '/')); *p++ = '/') {
-		*p = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(end - path), path);
+	if (mkdir(parent, 0755) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	r = make_parents(parent);
+	if (r < 0)
+		return r;
+	return mkdir(parent, 0755) == 0 || errno == EEXIST ? 0 : -errno;
 }
 
 /* Formats ROOT/… into a path, or gives -ENAMETOOLONG. */
@@ -59,10 +66,13 @@ static int put_file(const char *directory, const char *name, const char *text)
 	r = put_path(path, directory, "%s", name);
 	if (r < 0)
 		return r;
-	r = make_parents(path);
-	if (r < 0)
-		return r;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 && errno == ENOENT) { /* the first of its directory */
+		r = make_parents(path);
+		if (r < 0)
+			return r;
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	}
 	return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
@@ -96,7 +106,7 @@ static void remove_tree(const char *root, const char *name)
 {
 	char path[PATH_MAX];
 
-	if (put_path(path, root, "%s", name) == 0)
+	if (put_path(path, root, "%s", name) == 0 && unlink(path) < 0 && errno != ENOENT)
 		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
