@@ -41,7 +41,7 @@ gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 gpuvfd_SOURCES = daemon/main.c daemon/check-policy.c daemon/check-policy.h \
 	daemon/configuration.c daemon/configuration.h daemon/options.c daemon/options.h \
 	daemon/run-doctor.c daemon/run-doctor.h
-gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS)
+gpuvfd_LDADD = $(DAEMON_LIBS) $(DAEMON_SYSTEM_LIBS) $(JEMALLOC_LIBS)
 
 # What the tests upgrade to: the same daemon with one schema more.
 check_PROGRAMS += gpuvfd-next

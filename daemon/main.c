@@ -2,7 +2,6 @@
 /* gpuvfd: options, set-up, loop, tear-down. */
 #include <grp.h>
 #include <locale.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -274,9 +273,6 @@ static int run(const struct daemon_options *options)
 	int r;
 
 	umask(0077);
-	/* With fastbins each free() that joins a large free block goes through all of them: an eighth of the time under
-	 * load. */
-	(void)mallopt(M_MXFAST, 0);
 	r = config_load(options->config, &d.config, &message);
 	if (r < 0)
 		return complain(r, message);

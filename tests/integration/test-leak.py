@@ -7,6 +7,7 @@ import shutil
 from harness import BUILD, PATIENCE, Skip, World, equal, main, test
 
 VALGRIND = ("valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect "
+            "--soname-synonyms=somalloc=libjemalloc.so* "  # the daemon's malloc() is not that of the C library
             "--errors-for-leak-kinds=definite,indirect --error-exitcode=99 --child-silent-after-fork=yes")
 
 
