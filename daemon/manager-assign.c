@@ -48,6 +48,13 @@ static struct vf *held_already(struct manager *m, const struct vm *vm, const str
 	return NULL;
 }
 
+static bool comes_before(const struct vf *vf, const struct vf *other)
+{
+	uint64_t vram = vram_of(vf), others = vram_of(other);
+
+	return vram < others || (vram == others && pci_address_compare(&vf->address, &other->address) < 0);
+}
+
 /* The smallest free one that fits, then the lower address. */
 static struct vf *pick_free(struct manager *m, const struct gpu *only, const struct vf_assign_params *p, uid_t uid)
 {
@@ -58,12 +65,8 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 		for (size_t i = 0; i < gpu->n_vfs && gpu->state == GPU_READY && (!only || only == gpu); i++) {
 			struct vf *vf = gpu->vfs[i];
 
-			if (vf->state != VF_FREE || vf->handover || !vf_fits(vf, p->profile, p->vram_bytes) ||
-			    !vf_is_open_to(m, vf, uid))
-				continue;
-			if (!best || vram_of(vf) < vram_of(best) ||
-			    (vram_of(vf) == vram_of(best) &&
-			     pci_address_compare(&vf->address, &best->address) < 0))
+			if (vf->state == VF_FREE && !vf->handover && (!best || comes_before(vf, best)) &&
+			    vf_fits(vf, p->profile, p->vram_bytes) && vf_is_open_to(m, vf, uid))
 				best = vf;
 		}
 	return best;

@@ -118,9 +118,9 @@ static struct operation *operation_about(struct manager *m, const char *subject)
 	if (!subject)
 		return NULL;
 	HASH_ITER(hh_open, m->open_operations, op, tmp) {
-		if (streq_ptr(op->subject, subject) || streq_ptr(json_get_string(op->input, "gpu"), subject))
+		if (streq_ptr(op->subject, subject) || streq_ptr(op->input_gpu, subject))
 			return op; /* the latter: vf.tune changes the layout of its VF's GPU */
-		json_array_foreach(json_object_get(op->input, "vfs"), i, name)
+		json_array_foreach(op->input_vfs, i, name)
 			if (streq_ptr(json_string_value(name), subject))
 				return op;
 	}

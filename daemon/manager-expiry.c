@@ -181,7 +181,7 @@ void expiry_pump(struct manager *m)
 	scope = audit_scope(m, "daemon:expiry");
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++) {
-			uint64_t at = look(m, gpu->vfs[i]);
+			uint64_t at = gpu->vfs[i]->lease.owner == LEASE_NONE ? 0 : look(m, gpu->vfs[i]);
 
 			next = at ? MIN_OF(next, at) : next;
 		}

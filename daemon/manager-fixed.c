@@ -168,11 +168,18 @@ static char *acquire(struct manager *m, struct vm *vm, const struct policy_assig
 
 /* ---- what it has ---- */
 
-/* The VFs that somebody has, found once for all VMs: most VFs of a large host are nobody's. */
+/* The VFs that VMs have and that are no job's, found once for all VMs: most VFs of a large host are nobody's. */
 struct leased {
 	struct vf **vfs;
 	size_t n;
+	bool by_policy; /* an assignment may have given one of them, whatever the policy says now */
 };
+
+static bool is_had(const struct vf *vf)
+{
+	return vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB && vf->lease.owner != LEASE_KEPT &&
+	       vf->state != VF_DETACHING && vf->state != VF_RESETTING && vf->state != VF_QUARANTINED;
+}
 
 static int find_leased(struct manager *m, struct leased *ret)
 {
@@ -186,21 +193,16 @@ static int find_leased(struct manager *m, struct leased *ret)
 		return -ENOMEM;
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->lease.owner != LEASE_NONE)
+			if (is_had(gpu->vfs[i])) {
 				ret->vfs[ret->n++] = gpu->vfs[i];
+				ret->by_policy |= gpu->vfs[i]->lease.owner != LEASE_VM;
+			}
 	return 0;
 }
 
 static bool fits(struct manager *m, const struct vf *vf, const struct policy_assignment *a)
 {
 	return a->vf ? vf == vf_find(m, a->vf) : vf_fits(vf, a->profile, a->vram_bytes);
-}
-
-static bool has(const struct vf *vf, const struct vm *vm)
-{
-	return vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB && vf->lease.owner != LEASE_KEPT &&
-	       vf->state != VF_DETACHING && vf->state != VF_RESETTING && vf->state != VF_QUARANTINED &&
-	       streq(vf->lease.vm_uuid, vm->uuid);
 }
 
 /* One that we gave it before the host was booted was adopted since. */
@@ -234,7 +236,7 @@ static size_t collect(const struct leased *leased, const struct vm *vm, struct v
 	size_t n = 0;
 
 	for (size_t i = 0; i < leased->n && n < max; i++)
-		if (has(leased->vfs[i], vm))
+		if (streq(leased->vfs[i]->lease.vm_uuid, vm->uuid))
 			held[n++] = leased->vfs[i];
 	return n;
 }
@@ -264,7 +266,8 @@ static void look(struct manager *m, struct vm *vm, const struct leased *leased)
 {
 	_cleanup_free_ char *why = NULL;
 	struct vf *held[HELD_MAX];
-	size_t n = collect(leased, vm, held, HELD_MAX);
+	bool concerned = m->policy->n_assignments > 0 || leased->by_policy;
+	size_t n = concerned ? collect(leased, vm, held, HELD_MAX) : 0;
 	bool waits = vm->fixed.retry_at > now_boottime();
 
 	if (vm_mend_missing(m, vm))

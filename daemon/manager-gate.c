@@ -9,9 +9,7 @@ void handover_quarantine(struct handover *h, const struct host_reply *reply, con
 						reply->attribute ? ": " : "",
 						reply->message ? reply->message : strerror(-reply->r));
 
-	vf_set_state(h->m, h->vf, VF_QUARANTINED, reason);
-	vf_lease_end(h->m, h->vf);
-	vf_store(h->m, h->vf);
+	vf_let_go(h->m, h->vf, VF_QUARANTINED, reason);
 	handover_finish_host(h, reply, what);
 }
 
@@ -93,8 +91,9 @@ bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userd
 void handover_gate_passed(struct handover *h)
 {
 	if (h->vf->state != VF_QUARANTINED)
-		vf_set_state(h->m, h->vf, VF_FREE, NULL);
-	vf_lease_end(h->m, h->vf);
+		vf_let_go(h->m, h->vf, VF_FREE, NULL);
+	else
+		vf_lease_end(h->m, h->vf);
 	if (h->error.code)
 		vm_adopt_vf(h->m, h->vf); /* it was to be attached, and somebody else may have been faster */
 }

@@ -240,8 +240,7 @@ static void vf_vanishes(struct manager *m, struct vf *vf)
 	vf->last_user = (struct known){ 0 }; /* its memory went with it, and all else it was given */
 	vf->weighted.on = false;
 	(void)free_and_strdup(&vf->profile, NULL);
-	vf_set_state(m, vf, VF_GONE, "the kernel no longer shows it");
-	vf_lease_end(m, vf);
+	vf_let_go(m, vf, VF_GONE, "the kernel no longer shows it");
 	if (vf->handover)
 		vf->gpu = NULL; /* its step in flight still points here: the gate frees it at its end */
 	else

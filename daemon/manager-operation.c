@@ -34,21 +34,29 @@ json_t *operation_to_json(const struct operation *op)
 				 operation_state_to_string(op->state), "result", op->result, "cancel",
 				 (int)op->cancel);
 
+	json_put(json, "error", op->error.code ? rpc_error_to_json(&op->error) : json_null());
 	json_put_time(json, "created_at", op->created_at);
 	json_put_time(json, "ended_at", op->ended_at);
-	json_put(json, "error", op->error.code ? rpc_error_to_json(&op->error) : json_null());
 	return json;
 }
 
 void operation_store(struct manager *m, struct operation *op)
 {
-	json_t *doc = operation_to_json(op);
+	json_t *doc = json_pack("{s:s,s:s?,s:I,s:s,s:I,s:I,s:I}", "method", op->method, "subject", op->subject, "uid",
+				(json_int_t)op->uid, "state", operation_state_to_string(op->state), "id",
+				(json_int_t)op->id, "created_usec", (json_int_t)op->created_at, "pid",
+				(json_int_t)op->pid);
 
-	json_put_uint(doc, "id", op->id);
-	json_put_uint(doc, "created_usec", op->created_at);
-	json_put_uint(doc, "ended_usec", op->ended_at);
-	json_put_uint(doc, "pid", (uint64_t)op->pid);
-	json_put_bool(doc, "own", op->own);
+	if (op->ended_at)
+		json_put_uint(doc, "ended_usec", op->ended_at);
+	if (op->own)
+		json_put_bool(doc, "own", true);
+	if (op->cancel)
+		json_put_bool(doc, "cancel", true);
+	if (op->error.code)
+		json_put(doc, "error", rpc_error_to_json(&op->error));
+	if (op->result)
+		json_put(doc, "result", json_incref(op->result));
 	if (op->input)
 		json_put(doc, "input", json_incref(op->input));
 	outbox_put(m, STORE_OPERATION, op->name, doc);
@@ -56,6 +64,8 @@ void operation_store(struct manager *m, struct operation *op)
 
 static void operation_add(struct manager *m, struct operation *op)
 {
+	op->input_gpu = json_get_string(op->input, "gpu");
+	op->input_vfs = json_object_get(op->input, "vfs");
 	HASH_ADD_KEYPTR(hh, m->operations, op->name, strlen(op->name), op);
 	if (op->state <= OPERATION_RUNNING)
 		HASH_ADD_KEYPTR(hh_open, m->open_operations, op->name, strlen(op->name), op);
@@ -141,12 +151,17 @@ void operation_free(struct manager *m, struct operation *op)
 	free(op);
 }
 
-static void changed(struct manager *m, struct operation *op)
+static void tell(struct manager *m, const struct operation *op)
 {
-	operation_store(m, op);
 	manager_emit_owned(m, "operation.changed", op->name, op->uid,
 			   json_pack("{s:s,s:s,s:s?,s:s?}", "state", operation_state_to_string(op->state),
 				     "method", op->method, "about", op->subject, "trouble", op->error.message));
+}
+
+static void changed(struct manager *m, struct operation *op)
+{
+	operation_store(m, op);
+	tell(m, op);
 }
 
 static void set_state(struct manager *m, struct operation *op, enum operation_state state)
@@ -240,7 +255,10 @@ void operation_done(struct manager *m, struct operation *op, json_t *result)
 {
 	json_decref(op->result);
 	op->result = result;
-	operation_begin(m, op);
+	if (op->state == OPERATION_ACCEPTED) {
+		op->state = OPERATION_RUNNING; /* and over at once: one row says both */
+		tell(m, op);
+	}
 	operation_end(m, op, OPERATION_DONE);
 }
 

@@ -4,7 +4,9 @@
  * takes with it only what was built on it: the batch in flight and the open one. */
 #include "manager-state.h"
 
-#define BATCH_ITEMS_MAX 512 /* closes a batch early, so that a flood does not starve its first caller */
+/* Closes a batch early: a flood does not starve its first caller, and the store writes while the loop goes on reading;
+ * what comes meanwhile is in the next. */
+#define BATCH_ITEMS_MAX 32
 #define RETRY_USEC (5 * USEC_PER_SEC) /* a full disk is looked at again this often */
 
 struct outbox_item {

@@ -27,8 +27,7 @@ static void recover_vf(struct manager *m, struct vf *vf)
 	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
 		if (vf->state > VF_ATTACHING)
 			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
-		vf_set_state(m, vf, VF_FREE, NULL);
-		vf_lease_end(m, vf);
+		vf_let_go(m, vf, VF_FREE, NULL);
 		return; /* adopted by the comparison that follows */
 	}
 	switch (vf->state) {

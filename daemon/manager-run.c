@@ -108,8 +108,7 @@ static void give_back(struct manager *m, struct job *job)
 	if (vf->handover)
 		return; /* its end comes back here through attached() or given_back() */
 	if (vf->state == VF_LEASED && !vf->doubtful) {
-		vf_set_state(m, vf, VF_FREE, NULL);
-		vf_lease_end(m, vf);
+		vf_let_go(m, vf, VF_FREE, NULL);
 		attempt_over(m, job);
 		return;
 	}

@@ -179,6 +179,8 @@ struct operation {
 	json_t *result;		/* what the method's answer adds; NULL = nothing yet */
 	struct rpc_error error; /* of a failed one */
 	json_t *input;		/* what it needs to go on after a restart */
+	const char *input_gpu;	/* borrowed from it: the GPU that it is about; NULL = none */
+	const json_t *input_vfs; /* likewise: names of VFs */
 	pid_t pid;		/* who asked, for the audit trail; 0 = not known */
 	bool own;		/* nobody asked: the daemon's own */
 	bool shows;		/* the audit trail has what it changed */
@@ -573,6 +575,8 @@ void vf_free(struct vf *vf);
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config);
 void vf_lease_end(struct manager *m, struct vf *vf);
+/* The state and the end of the lease, if it has one, in one row. */
+void vf_let_go(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
 /* Passes the lease of a VF that stays where it is on, to a job or (LEASE_KEPT) to whatever comes next. */
 void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job);
 struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */

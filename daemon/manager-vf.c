@@ -77,10 +77,9 @@ static char *row_id(const struct vf *vf)
 
 static json_t *weighted_row(const struct vf_weighted *w)
 {
-	json_t *row = w->on ? json_pack("{s:I}", "value", (json_int_t)w->value) : json_null();
+	json_t *row = json_pack("{s:I}", "value", (json_int_t)w->value);
 
-	if (w->on)
-		json_put_uint_known(row, "before", w->before.known, w->before.value);
+	json_put_uint_known(row, "before", w->before.known, w->before.value);
 	return row;
 }
 
@@ -93,10 +92,45 @@ static void weighted_from_row(struct vf_weighted *w, const json_t *row)
 	w->before = (struct known){ json_is_integer(before), json_get_uint(row, "before", 0) };
 }
 
+/* It is written six times for a VF that is given and taken back: what is not so is left out. */
+static json_t *lease_row(const struct vf *vf)
+{
+	const struct lease *lease = &vf->lease;
+	json_t *doc = json_pack("{s:s,s:s,s:I,s:s,s:s?,s:I,s:I}", "state", vf_state_to_string(vf->state), "owner",
+				lease_owner_to_string(lease->owner), "epoch", (json_int_t)lease->epoch, "vm_uuid",
+				lease->vm_uuid, "vm_name", lease->vm_name, "uid", (json_int_t)lease->uid, "since",
+				(json_int_t)lease->since);
+
+	if (lease->job)
+		json_put_uint(doc, "job", lease->job);
+	if (lease->live)
+		json_put_bool(doc, "live", true);
+	if (lease->config)
+		json_put_bool(doc, "config", true);
+	if (lease->adopted)
+		json_put_bool(doc, "adopted", true);
+	if (lease->confirm_by)
+		json_put(doc, "confirm_by", expiry_row(lease->confirm_by));
+	if (lease->domain_id >= 0)
+		json_put(doc, "domain_id", json_integer(lease->domain_id));
+	if (lease->expires)
+		json_put(doc, "expires", expiry_row(lease->expires));
+	if (vf_is_in_process(vf))
+		json_put(doc, "process", process_view(vf));
+	if (vf->reason)
+		json_put_string(doc, "reason", vf->reason);
+	if (vf->profile)
+		json_put_string(doc, "profile", vf->profile);
+	if (vf->weighted.on)
+		json_put(doc, "weighted", weighted_row(&vf->weighted));
+	if (vf->last_user.known)
+		json_put_uint(doc, "last_uid", vf->last_user.value);
+	return doc;
+}
+
 void vf_store(struct manager *m, struct vf *vf)
 {
 	_cleanup_free_ char *id = vf->gpu ? row_id(vf) : NULL;
-	json_t *doc;
 
 	if (!id)
 		return;
@@ -106,20 +140,7 @@ void vf_store(struct manager *m, struct vf *vf)
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
-	doc = json_pack("{s:s,s:s,s:I,s:I,s:s,s:s?,s:b,s:b,s:I,s:I,s:s?,s:s?}", "state",
-			vf_state_to_string(vf->state), "owner", lease_owner_to_string(vf->lease.owner),
-			"epoch", (json_int_t)vf->lease.epoch, "job", (json_int_t)vf->lease.job, "vm_uuid",
-			vf->lease.vm_uuid, "vm_name", vf->lease.vm_name, "live", (int)vf->lease.live,
-			"config", (int)vf->lease.config, "uid", (json_int_t)vf->lease.uid, "since",
-			(json_int_t)vf->lease.since, "reason", vf->reason, "profile", vf->profile);
-	json_put(doc, "weighted", weighted_row(&vf->weighted));
-	json_put_bool(doc, "adopted", vf->lease.adopted);
-	json_put(doc, "confirm_by", expiry_row(vf->lease.confirm_by));
-	json_put(doc, "domain_id", json_integer(vf->lease.domain_id));
-	json_put(doc, "expires", expiry_row(vf->lease.expires));
-	json_put(doc, "process", process_view(vf));
-	json_put_uint_known(doc, "last_uid", vf->last_user.known, vf->last_user.value);
-	outbox_put(m, STORE_LEASE, id, doc);
+	outbox_put(m, STORE_LEASE, id, lease_row(vf));
 }
 
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
@@ -185,13 +206,13 @@ static void tie_lease(struct manager *m, struct vf *vf)
 		vf->lease.domain_id = vf->state == VF_ATTACHED && vm ? vm->facts->id : -1;
 }
 
-void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
+static bool change_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
 {
 	enum vf_state old = vf->state;
 
 	(void)free_and_strdup(&vf->reason, reason);
 	if (old == state)
-		return;
+		return false;
 	if (!state_edge_cause(vf_edges, (int)old, (int)state)) {
 		log_vf(vf->name, LOG_ERR, 0, "no edge %s → %s in the table of states: quarantined",
 		       vf_state_to_string(old), vf_state_to_string(state));
@@ -204,10 +225,16 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
 	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
 	       strempty(vf->reason));
-	vf_store(m, vf);
 	manager_emit(m, "vf.changed", vf->name,
 		     json_pack("{s:s,s:s?,s:s?}", "state", vf_state_to_string(state), "vm",
 			       vf->lease.vm_name, "reason", vf->reason));
+	return true;
+}
+
+void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
+{
+	if (change_state(m, vf, state, reason))
+		vf_store(m, vf);
 }
 
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
@@ -243,10 +270,8 @@ void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uin
 			       (json_int_t)vf->lease.epoch, "vm", vf->lease.vm_name));
 }
 
-void vf_lease_end(struct manager *m, struct vf *vf)
+static void end_lease(struct manager *m, struct vf *vf)
 {
-	if (vf->lease.owner == LEASE_NONE)
-		return;
 	vf->lease.owner = LEASE_NONE;
 	vf->lease.job = 0;
 	vf->lease.confirm_by = vf->lease.expires = 0;
@@ -256,8 +281,23 @@ void vf_lease_end(struct manager *m, struct vf *vf)
 	free(vf->lease.vm_name);
 	vf->lease.vm_name = NULL;
 	process_forget(vf);
-	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name, json_pack("{s:s}", "owner", "none"));
+}
+
+void vf_lease_end(struct manager *m, struct vf *vf)
+{
+	if (vf->lease.owner == LEASE_NONE)
+		return;
+	end_lease(m, vf);
+	vf_store(m, vf);
+}
+
+void vf_let_go(struct manager *m, struct vf *vf, enum vf_state state, const char *reason)
+{
+	(void)change_state(m, vf, state, reason);
+	if (vf->lease.owner != LEASE_NONE)
+		end_lease(m, vf);
+	vf_store(m, vf);
 }
 
 char *vf_alias(const struct vf *vf)

@@ -201,8 +201,7 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 	if (dev && (dev->live || dev->config)) {
 		hostdev_seen(m, vm, vf, dev);
 	} else if (vf->state == VF_RESERVED && vf_is_elsewhere(m, vf)) {
-		vf_set_state(m, vf, VF_FREE, NULL);
-		vf_lease_end(m, vf);
+		vf_let_go(m, vf, VF_FREE, NULL);
 		vm_adopt_vf(m, vf);
 	} else if (vf->state == VF_RESERVED) {
 		handover_reset(m, vf, after_loss, NULL); /* its VM may have run with it */

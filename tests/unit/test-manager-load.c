@@ -124,8 +124,8 @@ static void the_vf_of_an_unreadable_job_is_left_alone(void **state)
 	struct bench *b = *state;
 
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
-	restart_after(b, "UPDATE lease SET doc = replace(replace(doc, '\"owner\":\"vm\"', '\"owner\":\"job\"'),"
-			 " '\"job\":0', '\"job\":9') WHERE id LIKE '%/1';"
+	restart_after(b, "UPDATE lease SET doc = replace(doc, '\"owner\":\"vm\"', '\"owner\":\"job\",\"job\":9')"
+			 " WHERE id LIKE '%/1';"
 			 "INSERT INTO job (id, doc) VALUES ('9', '{}')");
 	assert_int_equal(bench_vf(b, VF)->state, VF_ATTACHED);
 	assert_int_equal(bench_vf(b, VF)->lease.owner, LEASE_VM);
