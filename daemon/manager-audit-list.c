@@ -66,8 +66,7 @@ void manager_audit_list(struct manager *m, const struct caller *caller, const st
 
 		rpc_error_set(&error, RPC_INVALID_PARAMS, "after: \"%s\" is no `next` of an answer", p->page.after);
 		rpc_error_detail(&error, NULL, "after", "leave it out to begin at the newest");
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	listing = calloc(1, sizeof(*listing));

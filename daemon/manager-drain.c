@@ -299,12 +299,6 @@ void drains_load(struct manager *m)
 
 /* ---- methods ---- */
 
-static void refuse(struct reply *reply, struct rpc_error *error)
-{
-	reply_error(reply, error);
-	rpc_error_done(error);
-}
-
 static void drain_committed(struct manager *m, void *userdata)
 {
 	struct operation *op = operation_find(m, userdata);
@@ -363,7 +357,7 @@ void manager_gpu_drain(struct manager *m, const struct caller *caller,
 		return;
 	}
 	if (check_drain(gpu, &error) < 0) {
-		refuse(reply, &error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	op = operation_new(m, "gpu.drain", gpu->name, caller->uid, NULL);
@@ -435,7 +429,7 @@ void manager_gpu_undrain(struct manager *m, const struct caller *caller, const s
 		rpc_error_set(&error, RPC_CONFLICT, "%s is drained for %s (gpu.apply)", gpu->name,
 			      gpu->drain.operations[DRAIN_FOR_APPLY]);
 		rpc_error_detail(&error, "apply_waits", "gpu", hint);
-		refuse(reply, &error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	if (!gpu->drain.asked) {

@@ -39,8 +39,7 @@ struct gpu *gpu_present(struct manager *m, const char *name, struct reply *reply
 	else
 		rpc_error_set(&error, RPC_NOT_FOUND, "no GPU \"%s\"", name);
 	rpc_error_detail(&error, gpu ? "absent" : "no_gpu", "gpu", "see `gpuvf list gpus`");
-	reply_error(reply, &error);
-	rpc_error_done(&error);
+	reply_error_done(reply, &error);
 	return NULL;
 }
 

@@ -132,3 +132,12 @@ void manager_on_hv_event(void *manager, const struct hv_event *event)
 	}
 	manager_pump(m);
 }
+
+int refuse_without_libvirt(struct manager *m, struct rpc_error *error)
+{
+	if (m->hypervisor_connected)
+		return 0;
+	rpc_error_set(error, RPC_HOST_ERROR, "libvirt is away: %s",
+		      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+	return rpc_error_detail(error, "no_libvirt", NULL, "is libvirtd (or virtqemud) running?");
+}

@@ -195,8 +195,7 @@ void manager_job_submit(struct manager *m, const struct caller *caller,
 	if (manager_refuses_changes(m, reply))
 		return;
 	if (job_check(m, caller, p->job, &document, &queue, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	if (p->dry_run) {

@@ -249,8 +249,7 @@ struct job *job_for(struct manager *m, const struct caller *caller, const char *
 	else
 		rpc_error_set(&error, RPC_NOT_FOUND, "no job \"%s\"", id);
 	rpc_error_detail(&error, job ? "not_yours" : "no_job", "id", "see `gpuvf jobs --all`");
-	reply_error(reply, &error);
-	rpc_error_done(&error);
+	reply_error_done(reply, &error);
 	return NULL;
 }
 

@@ -26,8 +26,7 @@ static struct gpu *resolve(struct manager *m, const char *name, const json_t *la
 		rpc_error_set(&error, RPC_INVALID_PARAMS, "layout%s: %s", strempty(fault.pointer),
 			      strempty(fault.what));
 		rpc_error_detail(&error, NULL, "layout", fault.hint);
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		json_fault_done(&fault);
 		return NULL;
 	}
@@ -44,8 +43,7 @@ static struct gpu *resolve(struct manager *m, const char *name, const json_t *la
 			      gpu->name, gpu->facts->model);
 		rpc_error_detail(&error, "no_layout", "layout",
 				 "name a layout (--vfs N), or add a gpus rule to the policy");
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return NULL;
 	}
 	*ret_layout = layout;
@@ -139,8 +137,7 @@ void manager_gpu_plan(struct manager *m, const struct caller *caller,
 	if (!gpu)
 		return;
 	if (plan_make(gpu, layout, &plan, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	answer = plan_to_json(m, gpu, layout, plan);
@@ -453,8 +450,7 @@ void apply_decide(struct manager *m, const struct caller *caller, const struct g
 		return;
 	if (plan_make(gpu, layout, &plan, &error) < 0 ||
 	    check_apply(m, gpu, p, plan, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	accepted = calloc(1, sizeof(*accepted));

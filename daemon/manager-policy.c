@@ -85,8 +85,7 @@ static void refuse_document(struct reply *reply, json_t *errors)
 	rpc_error_detail(&error, "invalid_policy", NULL,
 			 json_array_size(errors) > 1 ? "there are more; gpuvf policy check tells all of them"
 						     : "the policy in force stays");
-	reply_error(reply, &error);
-	rpc_error_done(&error);
+	reply_error_done(reply, &error);
 }
 
 static void swap(struct manager *m, struct policy *policy)

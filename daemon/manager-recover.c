@@ -139,6 +139,8 @@ static void recover_operations(struct manager *m)
 			tune_go(m, op);
 		} else if (streq(op->method, "vf.heal") || streq(op->method, "vf.reset")) {
 			reset_resume(m, op);
+		} else if (streq(op->method, "vf.release")) {
+			release_resume(m, op);
 		} else {
 			assign_resume(m, op);
 		}

@@ -109,8 +109,7 @@ void manager_vf_reset(struct manager *m, const struct caller *caller, const stru
 	if (manager_refuses_changes(m, reply))
 		return;
 	if (check_reset(m, p, vf, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	op = operation_new(m, "vf.reset", vf->name, caller->uid, NULL);

@@ -619,8 +619,9 @@ void power_off_note(struct manager *m, struct operation *op, const struct vf *vf
 /* The VM still runs as it did when the operation was accepted: not one that somebody started since. */
 bool power_off_is_due(struct manager *m, const struct operation *op, const struct vf *vf);
 
-/* ---- manager-assign.c ---- */
+/* ---- manager-assign.c, manager-release.c ---- */
 void assign_resume(struct manager *m, struct operation *op);
+void release_resume(struct manager *m, struct operation *op);
 
 struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid); /* NULL = none */
 
@@ -666,6 +667,7 @@ void vm_gone(struct manager *m, const char *uuid);
 
 void hypervisor_asked(struct manager *m); /* from now on its first word can come */
 void hypervisor_pump(struct manager *m);  /* ends the wait for it */
+int refuse_without_libvirt(struct manager *m, struct rpc_error *error); /* 0 = it is there */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
 
 /* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */

@@ -166,8 +166,7 @@ void manager_vf_tune(struct manager *m, const struct caller *caller, const struc
 	if (manager_refuses_changes(m, reply))
 		return;
 	if (check_tune(m, p, &gpu, &vf, values, &error) < 0) {
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		return;
 	}
 	op = operation_new(m, "vf.tune", vf ? vf->name : gpu->name, caller->uid,

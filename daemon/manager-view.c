@@ -24,8 +24,7 @@ void page_reply(struct manager *m, struct reply *reply, json_t *items, const str
 
 		rpc_error_set(&error, RPC_INVALID_PARAMS, "after: \"%s\" is no `next` of an answer", cursor_in);
 		rpc_error_detail(&error, NULL, "after", "leave it out to begin at the first");
-		reply_error(reply, &error);
-		rpc_error_done(&error);
+		reply_error_done(reply, &error);
 		json_decref(slice);
 		json_decref(next);
 		return;

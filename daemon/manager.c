@@ -32,6 +32,12 @@ void reply_error(struct reply *reply, const struct rpc_error *error)
 	reply->done(reply, NULL, error->code ? error : &internal);
 }
 
+void reply_error_done(struct reply *reply, struct rpc_error *error)
+{
+	reply_error(reply, error);
+	rpc_error_done(error);
+}
+
 void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, ...)
 {
 	struct rpc_error error = { 0 };

@@ -72,6 +72,7 @@ struct reply {
 
 void reply_result(struct reply *reply, json_t *result); /* takes result; NULL = out of memory */
 void reply_error(struct reply *reply, const struct rpc_error *error);
+void reply_error_done(struct reply *reply, struct rpc_error *error); /* … and frees what the error holds */
 void reply_refuse(struct reply *reply, enum rpc_code code, const char *format, ...) _printf_(3, 4);
 
 /* For a mutating call with a request_id: sets reply's request members.  Returns true when the call needs no

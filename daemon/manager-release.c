@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vf.release: VFs back from their VMs, by hand; by force, too. */
+#include "manager-state.h"
+
+struct release {
+	struct operation *op;
+	bool force;
+	size_t left;
+	size_t n;
+	struct vf **vfs;
+	json_t *names;
+	struct rpc_error error;
+};
+
+static void release_free(struct release *r)
+{
+	json_decref(r->names);
+	rpc_error_done(&r->error);
+	free(r->vfs);
+	free(r);
+}
+
+static void released_name(struct manager *m, const char *name, struct release *r,
+			  const struct rpc_error *error)
+{
+	if (error && !r->error.code) {
+		rpc_error_set(&r->error, error->code, "%s: %s", name, strempty(error->message));
+		rpc_error_detail(&r->error, error->reason, error->field, error->hint);
+		r->error.holders = json_incref(error->holders);
+	} else if (!error) {
+		json_array_append_new(r->names, json_string(name));
+	}
+	if (--r->left > 0)
+		return;
+	if (r->error.code)
+		operation_failed(m, r->op, &r->error);
+	else
+		operation_done(m, r->op,
+			       json_pack("{s:b,s:O,s:n}", "changed", 1, "released", r->names, "operation"));
+	release_free(r);
+}
+
+static void released(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	struct release *r = userdata;
+
+	if (!error && r->force)
+		job_vf_back(m, vf->name); /* its job may wait for it */
+	released_name(m, vf->name, r, error);
+}
+
+/* By force.  False: it goes the ordinary way. */
+static bool release_by_force(struct manager *m, struct vf *vf, bool *power_off, struct release *r)
+{
+	if (*power_off && (vf->state == VF_ATTACHED || vf->state == VF_DETACHING) &&
+	    power_off_is_due(m, r->op, vf)) {
+		*power_off = false; /* once for all VFs of the VM */
+		handover_power_off(m, vf, released, r);
+		return true;
+	}
+	return handover_join(vf, released, r);
+}
+
+static void release_committed(struct manager *m, void *userdata)
+{
+	struct release *r = userdata;
+	bool force = r->force, power_off = r->force;
+	size_t n = r->n;
+
+	operation_begin(m, r->op);
+	for (size_t i = 0; i < n; i++) {
+		/* The last answer frees r: nothing of it may be touched after its last handover began. */
+		const char *name = json_string_value(json_array_get(json_object_get(r->op->input, "vfs"), i));
+		struct vf *vf = vf_find(m, name);
+
+		if (!vf || vf->lease.owner == LEASE_NONE) { /* gone meanwhile: released by itself */
+			released_name(m, name, r, NULL);
+			continue;
+		}
+		if (vf->state == VF_RESETTING && !vf->handover) {
+			/* Out of the guest already: an earlier daemon ended here. */
+			handover_reset(m, vf, released, r);
+			continue;
+		}
+		if (force && release_by_force(m, vf, &power_off, r))
+			continue;
+		if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
+			struct rpc_error busy = { 0 };
+
+			rpc_error_set(&busy, RPC_CONFLICT, "it is %s", vf_state_to_string(vf->state));
+			released(m, vf, r, &busy);
+			rpc_error_done(&busy);
+			continue;
+		}
+		handover_detach(m, vf, released, r);
+	}
+}
+
+static void release_not_committed(struct manager *m, void *userdata)
+{
+	struct release *r = userdata;
+
+	operation_drop(m, r->op);
+	release_free(r);
+}
+
+static int releasable(const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
+{
+	if (p->if_epoch.known && p->if_epoch.value != vf->lease.epoch) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is now held by VM %s under lease epoch %llu, not %llu", vf->name,
+			      strempty(vf->lease.vm_name), (unsigned long long)vf->lease.epoch,
+			      (unsigned long long)p->if_epoch.value);
+		return rpc_error_detail(error, "epoch", "if_epoch", "look again: it was given to somebody else");
+	}
+	if ((p->mode == ASSIGN_LIVE && vf->lease.config) || (p->mode == ASSIGN_CONFIG && vf->lease.live)) {
+		rpc_error_set(error, RPC_UNSUPPORTED, "%s is in the VM's %s as well; it is released from both at once",
+			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
+		return rpc_error_detail(error, NULL, "mode", "leave the mode out");
+	}
+	if (vf_is_in_process(vf))
+		return refuse_process(vf, error);
+	if (p->force && power_off_may_take(vf))
+		return 0;
+	if (vf->lease.owner == LEASE_JOB) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
+			      (unsigned long long)vf->lease.job);
+		return rpc_error_detail(error, "job", NULL, "cancel the job: gpuvf cancel ID");
+	}
+	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
+		return rpc_error_detail(error, "busy", NULL, "wait until that is done (gpuvf show VF)");
+	}
+	return 0;
+}
+
+/* The VFs that the call means: one by name, or those of a VM.  Refuses by itself; 0 found is no refusal. */
+static int collect(struct manager *m, const struct vf_release_params *p, struct release *r,
+		   struct rpc_error *error)
+{
+	struct vm *vm = p->vm ? vm_find(m, p->vm) : NULL;
+	struct vf *only = p->vf ? vf_find(m, p->vf) : NULL;
+	struct gpu *gpu, *tmp;
+	size_t all = 0;
+
+	if (p->vm && !vm) {
+		rpc_error_set(error, RPC_NOT_FOUND, "no VM \"%s\"", p->vm);
+		return rpc_error_detail(error, "no_vm", "vm", "see `gpuvf list vms`");
+	}
+	if (p->vf && !only)
+		return pf_refuse_name(m, p->vf, error);
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		all += gpu->n_vfs;
+	r->vfs = calloc(all + 1, sizeof(*r->vfs));
+	if (!r->vfs)
+		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			struct vf *vf = gpu->vfs[i];
+
+			if (vf->lease.owner == LEASE_NONE || (only && only != vf) ||
+			    (vm && !streq(vf->lease.vm_uuid, vm->uuid)))
+				continue;
+			if (releasable(vf, p, error) < 0)
+				return -ECANCELED;
+			r->vfs[r->n++] = vf;
+		}
+	if (r->n > 1 && !p->all) {
+		rpc_error_set(error, RPC_CONFLICT, "VM %s holds %zu VFs", p->vm, r->n);
+		return rpc_error_detail(error, "several", "vm", "name the VF, or say --all");
+	}
+	return 0;
+}
+
+void manager_vf_release(struct manager *m, const struct caller *caller,
+			const struct vf_release_params *p, struct reply *reply)
+{
+	struct rpc_error error = { 0 };
+	struct release *r;
+
+	if (manager_refuses_changes(m, reply))
+		return;
+	if (!p->vf == !p->vm) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "give either vf or vm");
+		rpc_error_detail(&error, NULL, p->vf ? "vm" : "vf", NULL);
+		reply_error_done(reply, &error);
+		return;
+	}
+	if (p->yes_power_off && !p->force) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS, "yes_power_off says yes to what force breaks");
+		rpc_error_detail(&error, NULL, "yes_power_off", "leave it out, or add force");
+		reply_error_done(reply, &error);
+		return;
+	}
+	if (refuse_without_libvirt(m, &error) < 0) {
+		reply_error_done(reply, &error);
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r || collect(m, p, r, &error) < 0 ||
+	    (p->force && r->n > 0 && power_off_check(m, r->vfs[0], p, &error) < 0)) {
+		reply_error_done(reply, &error);
+		if (r)
+			release_free(r);
+		return;
+	}
+	if (r->n == 0) {
+		outbox_reply(m, reply,
+			     json_pack("{s:b,s:[],s:n}", "changed", 0, "released", "operation"));
+		release_free(r);
+		return;
+	}
+	r->left = r->n;
+	r->names = json_array();
+	r->op = operation_new(m, "vf.release", p->vf ? r->vfs[0]->name : p->vm, caller->uid,
+			      json_pack("{s:o}", "vfs", json_array()));
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(json_object_get(r->op->input, "vfs"), json_string(r->vfs[i]->name));
+	r->force = p->force;
+	if (r->force)
+		power_off_note(m, r->op, r->vfs[0]);
+	operation_store(m, r->op);
+	outbox_add(m, release_committed, release_not_committed, r);
+	operation_reply(m, r->op, p->wait_usec, reply);
+}
+
+/* ---- after a restart: what was accepted goes on ---- */
+
+void release_resume(struct manager *m, struct operation *op)
+{
+	_cleanup_json_ json_t *names = json_incref(json_object_get(op->input, "vfs"));
+	_cleanup_json_ json_t *left = json_array();
+	json_t *name;
+	struct release *r = calloc(1, sizeof(*r));
+	size_t i;
+
+	if (!r)
+		return;
+	r->op = op;
+	r->force = json_object_get(op->input, "power_off") != NULL;
+	r->names = json_array();
+	json_array_foreach(names, i, name) {
+		struct vf *vf = vf_find(m, json_string_value(name));
+
+		/* One that is free by now was released before the restart, or by the gate since. */
+		if (vf && (vf->lease.owner == LEASE_NONE || vf->handover))
+			vf = NULL;
+		if (vf)
+			json_array_append_new(left, json_string(vf->name));
+	}
+	json_object_set(op->input, "vfs", left);
+	r->n = r->left = json_array_size(left);
+	if (r->n > 0) {
+		release_committed(m, r);
+		return;
+	}
+	operation_done(m, op, json_pack("{s:b,s:O,s:n}", "changed", 1, "released", names, "operation"));
+	release_free(r);
+}
