@@ -26,10 +26,26 @@ static uint64_t vram_of(const struct vf *vf)
 	return facts && facts->values[VF_ATTR_VRAM].known ? facts->values[VF_ATTR_VRAM].value : 0;
 }
 
-/* The VF that this VM holds already and that is such a one, or NULL. */
+static bool has_mode(const struct vf *vf, int mode)
+{
+	switch (mode) {
+	case ASSIGN_LIVE:
+		return lease_has_side(vf, LIVE_SIDE);
+	case ASSIGN_CONFIG:
+		return lease_has_side(vf, CONFIG_SIDE);
+	case ASSIGN_BOTH:
+		return lease_has_side(vf, BOTH_SIDES);
+	default:
+		return true;
+	}
+}
+
+/* The VF that this VM holds already and that is such a one, if there is a choice on the sides that are asked for; or
+ * NULL. */
 static struct vf *held_already(struct manager *m, const struct vm *vm, const struct vf *wanted,
 			       const struct gpu *only, const struct vf_assign_params *p)
 {
+	struct vf *found = NULL;
 	struct gpu *gpu, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -41,10 +57,12 @@ static struct vf *held_already(struct manager *m, const struct vm *vm, const str
 			if (vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB &&
 			    vf->lease.owner != LEASE_KEPT &&
 			    streq(vf->lease.vm_uuid, vm->uuid) && (!wanted || wanted == vf) &&
-			    vf_fits(vf, p->profile, p->vram_bytes))
-				return vf;
+			    vf_fits(vf, p->profile, p->vram_bytes) && (!found || has_mode(vf, p->mode)))
+				found = vf;
+			if (found && has_mode(found, p->mode))
+				return found;
 		}
-	return NULL;
+	return found;
 }
 
 static bool comes_before(const struct vf *vf, const struct vf *other)
@@ -144,7 +162,9 @@ static int choose(struct manager *m, const struct vf_assign_params *p, const str
 	return *ret ? 0 : refuse_none(m, only, p, uid, error);
 }
 
-static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config, struct rpc_error *error)
+/* held: the VF that it has already, or NULL. */
+static int modes(const struct vm *vm, int mode, const struct vf *held, bool *ret_live, bool *ret_config,
+		 struct rpc_error *error)
 {
 	bool running = vm->facts->state == VM_RUNNING || vm->facts->state == VM_PAUSED;
 
@@ -159,7 +179,7 @@ static int modes(const struct vm *vm, int mode, bool *ret_live, bool *ret_config
 		rpc_error_set(error, RPC_CONFLICT, "VM %s is transient: it has no persistent XML", vm->facts->name);
 		return rpc_error_detail(error, "transient", "mode", "use --live");
 	}
-	if (*ret_live && vm->facts->free_ports == 0) {
+	if (*ret_live && vm->facts->free_ports == 0 && !(held && held->lease.live)) {
 		rpc_error_set(error, RPC_NO_FIT, "VM %s has no free PCIe port, or PCI slot, to plug a VF into", vm->facts->name);
 		return rpc_error_detail(error, "no_port", "vm", NO_PORT_HINT);
 	}
@@ -178,6 +198,19 @@ static void assigned(struct manager *m, struct vf *vf, void *userdata, const str
 		operation_done(m, op, answer(vf, true));
 }
 
+/* Between the call and its commit. */
+static void fail_moved_on(struct manager *m, struct operation *op, const struct vf *vf)
+{
+	struct rpc_error error = { 0 };
+
+	if (vf->lease.epoch != json_get_uint(op->input, "epoch", 0))
+		rpc_error_set(&error, RPC_CONFLICT, "%s vanished meanwhile and is another one now", vf->name);
+	else
+		rpc_error_set(&error, RPC_CONFLICT, "%s is %s meanwhile", vf->name, vf_state_to_string(vf->state));
+	operation_failed(m, op, &error);
+	rpc_error_done(&error);
+}
+
 static void assign_committed(struct manager *m, void *userdata)
 {
 	struct operation *op = userdata;
@@ -185,15 +218,10 @@ static void assign_committed(struct manager *m, void *userdata)
 
 	operation_begin(m, op);
 	vf = operation_vf(m, op);
-	if (vf && vf->lease.epoch != json_get_uint(op->input, "epoch", 0)) {
-		struct rpc_error error = { 0 };
-
-		rpc_error_set(&error, RPC_CONFLICT, "%s vanished meanwhile and is another one now", vf->name);
-		operation_failed(m, op, &error);
-		rpc_error_done(&error);
-	} else if (vf) {
+	if (vf && vf->lease.epoch != json_get_uint(op->input, "epoch", 0))
+		fail_moved_on(m, op, vf);
+	else if (vf)
 		handover_attach(m, vf, assigned, op);
-	}
 }
 
 static void assign_not_committed(struct manager *m, void *userdata)
@@ -233,6 +261,79 @@ static int assign_check(struct manager *m, const struct vf_assign_params *p, str
 	return 0;
 }
 
+/* ---- what the VM holds already ---- */
+
+static void side_committed(struct manager *m, void *userdata)
+{
+	struct operation *op = userdata;
+	struct vf *vf;
+
+	operation_begin(m, op);
+	vf = operation_vf(m, op);
+	if (!vf)
+		return;
+	if (vf->lease.epoch == json_get_uint(op->input, "epoch", 0) && !vf->handover &&
+	    (vf->state == VF_ATTACHED || vf->state == VF_RESERVED))
+		handover_add_side(m, vf, operation_side(op), assigned, op);
+	else
+		fail_moved_on(m, op, vf);
+}
+
+static void side_not_committed(struct manager *m, void *userdata)
+{
+	operation_drop(m, userdata);
+}
+
+/* Which side is asked for and not there; BOTH_SIDES = none.  One that it holds is on one side at least. */
+static int missing_side(const struct vm *vm, const struct vf *vf, int mode, enum lease_side *ret, struct rpc_error *error)
+{
+	bool live, config;
+
+	*ret = BOTH_SIDES;
+	if (mode == ASSIGN_AUTO)
+		return 0;
+	if (modes(vm, mode, vf, &live, &config, error) < 0)
+		return -ECANCELED;
+	if ((!live || vf->lease.live) && (!config || vf->lease.config))
+		return 0;
+	*ret = live && !vf->lease.live ? LIVE_SIDE : CONFIG_SIDE;
+	if (vf->lease.owner != LEASE_VM || vf->lease.adopted) {
+		rpc_error_set(error, RPC_CONFLICT, "VM %s has %s in its %s only, and not by vf.assign (owner %s)",
+			      vm->facts->name, vf->name, vf->lease.live ? "running guest" : "persistent XML",
+			      lease_owner_to_string(vf->lease.owner));
+		return rpc_error_detail(error, "not_assigned", "mode", "release it first, then assign it");
+	}
+	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
+		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
+		return rpc_error_detail(error, "busy", "mode", "wait until that is done (gpuvf show VF)");
+	}
+	return 0;
+}
+
+/* The VM holds such a VF: what the call asks for beyond that is done, and nothing else. */
+static void keep_assigned(struct manager *m, const struct caller *caller, const struct vf_assign_params *p,
+			  const struct vm *vm, struct vf *vf, struct reply *reply)
+{
+	struct rpc_error error = { 0 };
+	struct operation *op;
+	enum lease_side side;
+
+	if (missing_side(vm, vf, p->mode, &side, &error) < 0 ||
+	    (p->for_usec != FOR_ABSENT && expiry_move(m, vf, p->for_usec, &error) < 0)) {
+		reply_error_done(reply, &error);
+		return;
+	}
+	if (side == BOTH_SIDES) {
+		outbox_reply(m, reply, answer(vf, p->for_usec != FOR_ABSENT));
+		return;
+	}
+	op = operation_new(m, "vf.assign", vf->name, caller->uid,
+			   json_pack("{s:s,s:I,s:s}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch, "side",
+				     lease_side_to_string(side)));
+	outbox_add(m, side_committed, side_not_committed, op);
+	operation_reply(m, op, p->wait_usec, reply);
+}
+
 void manager_vf_assign(struct manager *m, const struct caller *caller,
 		       const struct vf_assign_params *p, struct reply *reply)
 {
@@ -251,13 +352,10 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	}
 	vf = p->add ? NULL : held_already(m, vm, named, gpu, p);
 	if (vf) {
-		if (p->for_usec != FOR_ABSENT && expiry_move(m, vf, p->for_usec, &error) < 0)
-			reply_error_done(reply, &error);
-		else
-			outbox_reply(m, reply, answer(vf, p->for_usec != FOR_ABSENT));
+		keep_assigned(m, caller, p, vm, vf, reply);
 		return;
 	}
-	if (modes(vm, p->mode, &live, &config, &error) < 0 || choose(m, p, gpu, named, caller->uid, &vf, &error) < 0) {
+	if (modes(vm, p->mode, NULL, &live, &config, &error) < 0 || choose(m, p, gpu, named, caller->uid, &vf, &error) < 0) {
 		reply_error_done(reply, &error);
 		return;
 	}
@@ -287,7 +385,10 @@ void assign_resume(struct manager *m, struct operation *op)
 		return;
 	}
 	operation_begin(m, op);
-	if (vf->state == VF_ATTACHED || vf->state == VF_RESERVED)
+	if ((vf->state == VF_ATTACHED || vf->state == VF_RESERVED) && json_get_string(op->input, "side") &&
+	    !lease_has_side(vf, operation_side(op)))
+		side_committed(m, op);
+	else if (vf->state == VF_ATTACHED || vf->state == VF_RESERVED)
 		operation_done(m, op, answer(vf, true));
 	else if (vf->state == VF_LEASED && !vf->handover)
 		handover_attach(m, vf, assigned, op);

@@ -2,16 +2,15 @@
 /* Handing a VF to a VM: nobody has it open → reset, if there is doubt → bind to VFIO → libvirt. */
 #include "manager-handover.h"
 
-/* What the answer to an attach says of the VM, and no event does: its memory is pinned, or its managed-save image is
- * there, or was removed. */
-static void note_vm(struct handover *h, const struct hv_reply *reply)
+/* Its memory is pinned, or its managed-save image is there, or was removed. */
+void handover_note_vm(struct handover *h, const struct hv_reply *reply)
 {
 	struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
-	bool done = reply->failure == HV_OK;
+	bool done = reply->failure == HV_OK, live = h->one_side ? h->side == LIVE_SIDE : h->vf->lease.live;
 
-	if (vm && h->vf->lease.live && done)
+	if (vm && live && done)
 		vm_no_memory(vm, NULL);
-	else if (vm && !h->vf->lease.live && (done || reply->failure == HV_SAVED))
+	else if (vm && !live && vm->facts->state == VM_OFF && (done || reply->failure == HV_SAVED))
 		vm->facts->saved = !done;
 }
 
@@ -22,7 +21,7 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 
 	if (handover_vanished(h) || handover_other_side(h, reply, HV_ATTACH, on_attached))
 		return;
-	note_vm(h, reply);
+	handover_note_vm(h, reply);
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY) {
 		handover_note_stored(h, true);
 		vf_set_state(h->m, h->vf, h->vf->lease.live ? VF_ATTACHED : VF_RESERVED, NULL);
@@ -51,6 +50,10 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 
 static void attach_now(struct handover *h)
 {
+	if (h->one_side) {
+		handover_side_attach(h);
+		return;
+	}
 	if (h->vf->lease.live)
 		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
 	handover_ask_hv(h, HV_ATTACH, on_attached);
@@ -88,8 +91,8 @@ static void on_looked_around(void *userdata, const struct host_reply *reply)
 		return;
 	if (reply->r >= 0)
 		processes_note(h->m, h->vf->gpu, reply);
-	if (reply->r < 0 || !process_takes(h->m, h->vf, reply)) {
-		nobody_has_it(h);
+	if (reply->r < 0 || h->one_side || !process_takes(h->m, h->vf, reply)) {
+		nobody_has_it(h); /* one that its VM has stays its VM's, and libvirt says what is in the way */
 		return;
 	}
 	refuse_process(h->vf, &error);
@@ -127,4 +130,19 @@ void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *use
 		return;
 	h->managed = is_managed(h);
 	handover_ask_host(h, HOST_HOLDERS, h->vf->index, on_looked);
+}
+
+void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata)
+{
+	struct handover *h = handover_new(m, vf, fn, userdata);
+
+	if (!h)
+		return;
+	h->managed = is_managed(h);
+	h->one_side = true;
+	h->side = side;
+	if (side == LIVE_SIDE)
+		handover_ask_host(h, HOST_HOLDERS, h->vf->index, on_looked);
+	else
+		attach_in_turn(h);
 }

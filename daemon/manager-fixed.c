@@ -208,12 +208,12 @@ static bool fits(struct manager *m, const struct vf *vf, const struct policy_ass
 /* One that we gave it before the host was booted was adopted since. */
 static bool is_ours(const struct vm *vm, const struct vf *vf)
 {
+	const struct domain_hostdev *dev;
+
 	if (vf->lease.owner == LEASE_POLICY)
 		return true;
-	for (size_t i = 0; i < vm->facts->n_hostdevs && vf->lease.owner == LEASE_FOREIGN; i++)
-		if (pci_address_equal(&vm->facts->hostdevs[i].address, &vf->address))
-			return alias_is_of_policy(vm->facts->hostdevs[i].alias);
-	return false;
+	dev = vf->lease.owner == LEASE_FOREIGN ? domain_hostdev_at(vm->facts, &vf->address) : NULL;
+	return dev && alias_is_of_policy(dev->alias);
 }
 
 static void take_over(struct manager *m, const struct vm *vm, struct vf *vf)

@@ -53,6 +53,10 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 
 	if (handover_vanished(h))
 		return;
+	if (reply->r < 0 && h->one_side) {
+		handover_finish_host(h, reply, "the VF could not be bound to VFIO");
+		return;
+	}
 	if (reply->r < 0) {
 		/* Free again it would be the next one's trouble, and the next one's. */
 		handover_quarantine(h, reply, "the VF could not be bound to VFIO");

@@ -181,8 +181,8 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.uuid = h->vm_uuid,
 		.address = h->vf->address,
 		.alias = h->vf->lease.owner == LEASE_FOREIGN || h->vf->lease.adopted ? NULL : alias,
-		.live = h->vf->lease.live && h->side != CONFIG_SIDE,
-		.config = h->vf->lease.config && h->side != LIVE_SIDE,
+		.live = (h->one_side || h->vf->lease.live) && h->side != CONFIG_SIDE,
+		.config = (h->one_side || h->vf->lease.config) && h->side != LIVE_SIDE,
 		.managed = op == HV_ATTACH && h->managed,
 		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
 	};

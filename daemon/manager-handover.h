@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One VF on its way to a VM or back.  Only the files of the handover know it: manager-handover.c (turns, questions, the end),
- * manager-attach.c, manager-detach.c, manager-gate.c.  One VF and one VM at a time; other VFs of the GPU go on. */
+ * manager-attach.c, manager-detach.c, manager-side.c, manager-gate.c.  One VF and one VM at a time; other VFs of the GPU go on. */
 #pragma once
 
 #include "manager-state.h"
@@ -13,7 +13,8 @@ struct handover {
 	bool vm_claimed;
 	bool managed; /* of an attach: libvirt binds it, by the policy */
 	bool rebind; /* at the gate: it is to be on VFIO at its end */
-	enum { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE } side; /* of what the lease names */
+	enum lease_side side; /* that libvirt is asked for: of those that the lease names … */
+	bool one_side; /* … or one that it gets or loses, while it stays (manager-side.c) */
 	struct stored *stored; /* it goes on when its state is in the store */
 	struct rpc_error error; /* of an attach that is being taken back */
 	handover_fn fn;
@@ -43,6 +44,12 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn);
  * asked for by itself then.  True when it was asked again. */
 bool handover_other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn);
 void handover_note_stored(struct handover *h, bool there); /* the stored definition names it, or does not any more */
+
+/* manager-attach.c: what the answer to an attach says of the VM, and no event does */
+void handover_note_vm(struct handover *h, const struct hv_reply *reply);
+
+/* manager-side.c */
+void handover_side_attach(struct handover *h); /* the VM's turn came, and the VF is ready for it */
 
 /* manager-detach.c */
 void handover_ask_detach(struct handover *h); /* … of libvirt, and on to the gate */

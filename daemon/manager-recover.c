@@ -6,20 +6,17 @@
 
 /* ---- VFs: what the lease says against what libvirt shows ---- */
 
-static bool shown_live(struct manager *m, const struct vf *vf)
+static const struct domain_hostdev *shown(struct manager *m, const struct vf *vf)
 {
 	struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
 
-	for (size_t i = 0; vm && i < vm->facts->n_hostdevs; i++)
-		if (vm->facts->hostdevs[i].live &&
-		    pci_address_equal(&vm->facts->hostdevs[i].address, &vf->address))
-			return true;
-	return false;
+	return vm ? domain_hostdev_at(vm->facts, &vf->address) : NULL;
 }
 
 static void recover_vf(struct manager *m, struct vf *vf)
 {
-	bool live = shown_live(m, vf), gone = !vm_find_uuid(m, vf->lease.vm_uuid);
+	const struct domain_hostdev *dev = shown(m, vf);
+	bool live = dev && dev->live, gone = !vm_find_uuid(m, vf->lease.vm_uuid);
 
 	if (vf->handover || !vf->inherited)
 		return;
@@ -42,7 +39,7 @@ static void recover_vf(struct manager *m, struct vf *vf)
 		vf->doubtful = !live; /* attached, and let go by a VM that went off before we could say so? */
 		break;
 	case VF_DETACHING: /* asked, but the guest still has it: whoever asked asks again */
-		vf_set_state(m, vf, live ? VF_ATTACHED : VF_RESETTING, NULL);
+		vf_set_state(m, vf, live ? VF_ATTACHED : dev && dev->config ? VF_RESERVED : VF_RESETTING, NULL);
 		break;
 	case VF_ATTACHED:
 		if (gone)

@@ -5,12 +5,18 @@
 struct release {
 	struct operation *op;
 	bool force;
+	enum lease_side side; /* of those that have both: the other stays */
 	size_t left;
 	size_t n;
 	struct vf **vfs;
 	json_t *names;
 	struct rpc_error error;
 };
+
+static bool settled(const struct vf *vf)
+{
+	return !vf->handover && (vf->state == VF_ATTACHED || vf->state == VF_RESERVED);
+}
 
 static void release_free(struct release *r)
 {
@@ -61,6 +67,16 @@ static bool release_by_force(struct manager *m, struct vf *vf, bool *power_off, 
 	return handover_join(vf, released, r);
 }
 
+static void take_back(struct manager *m, struct vf *vf, struct release *r)
+{
+	if (r->side != BOTH_SIDES && lease_has_side(vf, BOTH_SIDES))
+		handover_take_side(m, vf, r->side, released, r);
+	else if (lease_has_side(vf, r->side) || r->side == BOTH_SIDES)
+		handover_detach(m, vf, released, r);
+	else
+		released(m, vf, r, NULL); /* it left that side meanwhile */
+}
+
 static void release_committed(struct manager *m, void *userdata)
 {
 	struct release *r = userdata;
@@ -84,7 +100,7 @@ static void release_committed(struct manager *m, void *userdata)
 		}
 		if (force && release_by_force(m, vf, &power_off, r))
 			continue;
-		if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
+		if (!settled(vf)) {
 			struct rpc_error busy = { 0 };
 
 			rpc_error_set(&busy, RPC_CONFLICT, "it is %s", vf_state_to_string(vf->state));
@@ -92,7 +108,7 @@ static void release_committed(struct manager *m, void *userdata)
 			rpc_error_done(&busy);
 			continue;
 		}
-		handover_detach(m, vf, released, r);
+		take_back(m, vf, r);
 	}
 }
 
@@ -104,6 +120,11 @@ static void release_not_committed(struct manager *m, void *userdata)
 	release_free(r);
 }
 
+static enum lease_side side_of_mode(int mode)
+{
+	return mode == ASSIGN_LIVE ? LIVE_SIDE : mode == ASSIGN_CONFIG ? CONFIG_SIDE : BOTH_SIDES;
+}
+
 static int releasable(const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
 {
 	if (p->if_epoch.known && p->if_epoch.value != vf->lease.epoch) {
@@ -112,10 +133,10 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 			      (unsigned long long)p->if_epoch.value);
 		return rpc_error_detail(error, "epoch", "if_epoch", "look again: it was given to somebody else");
 	}
-	if ((p->mode == ASSIGN_LIVE && vf->lease.config) || (p->mode == ASSIGN_CONFIG && vf->lease.live)) {
-		rpc_error_set(error, RPC_UNSUPPORTED, "%s is in the VM's %s as well; it is released from both at once",
+	if (p->force && side_of_mode(p->mode) != BOTH_SIDES && lease_has_side(vf, BOTH_SIDES)) {
+		rpc_error_set(error, RPC_UNSUPPORTED, "%s is in the VM's %s as well; by force it is released from both at once",
 			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
-		return rpc_error_detail(error, NULL, "mode", "leave the mode out");
+		return rpc_error_detail(error, NULL, "mode", "leave the mode out, or force");
 	}
 	if (vf_is_in_process(vf))
 		return refuse_process(vf, error);
@@ -126,7 +147,7 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 			      (unsigned long long)vf->lease.job);
 		return rpc_error_detail(error, "job", NULL, "cancel the job: gpuvf cancel ID");
 	}
-	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED)) {
+	if (!settled(vf)) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
 		return rpc_error_detail(error, "busy", NULL, "wait until that is done (gpuvf show VF)");
 	}
@@ -150,6 +171,7 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 		return pf_refuse_name(m, p->vf, error);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		all += gpu->n_vfs;
+	r->side = side_of_mode(p->mode);
 	r->vfs = calloc(all + 1, sizeof(*r->vfs));
 	if (!r->vfs)
 		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
@@ -160,6 +182,8 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 			if (vf->lease.owner == LEASE_NONE || (only && only != vf) ||
 			    (vm && !streq(vf->lease.vm_uuid, vm->uuid)))
 				continue;
+			if (r->side != BOTH_SIDES && !lease_has_side(vf, r->side) && settled(vf))
+				continue; /* not there: nothing to do */
 			if (releasable(vf, p, error) < 0)
 				return -ECANCELED;
 			r->vfs[r->n++] = vf;
@@ -215,6 +239,8 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 			      json_pack("{s:o}", "vfs", json_array()));
 	for (size_t i = 0; i < r->n; i++)
 		json_array_append_new(json_object_get(r->op->input, "vfs"), json_string(r->vfs[i]->name));
+	if (r->side != BOTH_SIDES)
+		json_put_string(r->op->input, "side", lease_side_to_string(r->side));
 	r->force = p->force;
 	if (r->force)
 		power_off_note(m, r->op, r->vfs[0]);
@@ -237,6 +263,7 @@ void release_resume(struct manager *m, struct operation *op)
 		return;
 	r->op = op;
 	r->force = json_object_get(op->input, "power_off") != NULL;
+	r->side = operation_side(op);
 	r->names = json_array();
 	json_array_foreach(names, i, name) {
 		struct vf *vf = vf_find(m, json_string_value(name));

@@ -32,6 +32,10 @@ enum lease_owner {
 };
 DECLARE_ENUM_TABLE(lease_owner, enum lease_owner);
 
+/* Of a VM: its running guest and its stored definition. */
+enum lease_side { BOTH_SIDES, LIVE_SIDE, CONFIG_SIDE, LEASE_SIDE_MAX };
+DECLARE_ENUM_TABLE(lease_side, enum lease_side);
+
 struct lease {
 	enum lease_owner owner;
 	uint64_t epoch;	      /* counts every lease of this VF; stands in the hostdev's alias */
@@ -590,13 +594,18 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
 /* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
 #define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
 
-/* ---- manager-handover.c, -attach.c, -detach.c, -gate.c: a VF on its way to a VM and back ---- */
+/* ---- manager-handover.c, -attach.c, -detach.c, -side.c, -gate.c: a VF on its way to a VM and back ---- */
 /* error is NULL on success; borrowed. */
 typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
 			    const struct rpc_error *error);
 void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* Its VM gets it on the other side as well, or keeps it on the other side only (manager-side.c). */
+void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
+void handover_take_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
+bool lease_has_side(const struct vf *vf, enum lease_side side);
+enum lease_side operation_side(const struct operation *op); /* of an assign or release of one side; else both */
 /* Powers its VM off first, whose guest has no say then.  A detach that is under way is waited for. */
 void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 /* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
@@ -660,6 +669,8 @@ void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: 
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 /* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
+/* NULL: the domain does not have it. */
+const struct domain_hostdev *domain_hostdev_at(const struct domain_facts *facts, const struct pci_address *address);
 void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);
 void vm_gone(struct manager *m, const char *uuid);
 

@@ -36,8 +36,7 @@ void vm_free(struct manager *m, struct vm *vm)
 	free(vm);
 }
 
-static const struct domain_hostdev *find_hostdev(const struct domain_facts *facts,
-						 const struct pci_address *address)
+const struct domain_hostdev *domain_hostdev_at(const struct domain_facts *facts, const struct pci_address *address)
 {
 	for (size_t i = 0; i < facts->n_hostdevs; i++)
 		if (pci_address_equal(&facts->hostdevs[i].address, address))
@@ -89,7 +88,7 @@ bool vf_is_elsewhere(struct manager *m, const struct vf *vf)
 	struct vm *vm, *tmp;
 
 	HASH_ITER(hh, m->vms, vm, tmp) {
-		const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+		const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
 
 		if (dev && dev->live && !streq(vm->uuid, vf->lease.vm_uuid))
 			return true;
@@ -102,7 +101,7 @@ void vm_adopt_vf(struct manager *m, struct vf *vf)
 	struct vm *vm, *tmp;
 
 	HASH_ITER(hh, m->vms, vm, tmp) {
-		const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+		const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
 
 		if (dev)
 			adopt(m, vm, vf, dev);
@@ -148,7 +147,7 @@ static void on_asked_again(void *userdata, const struct hv_reply *reply)
 
 	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && vf->lease.epoch == doubt->epoch &&
 	    vf->state == VF_ATTACHED && !vf->handover) {
-		dev = find_hostdev(reply->domains[0], &vf->address);
+		dev = domain_hostdev_at(reply->domains[0], &vf->address);
 		if (!dev || !dev->live)
 			hostdev_lost(m, vm, vf);
 	}
@@ -194,7 +193,7 @@ static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const 
 
 static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sure)
 {
-	const struct domain_hostdev *dev = find_hostdev(vm->facts, &vf->address);
+	const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
 
 	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
 		return;

@@ -95,6 +95,7 @@ const struct state_edge vf_edges[] = {
 	{ VF_ATTACHED, VF_RESETTING, "the VM died" },
 	{ VF_ATTACHED, VF_RESERVED, "the VM was shut off; its persistent XML keeps the VF" },
 	{ VF_DETACHING, VF_RESETTING, "libvirt confirmed that the guest let go" },
+	{ VF_DETACHING, VF_RESERVED, "out of the running guest; the persistent XML keeps it" },
 	{ VF_DETACHING, VF_ATTACHED, "the guest refused, or its VM could not be powered off" },
 	{ VF_RESETTING, VF_FREE, "reset, probed, and on VFIO" },
 	{ VF_FREE, VF_ATTACHED, "adopted: somebody else attached it" },
