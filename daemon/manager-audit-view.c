@@ -37,7 +37,6 @@ static bool vf_is_passing(const struct vf *vf)
 	case VF_RESETTING:
 		return true;
 	case VF_FREE:
-	case VF_QUARANTINED:
 	case VF_GONE:
 		return held;
 	case VF_LEASED:
@@ -45,6 +44,7 @@ static bool vf_is_passing(const struct vf *vf)
 	case VF_RESERVED:
 	case VF_HELD:
 		return !held;
+	case VF_QUARANTINED:
 	case VF_STATE_MAX:
 		break;
 	}

@@ -9,6 +9,10 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 
 	if (handover_vanished(h) || handover_other_side(h, reply, HV_DETACH, on_detached))
 		return;
+	if (handover_is_put_back(h, reply)) {
+		handover_ask_detach(h);
+		return;
+	}
 	switch (reply->failure) {
 	case HV_NOT_RUNNING:
 		if (h->vf->lease.config) {

@@ -53,7 +53,7 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 
 	if (handover_vanished(h))
 		return;
-	if (reply->r < 0 && h->one_side) {
+	if (reply->r < 0 && h->vf->state == VF_RESERVED) { /* its VM names it still, and can have it another time */
 		handover_finish_host(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
@@ -72,16 +72,23 @@ void handover_bind_vfio(struct handover *h, void (*then)(struct handover *h))
 	handover_ask_host(h, HOST_BIND_VFIO, h->vf->index, on_bound);
 }
 
+/* What libvirt said of its VM meanwhile was not compared. */
 static void finish_well(struct handover *h)
 {
+	struct manager *m = h->m;
+	struct vf *vf = h->vf;
+
 	handover_finish(h, NULL);
+	if (vf->state == VF_RESERVED && m->hypervisor_connected)
+		recover_late_vf(m, vf);
 }
 
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
 	struct handover *h;
 
-	if (vf->bound || vf->handover || vf->state != VF_FREE)
+	/* One that is reserved, too: its VM is started by others, and libvirt takes only what is on VFIO, or managed. */
+	if (vf->bound || vf->handover || (vf->state != VF_FREE && vf->state != VF_RESERVED))
 		return false;
 	h = handover_new(m, vf, fn, userdata);
 	if (!h)

@@ -215,6 +215,25 @@ bool handover_other_side(struct handover *h, const struct hv_reply *reply, enum 
 	return true;
 }
 
+bool handover_is_put_back(struct handover *h, const struct hv_reply *reply)
+{
+	const struct domain_facts *facts = reply->n_domains > 0 ? reply->domains[reply->n_domains - 1] : NULL;
+	bool asked = reply->failure == HV_OK || reply->failure == HV_ALREADY, there = false;
+	struct lease *lease = &h->vf->lease;
+
+	for (size_t i = 0; facts && i < facts->n_hostdevs; i++)
+		if (pci_address_equal(&facts->hostdevs[i].address, &h->vf->address))
+			there |= (facts->hostdevs[i].live && !(h->one_side && h->side == CONFIG_SIDE)) ||
+				 (facts->hostdevs[i].config && !(h->one_side && h->side == LIVE_SIDE));
+	if (!asked || !there || lease->adopted || lease->owner == LEASE_FOREIGN)
+		return false;
+	log_vf(h->vf->name, LOG_NOTICE, 0, "it is in its VM under another alias: somebody put it back by hand");
+	lease->adopted = true;
+	if (!h->one_side)
+		h->side = BOTH_SIDES;
+	return true;
+}
+
 /* ---- the store ---- */
 
 /* A store that fails does not keep a guest from letting go. */

@@ -43,6 +43,9 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn);
 /* libvirt attaches to both sides or to none.  "It is there already" may be true of one side alone, so each is
  * asked for by itself then.  True when it was asked again. */
 bool handover_other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn);
+/* After a detach, under the alias that we gave it: the domain has it still, under another one.  True once: from then on
+ * it is asked for by its address. */
+bool handover_is_put_back(struct handover *h, const struct hv_reply *reply);
 void handover_note_stored(struct handover *h, bool there); /* the stored definition names it, or does not any more */
 
 /* manager-attach.c: what the answer to an attach says of the VM, and no event does */

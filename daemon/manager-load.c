@@ -268,26 +268,56 @@ static int name_instance(struct manager *m)
 	return m->instance ? 0 : -ENOMEM;
 }
 
-/* Rule "reboot": no live hostdev survives a boot of the host; what persistent XML says comes back with libvirt.
- * When the boot before is not known, the leases are compared with what libvirt shows, as after a crash. */
+/* A VM's stored definition has it, by our hand. */
+static bool outlives_boot(const json_t *row)
+{
+	const char *state = strempty(json_get_string(row, "state")), *owner = strempty(json_get_string(row, "owner"));
+
+	return json_get_bool(row, "config", false) &&
+	       (streq(owner, lease_owner_to_string(LEASE_VM)) || streq(owner, lease_owner_to_string(LEASE_POLICY))) &&
+	       (streq(state, vf_state_to_string(VF_ATTACHED)) || streq(state, vf_state_to_string(VF_DETACHING)) ||
+		streq(state, vf_state_to_string(VF_RESERVED)));
+}
+
+/* Its VM is off, and its memory was without power. */
+static void settle_booted(struct manager *m, const char *id, json_t *row)
+{
+	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
+	json_object_del(row, "live");
+	json_object_del(row, "domain_id");
+	json_object_del(row, "reason");
+	json_object_del(row, "last_uid");
+	outbox_put(m, STORE_LEASE, id, json_incref(row));
+}
+
+/* Rule "reboot": no live hostdev survives a boot of the host; what the persistent XML of a VM says does, and so does a
+ * lease that we wrote there, with its end.  When the boot before is not known, the leases are compared with what
+ * libvirt shows, as after a crash. */
 static void check_boot(struct manager *m)
 {
 	char boot_id[37];
 	const char *id;
+	size_t dropped = 0;
 	json_t *row;
+	void *tmp;
 
 	if (boot_id_read(boot_id) < 0 || streq_ptr(m->stored_boot_id, boot_id))
 		return;
-	json_object_foreach(m->lease_rows, id, row)
-		if (m->stored_boot_id)
-			outbox_delete(m, STORE_LEASE, id);
-	if (m->stored_boot_id && json_object_size(m->lease_rows) > 0)
-		log_notice("The host was booted since: %zu leases are dropped",
-			   json_object_size(m->lease_rows));
-	if (m->stored_boot_id) {
-		json_object_clear(m->lease_rows);
-		pool_forget_rows(m);
+	json_object_foreach_safe(m->lease_rows, tmp, id, row) {
+		if (!m->stored_boot_id)
+			break;
+		if (outlives_boot(row)) {
+			settle_booted(m, id, row);
+			continue;
+		}
+		outbox_delete(m, STORE_LEASE, id);
+		json_object_del(m->lease_rows, id);
+		dropped++;
 	}
+	if (dropped > 0)
+		log_notice("The host was booted since: %zu leases are dropped", dropped);
+	if (m->stored_boot_id)
+		pool_forget_rows(m);
 	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
 }
 

@@ -6,6 +6,11 @@
 
 #include <stdio.h>
 
+bool alias_is_ours(const char *alias)
+{
+	return alias && strncmp(alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0;
+}
+
 bool alias_is_of_policy(const char *alias)
 {
 	return alias && strncmp(alias, ALIAS_POLICY_PREFIX, strlen(ALIAS_POLICY_PREFIX)) == 0;

@@ -53,6 +53,7 @@ void manager_vf_heal(struct manager *m, const struct caller *caller, const struc
 		     struct reply *reply)
 {
 	struct vf *vf = vf_find(m, p->vf);
+	struct rpc_error error = { 0 };
 	struct operation *op;
 
 	if (manager_refuses_changes(m, reply))
@@ -63,6 +64,13 @@ void manager_vf_heal(struct manager *m, const struct caller *caller, const struc
 	}
 	if (vf->state != VF_QUARANTINED) {
 		outbox_reply(m, reply, json_pack("{s:b,s:s,s:n}", "changed", 0, "vf", vf->name, "operation"));
+		return;
+	}
+	if (vf->lease.owner != LEASE_NONE) {
+		rpc_error_set(&error, RPC_CONFLICT, "%s is quarantined, and VM %s has it: its reset would break what runs there",
+			      vf->name, strempty(vf->lease.vm_name));
+		rpc_error_detail(&error, "held", "vf", "take it out of the VM first (virsh detach-device)");
+		reply_error_done(reply, &error);
 		return;
 	}
 	op = operation_new(m, "vf.heal", vf->name, caller->uid, NULL);

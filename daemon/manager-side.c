@@ -78,12 +78,18 @@ void handover_side_attach(struct handover *h)
 
 /* ---- taken out ---- */
 
+static void ask_side_detach(struct handover *h);
+
 static void on_side_detached(void *userdata, const struct hv_reply *reply)
 {
 	struct handover *h = userdata;
 
 	if (handover_vanished(h))
 		return;
+	if (handover_is_put_back(h, reply)) {
+		ask_side_detach(h);
+		return;
+	}
 	switch (reply->failure) {
 	case HV_OK:
 	case HV_ALREADY:

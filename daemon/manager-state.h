@@ -651,6 +651,7 @@ void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier dae
 void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */
 
 /* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
+bool alias_is_ours(const char *alias); /* NULL: no */
 bool alias_is_of_policy(const char *alias);
 const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm); /* the first; NULL = none */
 char *vm_missing_text(struct manager *m, const struct vm *vm); /* why it will not start; returns new, or NULL */

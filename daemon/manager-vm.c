@@ -76,6 +76,13 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 	bool elsewhere = vf->state == VF_RESERVED && dev->live && !streq(vf->lease.vm_uuid, vm->uuid);
 	bool was_process = vf_is_in_process(vf) && dev->live && !vf->handover; /* QEMU's, seen before libvirt's word */
 
+	if (vf->state == VF_QUARANTINED && vf->lease.owner == LEASE_NONE && !vf->handover) {
+		/* It stays so, and is not healed, reset or cut away under that VM. */
+		vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
+		vf->lease.confirm_by = 0;
+		vf_store(m, vf);
+		return;
+	}
 	if (vf->state != VF_FREE && !elsewhere && !was_process)
 		return;
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
@@ -169,22 +176,60 @@ static void ask_again(struct manager *m, struct vm *vm, struct vf *vf)
 	}
 }
 
+/* What a domain has at one address.  Two entries, under two aliases: two hands put them there, one on each side. */
+struct shown {
+	bool live, config;
+	bool by_others; /* one does not bear an alias of ours */
+};
+
+static struct shown shown_at(const struct domain_facts *facts, const struct pci_address *address)
+{
+	struct shown shown = { 0 };
+
+	for (size_t i = 0; i < facts->n_hostdevs; i++) {
+		const struct domain_hostdev *dev = &facts->hostdevs[i];
+
+		if (!pci_address_equal(&dev->address, address))
+			continue;
+		shown.live |= dev->live;
+		shown.config |= dev->config;
+		shown.by_others |= !alias_is_ours(dev->alias);
+	}
+	return shown;
+}
+
+/* Somebody took it out and put it back while nobody of us looked: it is the VM's still, and from now on it is asked
+ * for by its address. */
+static void put_back_by_others(struct manager *m, const struct vm *vm, struct vf *vf)
+{
+	log_vf(vf->name, LOG_NOTICE, 0, "%s has it by somebody else's hand now: it was taken out and put back",
+	       vm->facts->name);
+	vf->lease.adopted = true;
+	vf->lease.epoch = m->next_epoch++;
+	vf_store(m, vf);
+	manager_emit(m, "lease.changed", vf->name,
+		     json_pack("{s:s,s:I,s:s?}", "owner", lease_owner_to_string(vf->lease.owner), "epoch",
+			       (json_int_t)vf->lease.epoch, "vm", vf->lease.vm_name));
+}
+
 /* Where the VF is, live or in the persistent XML, is libvirt's word. */
-static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
+static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const struct shown *shown)
 {
 	struct job *job = lease_job(m, &vf->lease);
-	int run = dev->live ? vm->facts->id : -1;
+	int run = shown->live ? vm->facts->id : -1;
 
-	if (vf->lease.live != dev->live || vf->lease.config != dev->config ||
+	if (shown->by_others && vf->lease.owner != LEASE_FOREIGN && !vf->lease.adopted)
+		put_back_by_others(m, vm, vf);
+	if (vf->lease.live != shown->live || vf->lease.config != shown->config ||
 	    (vf->state == VF_ATTACHED && vf->lease.domain_id != run)) {
-		vf->lease.live = dev->live;
-		vf->lease.config = dev->config;
+		vf->lease.live = shown->live;
+		vf->lease.config = shown->config;
 		vf->lease.domain_id = vf->state == VF_ATTACHED ? run : -1;
 		vf_store(m, vf);
 	}
-	if (dev->live && vf->state == VF_RESERVED) {
+	if (shown->live && vf->state == VF_RESERVED) {
 		vf_set_state(m, vf, VF_ATTACHED, NULL);
-	} else if (!dev->live && vf->state == VF_ATTACHED) {
+	} else if (!shown->live && vf->state == VF_ATTACHED) {
 		if (job && vm->facts->state == VM_OFF)
 			job_vm_off(m, job);
 		vf_set_state(m, vf, VF_RESERVED, "only in the VM's persistent XML now");
@@ -193,12 +238,14 @@ static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const 
 
 static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sure)
 {
-	const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
+	const struct shown shown = shown_at(vm->facts, &vf->address);
 
+	if (vf->state == VF_QUARANTINED && !vf->handover && !shown.live && !shown.config)
+		vf_lease_end(m, vf);
 	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
 		return;
-	if (dev && (dev->live || dev->config)) {
-		hostdev_seen(m, vm, vf, dev);
+	if (shown.live || shown.config) {
+		hostdev_seen(m, vm, vf, &shown);
 	} else if (vf->state == VF_RESERVED && vf_is_elsewhere(m, vf)) {
 		vf_let_go(m, vf, VF_FREE, NULL);
 		vm_adopt_vf(m, vf);

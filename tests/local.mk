@@ -9,6 +9,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-api.py \
 	tests/integration/test-assert.py \
 	tests/integration/test-assign.py \
+	tests/integration/test-outside.py \
 	tests/integration/test-side.py \
 	tests/integration/test-audit.py \
 	tests/integration/test-cli.py \

@@ -11,7 +11,7 @@ struct fake_call {
 	host_reply_fn host_fn;
 	struct hv_request hv;
 	hv_reply_fn hv_fn; /* NULL: it is the host's */
-	char *uuid, *attribute;
+	char *uuid, *alias, *attribute;
 	void *userdata;
 };
 
@@ -38,6 +38,7 @@ static void put(struct fake_actors *f, struct fake_call *call)
 static void call_free(struct fake_call *call)
 {
 	free(call->uuid);
+	free(call->alias);
 	free(call);
 }
 
@@ -220,7 +221,7 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 		  struct domain_facts **list)
 {
 	struct domain_facts *d = vm_of(f, q->uuid);
-	bool live = false, config = false;
+	bool live = false, config = false, other = false;
 
 	reply->failure = f->hv_fault[q->op];
 	if (f->hv_fault_once && reply->failure != HV_OK) {
@@ -248,7 +249,13 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 		if (pci_address_equal(&d->hostdevs[i].address, &q->address)) {
 			live = d->hostdevs[i].live;
 			config = d->hostdevs[i].config;
+			other = q->alias && d->hostdevs[i].alias && !streq(q->alias, d->hostdevs[i].alias);
 		}
+	if (q->op == HV_DETACH && other) {
+		reply->failure = HV_ALREADY; /* not under that alias */
+		list[reply->n_domains++] = d;
+		return;
+	}
 	if (q->op == HV_ATTACH && ((q->live && live) || (q->config && config))) {
 		reply->failure = HV_ALREADY; /* both or none */
 		return;
@@ -258,6 +265,9 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 	for (unsigned i = 0; i < FAKE_VMS; i++)
 		if (f->vms[i] == d)
 			fake_set_hostdev(f, i, q->address.function, live, config);
+	for (size_t i = 0; i < d->n_hostdevs && q->op == HV_ATTACH; i++)
+		if (pci_address_equal(&d->hostdevs[i].address, &q->address))
+			(void)free_and_strdup(&d->hostdevs[i].alias, q->alias);
 }
 
 static int hv_request(struct hypervisor *hv, const struct hv_request *request, hv_reply_fn fn,
@@ -270,6 +280,8 @@ static int hv_request(struct hypervisor *hv, const struct hv_request *request, h
 	call->hv = *request;
 	call->uuid = request->uuid ? strdup(request->uuid) : NULL;
 	call->hv.uuid = call->uuid;
+	call->alias = request->alias ? strdup(request->alias) : NULL;
+	call->hv.alias = call->alias;
 	call->hv_fn = fn;
 	call->userdata = userdata;
 	put(f, call);

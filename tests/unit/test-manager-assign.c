@@ -459,6 +459,22 @@ static void a_row_of_a_vf_that_is_elsewhere(void **state)
 	}
 }
 
+/* By hand, and no event has told of it yet. */
+static void one_that_was_put_back_is_found_by_its_address(void **state)
+{
+	struct bench *b = *state;
+	struct domain_hostdev *dev;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	dev = &b->actors.vms[0]->hostdevs[0];
+	free(dev->alias);
+	dev->alias = strdup("hostdev0");
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 2);
+	assert_int_equal(b->actors.vms[0]->n_hostdevs, 0);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
+}
+
 static void a_row_of_a_vm_that_is_gone(void **state)
 {
 	struct bench *b = *state;
@@ -586,6 +602,7 @@ int main(void)
 		TEST(a_kept_vf_of_an_earlier_daemon),
 		TEST(every_row_has_its_rule),
 		TEST(a_row_of_a_vf_that_is_elsewhere),
+		TEST(one_that_was_put_back_is_found_by_its_address),
 		TEST(a_row_of_a_vm_that_is_gone),
 		TEST(operations_go_on_after_a_restart),
 		TEST(a_free_vf_goes_through_the_gate),
