@@ -177,15 +177,15 @@ static const struct table_column tree_columns[] = {
 static const struct table_column tree_wide_columns[] = {
 	{ "NAME" }, { "ADDRESS" }, { "MODEL" }, { "DRIVER" }, { "STATE", .state = true },
 	{ "VRAM", .right = true }, { "QUANTUM", .right = true }, { "VM" }, { "JOB", .right = true },
-	{ "USER" }, { "PROFILE" }, { "REASON" }, { NULL },
+	{ "USER" }, { "PROFILE" }, { "GROUP", .right = true }, { "REASON" }, { NULL },
 };
 static const char *const tree_members[] = {
 	"name", "address", "model", "driver", "state", "vram_bytes", "exec_quantum_ms", "vm", "job",
-	"user", "profile", "reason",
+	"user", "profile", "iommu_group", "reason",
 };
 /* Which of them a GPU has; the cells of the others stay empty. */
 static const bool gpu_has[] = { true, true, true, true, true, true, false, false, false, false,
-				false, true };
+				false, false, true };
 
 static void add_gpu(struct cli *cli, struct table *t, const struct table_column *columns,
 		    const json_t *gpu)

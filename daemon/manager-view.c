@@ -69,6 +69,25 @@ static void values_view(const struct vf_facts *facts, json_t *json)
 			priority->known ? vf_priority_to_string((enum vf_priority)priority->value) : NULL);
 }
 
+/* Whose the VF is: who asked for it, or whose process has it.  A policy asks by itself, and who put a foreign hostdev
+ * there libvirt does not tell. */
+static char *lease_user(const struct vf *vf)
+{
+	switch (vf->lease.owner) {
+	case LEASE_VM:
+	case LEASE_JOB:
+	case LEASE_KEPT:
+		return user_name(vf->lease.uid);
+	case LEASE_FOREIGN:
+		return vf_is_in_process(vf) && vf->lease.process.uid.known ? user_name(vf->lease.uid) : NULL;
+	case LEASE_NONE:
+	case LEASE_POLICY:
+	case LEASE_OWNER_MAX:
+		break;
+	}
+	return NULL;
+}
+
 json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
@@ -100,7 +119,7 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	}
 	job = lease_job(m, &vf->lease);
 	json_put_string(json, "job", job ? job->name : NULL);
-	user = vf_is_in_process(vf) && vf->lease.process.uid.known ? user_name(vf->lease.uid) : NULL;
+	user = lease_user(vf);
 	json_put_string(json, "user", job ? job->user : user);
 	json_put(json, "memory_between_users", memory_view(m, vf));
 	json_put(json, "busy_percent", json_null());

@@ -37,12 +37,13 @@ def assign_and_release():
     vf = world.vf(name)
     equal((vf["state"], vf["vm"], vf["driver"]), ("attached", "trainer-1", "vfio-pci"))
     assert vf["lease"]["epoch"] > 0, vf["lease"]
+    equal((vf["user"], vf["lease"]["uid"]), (str(os.getuid()), os.getuid()))
     equal(hostdevs(world, "trainer-1"), [vf["address"]])
     equal(world.vm("trainer-1")["vfs"], [name])
     resets = world.writes()["reset"]
     equal(release(world, vm="trainer-1")["changed"], True)
     vf = world.vf(name)
-    equal((vf["state"], vf["vm"], vf["lease"]), ("free", None, None))
+    equal((vf["state"], vf["vm"], vf["lease"], vf["user"]), ("free", None, None, None))
     equal(hostdevs(world, "trainer-1"), [])
     assert world.writes()["reset"] > resets, "it was not reset"
 
@@ -128,7 +129,8 @@ def foreign_holder():
     world.apply(2)
     world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, alias="hostdev0")
     until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is seen")
-    equal(world.vf("gpu0/vf2")["vm"], "trainer-2")
+    vf = world.vf("gpu0/vf2")
+    equal((vf["vm"], vf["user"]), ("trainer-2", None))
     with refused(CONFLICT, "trainer-2"):
         world.apply(0)
     equal(world.writes()["sriov_numvfs_while_held"], 0)

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import pwd
 import select
 import subprocess
 
@@ -85,9 +86,13 @@ def wide():
     assert ":" in cell(held, "EXPIRES", "REASON"), held
     equal(cell(running, "EXPIRES", "REASON"), "-")
     equal(cell(running, "JOB", "USER"), str(number))
-    assert cell(running, "USER", "PREEMPT") not in ("", "-"), running
+    me = pwd.getpwuid(os.getuid()).pw_name
+    equal([cell(row, "USER", "PREEMPT") for row in rows], [me, me])
     groups = [row.split(" vfio-pci ")[0].split()[-1] for row in rows]
     assert len(set(groups)) == 2 and all(group.isdigit() for group in groups), rows
+    head, _, *rows = world.cli("list", "-o", "wide", check=0).stdout.splitlines()
+    equal([cell(row, "GROUP", "REASON") for row in rows], groups)
+    equal([cell(row, "USER", "PROFILE") for row in rows], [me, me])
 
 
 @test

@@ -46,7 +46,7 @@ def before_the_start():
     """A VM that is off has its VF in the stored definition, reserved; it is there when the VM starts, and stays."""
     world = fixed({"vm": "desk-*", "vram": "1GiB"})
     vf = until_held(world, "desk-1", "reserved")[0]
-    equal((vf["lease"]["owner"], vf["lease"]["uid"]), ("policy", 0))
+    equal((vf["lease"]["owner"], vf["lease"]["uid"], vf["user"]), ("policy", 0, None))
     equal(hostdevs(world), ([], [vf["address"]]))
     world.machine("domain-start", vm="desk-1")
     equal(until_held(world, "desk-1", "attached")[0]["name"], vf["name"])

@@ -55,7 +55,7 @@ static void test_doctor(void **state)
 #define VF1                                                                                        \
 	"{\"name\":\"gpu0/"                                                                        \
 	"vf1\",\"address\":\"0000:03:00.1\",\"state\":\"attached\",\"vram_bytes\":"                \
-	"4294967296,\"exec_quantum_ms\":20,\"vm\":\"trainer-1\",\"job\":7,\"user\":\"eve\"}"
+	"4294967296,\"exec_quantum_ms\":20,\"vm\":\"trainer-1\",\"job\":7,\"user\":\"eve\",\"iommu_group\":23}"
 #define VF2                                                                                        \
 	"{\"name\":\"gpu0/"                                                                        \
 	"vf2\",\"address\":\"0000:03:00.2\",\"state\":\"free\",\"vram_bytes\":null,"               \
@@ -70,10 +70,11 @@ static void test_list(void **state)
 	static const struct canned answers[] = {
 		{ "gpu.list", "{\"items\":[" GPU0 "],\"next\":null}" },
 		{ "gpu.list", "{\"items\":[" GPU0 "],\"next\":null}" },
+		{ "gpu.list", "{\"items\":[" GPU0 "],\"next\":null}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
-	_cleanup_run_ struct run table = GPUVF("list"), names = GPUVF("-q", "list");
+	_cleanup_run_ struct run table = GPUVF("list"), names = GPUVF("-q", "list"), wide = GPUVF("list", "-o", "wide");
 
 	assert_int_equal(table.code, 0);
 	assert_string_equal(table.out,
@@ -85,6 +86,15 @@ static void test_list(void **state)
 			    "gpu0/vf2  0000:03:00.2            -       free            -        -  "
 			    "-            -  -\n");
 	assert_string_equal(names.out, "gpu0\ngpu0/vf1\ngpu0/vf2\n");
+	assert_string_equal(wide.out,
+			    "NAME      ADDRESS       MODEL     DRIVER  STATE        VRAM  QUANTUM  "
+			    "VM         JOB  USER  PROFILE  GROUP  REASON\n"
+			    "gpu0      0000:03:00.0  Flex 170  xe      ready     16.0GiB           "
+			    "                                      -\n"
+			    "gpu0/vf1  0000:03:00.1            -       attached   4.0GiB     20ms  "
+			    "trainer-1    7  eve   -           23  -\n"
+			    "gpu0/vf2  0000:03:00.2            -       free            -        -  "
+			    "-            -  -     -            -  -\n");
 	assert_request(d, 0, "gpu.list", "{}");
 	fake_daemon_stop(d);
 }
