@@ -11,7 +11,7 @@ struct kind {
 	const struct table_column *columns;	 /* of -o table */
 	const struct table_column *wide_columns; /* NULL = the same */
 	/* Members in the order of the wide columns; the first ones are those of the narrow table.
-	 */
+	 * "mode" and "expires" are read from the lease. */
 	const char *const *members;
 };
 
@@ -40,11 +40,11 @@ static const struct table_column vf_wide_columns[] = {
 	{ "NAME" }, { "ADDRESS" }, { "STATE", .state = true }, { "VRAM", .right = true },
 	{ "QUANTUM", .right = true }, { "PROFILE" }, { "VM" }, { "JOB", .right = true },
 	{ "USER" }, { "PREEMPT", .right = true }, { "PRIORITY" }, { "GROUP", .right = true },
-	{ "DRIVER" }, { "EXPIRES" }, { "REASON" }, { NULL },
+	{ "DRIVER" }, { "MODE" }, { "EXPIRES" }, { "REASON" }, { NULL },
 };
 static const char *const vf_members[] = {
 	"name", "address", "state", "vram_bytes", "exec_quantum_ms", "profile", "vm", "job", "user",
-	"preempt_timeout_us", "priority", "iommu_group", "driver", "lease", "reason",
+	"preempt_timeout_us", "priority", "iommu_group", "driver", "mode", "expires", "reason",
 };
 
 static const struct table_column vm_columns[] = {
@@ -116,26 +116,37 @@ static char *fits_text(json_t *fits)
 	return text ? text : strdup("-");
 }
 
-/* "a, b" of an array of names; a share of a resource that is a number is a size. */
-static char *cell_text(struct cli *cli, const char *member, const json_t *value)
+/* Where the VM has it: in the running guest, in its stored definition, in both. */
+static char *mode_text(const json_t *lease)
 {
+	bool live = json_get_bool(lease, "live", false), config = json_get_bool(lease, "config", false);
+
+	return strdup(live && config ? "both" : live ? "live" : config ? "config" : "-");
+}
+
+/* "a, b" of an array of names; a share of a resource that is a number is a size. */
+static char *cell_text(struct cli *cli, const char *member, const json_t *item)
+{
+	const json_t *value = json_object_get(item, member), *lease = json_object_get(item, "lease");
+	json_t *name;
 	char *text = NULL;
-	json_t *item;
 	size_t i;
 
 	if ((streq(member, "vram") || streq(member, "ggtt")) && json_is_integer(value))
 		return text_of(cli, "vram_bytes", value);
-	if (streq(member, "lease")) /* its column is EXPIRES */
-		return text_of(cli, "expires", json_object_get(value, "expires"));
+	if (streq(member, "mode"))
+		return mode_text(lease);
+	if (streq(member, "expires"))
+		return text_member(cli, lease, member);
 	if (streq(member, "fits"))
 		return fits_text((json_t *)value);
 	if (!json_is_array(value))
 		return text_of(cli, member, value);
-	json_array_foreach((json_t *)value, i, item) {
+	json_array_foreach((json_t *)value, i, name) {
 		_cleanup_free_ char *before = text;
 
 		text = xasprintf("%s%s%s", strempty(before), before ? "," : "",
-				 strempty(json_string_value(item)));
+				 strempty(json_string_value(name)));
 	}
 	return text ? text : strdup("-");
 }
@@ -147,7 +158,7 @@ static void add_item(struct cli *cli, struct table *t, const struct table_column
 	size_t i;
 
 	for (i = 0; columns[i].title; i++)
-		cells[i] = cell_text(cli, members[i], json_object_get(item, members[i]));
+		cells[i] = cell_text(cli, members[i], item);
 	table_add(t, cells);
 }
 

@@ -106,9 +106,10 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	if (vf->lease.owner == LEASE_NONE) {
 		json_put(json, "lease", json_null());
 	} else {
-		json_t *lease = json_pack("{s:s,s:I,s:I}", "owner", lease_owner_to_string(vf->lease.owner),
-					  "epoch", (json_int_t)vf->lease.epoch, "uid",
-					  (json_int_t)vf->lease.uid);
+		json_t *lease = json_pack("{s:s,s:I,s:I,s:b,s:b}", "owner",
+					  lease_owner_to_string(vf->lease.owner), "epoch",
+					  (json_int_t)vf->lease.epoch, "uid", (json_int_t)vf->lease.uid,
+					  "live", (int)vf->lease.live, "config", (int)vf->lease.config);
 
 		json_put_time(lease, "since", vf->lease.since);
 		json_put_time(lease, "confirm_by", expiry_wall(vf->lease.confirm_by));

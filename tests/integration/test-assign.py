@@ -482,6 +482,33 @@ def vm_off_config():
 
 
 @test
+def where_it_is():
+    """A lease says whether the guest that runs has the VF, the stored definition, or both."""
+    world = World()
+    world.apply(2)
+    name = assign(world, mode="both")["vf"]
+
+    def where():
+        lease = world.vf(name)["lease"]
+        return lease["live"], lease["config"]
+
+    equal(where(), (True, True))
+    words = world.cli("show", name).stdout.split()
+    equal((words[words.index("live") + 1], words[words.index("config") + 1]), ("yes", "yes"))
+    world.machine("domain-stop", vm="trainer-1")
+    until(lambda: world.vf(name)["state"] == "reserved", "only the definition names it")
+    equal(where(), (False, True))
+    world.crash_and_restart()
+    equal(where(), (False, True))
+    world.machine("domain-start", vm="trainer-1")
+    until(lambda: world.vf(name)["state"] == "attached", "it starts with it")
+    equal(where(), (True, True))
+    release(world, vf=name)
+    name = assign(world)["vf"]
+    equal(where(), (True, False))
+
+
+@test
 def attach_fails():
     """An attach that libvirt refuses: the reason is told, and the VF is free again."""
     world = World()

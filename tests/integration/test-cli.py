@@ -82,7 +82,8 @@ def wide():
 
     held, running = rows
     equal(cell(held, "VM", "JOB"), "trainer-1")
-    equal(cell(held, "DRIVER", "EXPIRES"), "vfio-pci")
+    equal(cell(held, "DRIVER", "MODE"), "vfio-pci")
+    equal([cell(row, "MODE", "EXPIRES") for row in rows], ["live", "live"])
     assert ":" in cell(held, "EXPIRES", "REASON"), held
     equal(cell(running, "EXPIRES", "REASON"), "-")
     equal(cell(running, "JOB", "USER"), str(number))

@@ -99,6 +99,43 @@ static void test_list(void **state)
 	fake_daemon_stop(d);
 }
 
+#define LEASED(name, lease)                                                                        \
+	"{\"name\":\"" name "\",\"state\":\"attached\",\"driver\":\"vfio-pci\",\"lease\":" lease "}"
+
+/* Where a VM has its VF, and until when, stand one level below. */
+static void test_modes(void **state)
+{
+	static const struct canned answers[] = {
+		{ "vf.list",
+		  "{\"items\":["
+		  LEASED("a", "{\"live\":true,\"config\":false,\"expires\":\"2026-01-02T03:04:05.000Z\"}") ","
+		  LEASED("b", "{\"live\":false,\"config\":true,\"expires\":null}") ","
+		  LEASED("c", "{\"live\":true,\"config\":true}") ","
+		  LEASED("d", "{\"live\":false,\"config\":false}") ","
+		  LEASED("e", "null") "],\"next\":null}" },
+		{ NULL },
+	};
+	static const char *const ends[] = {
+		"DRIVER    MODE    EXPIRES               REASON",
+		"vfio-pci  live    2026-01-02 03:04:05Z  -",
+		"vfio-pci  config  -                     -",
+		"vfio-pci  both    -                     -",
+		"vfio-pci  -       -                     -",
+		"vfio-pci  -       -                     -",
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run run = GPUVF("--utc", "list", "vfs", "-o", "wide");
+	char *rest = run.out, *line;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		line = strsep(&rest, "\n");
+		assert_non_null(line);
+		assert_true(strlen(line) > strlen(ends[i]));
+		assert_string_equal(line + strlen(line) - strlen(ends[i]), ends[i]);
+	}
+	fake_daemon_stop(d);
+}
+
 /* Pages are put together; json and ndjson are the API's own words. */
 static void test_pages(void **state)
 {
@@ -132,7 +169,7 @@ static void test_show(void **state)
 		{ "vf.get", VF1 },
 		{ "vm.get", "{\"name\":\"evil\\u001b[2Jname\",\"vfs\":[\"gpu0/vf1\",\"gpu0/"
 			    "vf2\"],\"memory_bytes\":1024,"
-			    "\"lease\":{\"owner\":\"vm\"},\"slots\":null}" },
+			    "\"lease\":{\"owner\":\"vm\",\"live\":true,\"config\":false},\"slots\":null}" },
 		{ "job.get", NULL,
 		  "{\"code\":-32001,\"message\":\"job 3 is eve's\",\"data\":{\"hint\":\"see "
 		  "it\"}}" },
@@ -149,7 +186,9 @@ static void test_show(void **state)
 				    "vfs           gpu0/vf1, gpu0/vf2\n"
 				    "memory_bytes  1KiB\n"
 				    "lease\n"
-				    "  owner  vm\n"
+				    "  owner   vm\n"
+				    "  live    yes\n"
+				    "  config  no\n"
 				    "slots         -\n");
 	assert_int_equal(job.code, EXIT_NOT_PERMITTED);
 	assert_string_equal(job.err, "gpuvf: show: job 3 is eve's (see it)\n");
@@ -808,6 +847,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_plan),
