@@ -25,6 +25,7 @@ static const struct option release_options[] = {
 	MODE_OPTIONS,
 	{ "--force", OPTION_FLAG, NULL, "power the VM off, although a job runs or the guest does not let go" },
 	{ "--yes-power-off", OPTION_FLAG, NULL, "with --force: although it breaks what it says that it breaks" },
+	{ "--if-epoch", OPTION_UINT, "N", "only while its lease has this epoch (gpuvf show VF)" },
 	{ "--wait", OPTION_DURATION, "T",
 	  "at most so long; 0s = return at once (else until it is done)" },
 	{ NULL },
@@ -174,6 +175,7 @@ static int release_params(struct cli *cli, json_t **ret)
 	const char *word = arguments_word(&cli->args, 0);
 	_cleanup_json_ json_t *params =
 		json_pack("{s:s}", is_vf_name(word) ? "vf" : "vm", word);
+	uint64_t epoch;
 	int r;
 
 	if (!params)
@@ -187,6 +189,8 @@ static int release_params(struct cli *cli, json_t **ret)
 		json_put_bool(params, "force", true);
 	if (arguments_flag(&cli->args, "--yes-power-off"))
 		json_put_bool(params, "yes_power_off", true);
+	if (arguments_number(&cli->args, "--if-epoch", &epoch))
+		json_put_uint(params, "if_epoch", epoch);
 	r = add_mode(cli, params);
 	if (r)
 		return r;

@@ -20,7 +20,7 @@ declare -gA _gpuvf_options=(
 	[tune]="--quantum --preempt-timeout --priority --vram"
 	[reset]="--wait"
 	[assign]="--vf --gpu --profile --vram --add --live --config --both --for --wait"
-	[release]="--all --live --config --both --force --yes-power-off --wait"
+	[release]="--all --live --config --both --force --yes-power-off --if-epoch --wait"
 	[heal]=""
 	[submit]="--name --queue --vm --vms --profile --vram --time --priority --env --env-file --workdir
 		--file --output --hold --retries --request-id --follow --wait --dry-run"
@@ -77,7 +77,7 @@ declare -gA _gpuvf_values=(
 	[--vfs]="" [--vram]="" [--slices]="" [--plan]="" [--wait]="" [--time]="" [--priority]=""
 	[--name]="" [--vms]="" [--env]="" [--output]="" [--retries]="" [--request-id]=""
 	[--limit]="" [--timeout]="" [--attempt]="" [--since]="" [--types]="" [--workdir]=""
-	[--until]="" [--user]="" [--method]="" [--subject]=""
+	[--until]="" [--user]="" [--method]="" [--subject]="" [--if-epoch]=""
 	[--ggtt]="" [--contexts]="" [--doorbells]=""
 	[--scheduler]="=flexible-30fps =fixed-30fps =burstable"
 	[--quantum]="" [--preempt-timeout]="" [--layout]=""

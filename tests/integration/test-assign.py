@@ -708,7 +708,13 @@ def old_epoch():
     assign(world, "trainer-2")
     with refused(CONFLICT, "trainer-2"):
         release(world, vf=name, if_epoch=old)
-    equal(world.vf(name)["vm"], "trainer-2")
+    before = world.vf(name)
+    done = world.cli("release", name, "--if-epoch", str(old), check=6)
+    assert "trainer-2" in done.stderr and f"epoch {before['lease']['epoch']}" in done.stderr, done.stderr
+    equal(world.vf(name), before)
+    equal(hostdevs(world, "trainer-2"), [before["address"]])
+    world.cli("release", name, "--if-epoch", str(before["lease"]["epoch"]), check=0)
+    equal(world.vf(name)["state"], "free")
 
 
 @test

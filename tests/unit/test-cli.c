@@ -385,16 +385,22 @@ static void test_release(void **state)
 		{ "vf.release",
 		  "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
 		{ "vf.release", "{\"changed\":false,\"released\":[],\"operation\":null}" },
+		{ "vf.release", "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
 	_cleanup_run_ struct run vf = GPUVF("release", "gpu0/vf1", "--force", "--yes-power-off");
 	_cleanup_run_ struct run vm = GPUVF("release", "trainer-1", "--all", "--both");
+	_cleanup_run_ struct run epoch = GPUVF("release", "gpu0/vf1", "--if-epoch", "0");
+	_cleanup_run_ struct run wrong = GPUVF("release", "gpu0/vf1", "--if-epoch", "-1");
 
 	assert_string_equal(vf.out, "gpu0/vf1 is free again\n");
 	assert_string_equal(vm.out, "trainer-1 holds nothing: nothing was changed\n");
 	assert_request(d, 0, "vf.release", "{\"vf\":\"gpu0/vf1\",\"force\":true,\"yes_power_off\":true}");
 	assert_request(d, 1, "vf.release", "{\"vm\":\"trainer-1\",\"all\":true,\"mode\":\"both\"}");
+	assert_int_equal(epoch.code, 0);
+	assert_request(d, 2, "vf.release", "{\"vf\":\"gpu0/vf1\",\"if_epoch\":0}");
+	assert_int_equal(wrong.code, 2);
 	fake_daemon_stop(d);
 }
 
