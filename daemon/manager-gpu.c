@@ -193,6 +193,14 @@ static struct vf *vf_new(struct gpu *gpu, unsigned index, const struct pci_addre
 	return vf;
 }
 
+/* Rows are found by slot: whose the VFs of the card were that was there before says nothing of this one's. */
+static bool is_of_another_card(const struct vf *vf, const json_t *row)
+{
+	const char *serial = json_get_string(row, "serial");
+
+	return serial && vf->gpu->serial && !streq(serial, vf->gpu->serial);
+}
+
 /* A lease row of the daemon before us, for the VF that the kernel shows now. */
 static void adopt_row(struct manager *m, struct vf *vf)
 {
@@ -202,6 +210,13 @@ static void adopt_row(struct manager *m, struct vf *vf)
 
 	if (!row)
 		return;
+	if (is_of_another_card(vf, row)) {
+		log_vf(vf->name, LOG_NOTICE, 0, "The stored lease (%s) is of the card with the serial %s: dropped",
+		       strempty(json_get_string(row, "state")), json_get_string(row, "serial"));
+		outbox_delete(m, STORE_LEASE, id);
+		json_object_del(m->lease_rows, id);
+		return;
+	}
 	if (vf_lease_from_row(m, vf, row) < 0)
 		log_vf(vf->name, LOG_WARNING, 0, "The stored lease cannot be read: dropped");
 	vf->inherited = true;
@@ -263,17 +278,26 @@ static void driver_bound(struct gpu *gpu)
 	gpu->given_up = NULL;
 }
 
+/* Another card is in its slot: its name is never used again.  Stored, or the next daemon would look for it there. */
+static void gpu_displaced(struct manager *m, struct gpu *gpu)
+{
+	remove_vfs(m, gpu, 0); /* their rows have the address */
+	gpu->address = (struct pci_address){ .domain = UINT32_MAX, .bus = 0, .function = 0 };
+	gpu_absent(m, gpu);
+	audit_gpu(m, gpu, "daemon:host");
+	gpu_store(m, gpu);
+}
+
 void gpu_update(struct manager *m, struct gpu_facts *facts)
 {
 	struct gpu *gpu = gpu_find_address(m, &facts->address);
-	bool fresh = !gpu;
+	bool fresh;
 
-	if (gpu && gpu->serial && facts->serial && !streq(gpu->serial, facts->serial)) {
-		/* Another card in the same slot: the old name is never reused. */
-		gpu_absent(m, gpu);
-		gpu->address = (struct pci_address){ .domain = UINT32_MAX, .bus = 0, .function = 0 };
-		fresh = true;
+	while (gpu && gpu->serial && facts->serial && !streq(gpu->serial, facts->serial)) {
+		gpu_displaced(m, gpu);
+		gpu = gpu_find_address(m, &facts->address);
 	}
+	fresh = !gpu;
 	if (fresh)
 		gpu = gpu_new(m, (unsigned)m->next_gpu++, &facts->address);
 	if (!gpu) {

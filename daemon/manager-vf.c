@@ -101,6 +101,8 @@ static json_t *lease_row(const struct vf *vf)
 				lease->vm_uuid, "vm_name", lease->vm_name, "uid", (json_int_t)lease->uid, "since",
 				(json_int_t)lease->since);
 
+	if (vf->gpu->serial)
+		json_put_string(doc, "serial", vf->gpu->serial);
 	if (lease->job)
 		json_put_uint(doc, "job", lease->job);
 	if (lease->live)

@@ -255,6 +255,36 @@ static void the_lease_of_a_vf_that_vanished_ends(void **state)
 	assert_int_equal(bench_number(b, "SELECT count(*) FROM audit WHERE doc LIKE '%gpu0/vf2%gone%'"), 1);
 }
 
+/* Rows are found by slot.  A quarantine and a last user are those of the card that was there. */
+static void another_card_inherits_nothing(void **state)
+{
+	static const char *const serials[] = { "S1", NULL, "S2" };
+	struct bench *b = *state;
+	struct vf *vf;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	restart_after(b, "UPDATE lease SET doc = json_set(doc, '$.state', 'quarantined', '$.owner', 'none',"
+			 " '$.reason', 'broken', '$.last_uid', 7) WHERE id LIKE '%/1'");
+	for (size_t i = 0; i < ARRAY_SIZE(serials); i++) {
+		bool same = i < 2; /* or nobody can tell */
+
+		bench_stop(b);
+		free(b->actors.gpu->serial);
+		b->actors.gpu->serial = serials[i] ? strdup(serials[i]) : NULL;
+		bench_start(b);
+		bench_settle(b);
+		vf = bench_vf(b, same ? VF : "gpu1/vf1");
+		assert_int_equal(vf->state, same ? VF_QUARANTINED : VF_FREE);
+		assert_int_equal(vf->last_user.known, same);
+		assert_int_equal(bench_number(b, "SELECT count(*) FROM lease WHERE doc LIKE '%quarantined%'"), same);
+	}
+	/* A row of an earlier version does not tell whose it is. */
+	expect_changed(b, bench_assign(b, "train-a", "gpu1/vf1", FOREVER), true);
+	restart_after(b, "UPDATE lease SET doc = json_remove(doc, '$.serial') WHERE id LIKE '%/1'");
+	expect_vf(b, "gpu1/vf1", VF_ATTACHED, LEASE_VM);
+}
+
 static void the_layout_that_is_made_ends_the_leases_of_others(void **state)
 {
 	struct bench *b = *state;
@@ -295,6 +325,7 @@ int main(void)
 		TEST(an_unreadable_lease_keeps_its_vf_back),
 		TEST(an_unreadable_gpu_gets_another_name),
 		TEST(the_lease_of_a_vf_that_vanished_ends),
+		TEST(another_card_inherits_nothing),
 		TEST(the_layout_that_is_made_ends_the_leases_of_others),
 		TEST(operations_stand_in_the_order_of_their_numbers),
 		TEST(an_unreadable_layout_cuts_nothing),

@@ -45,6 +45,16 @@ static void a_name_stays_with_its_card(void **state)
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
 	bench_until(b, gpu_find(b->m, "gpu1"));
 	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
+	for (unsigned i = 0; i < 2; i++) {
+		bench_restart(b);
+		assert_int_equal(HASH_COUNT(b->m->gpus), 2);
+		assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
+		assert_int_equal(gpu_find(b->m, "gpu1")->state, GPU_UNMANAGED);
+		/* An earlier version left both in one slot. */
+		bench_stop(b);
+		bench_sql(b, "UPDATE gpu SET doc = json_set(doc, '$.address', '" FAKE_PF "')");
+		bench_start(b);
+	}
 }
 
 /* A card that hangs while the host is scanned is not named before its neighbours. */
