@@ -162,6 +162,33 @@ static void leases_stay_when_the_boot_is_unknown(void **state)
 	assert_int_equal(bench_vf(b, VF)->lease.owner, LEASE_FOREIGN);
 }
 
+/* ---- jobs ---- */
+
+#define JOB_ROW(id, state, more)                                                                   \
+	"INSERT INTO job (id, doc) VALUES ('" id "', '{\"id\":" id ",\"state\":\"" state "\"," more \
+	"\"result\":\"none\",\"user\":\"0\",\"queue\":\"default\","                                \
+	"\"document\":{\"version\":1,\"command\":[\"true\"]}}');"
+
+/* The word was stored, and the daemon died before the end was. */
+static void a_cancelled_job_that_had_not_begun_ends(void **state)
+{
+	struct bench *b = *state;
+
+	restart_after(b, JOB_ROW("1", "queued", "\"cancel\":true,") JOB_ROW("2", "held", "\"cancel\":true,")
+				 JOB_ROW("3", "held", ""));
+	bench_settle(b);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(job_find(b->m, "1")->state, JOB_ENDED);
+		assert_int_equal(job_find(b->m, "1")->result, JOB_CANCELLED);
+		assert_int_equal(job_find(b->m, "1")->attempt, 0);
+		assert_int_equal(job_find(b->m, "2")->state, JOB_ENDED);
+		assert_int_equal(job_find(b->m, "2")->result, JOB_CANCELLED);
+		assert_int_equal(job_find(b->m, "3")->state, JOB_HELD);
+		bench_restart(b);
+	}
+	assert_int_equal(b->actors.n_hv[HV_ATTACH], 0);
+}
+
 /* ---- state that was put back ---- */
 
 static const char back[] = "INSERT INTO meta (id, doc) VALUES ('restored', '{\"at\":1}')";
@@ -333,6 +360,7 @@ int main(void)
 		TEST(the_vf_of_an_unreadable_job_is_left_alone),
 		TEST(no_daemon_without_the_name_of_attempts),
 		TEST(leases_stay_when_the_boot_is_unknown),
+		TEST(a_cancelled_job_that_had_not_begun_ends),
 		TEST(nothing_of_a_copy_begins_by_itself),
 		TEST(folders_tell_of_later_jobs),
 		TEST(a_vf_that_moved_is_its_new_holders),
