@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Who else can have a VF, with the real kernel and libvirt: a program of the host that has the VFIO group open, libvirt's
-# own driver work, a guest that does not let go or crashed, a VM that was given the whole card, and the user before; and
-# VMs that cannot take one: saved, or too large to be pinned.
+# own driver work, a guest that does not let go or crashed, a VM that was given the whole card, and the user before;
+# VMs that cannot take one: saved, or too large to be pinned; VMs that are renamed and undefined; and a guest that is a
+# pc, which VFs leave by ACPI, in place of a q35.
 # testbed: --gpus flex170:vfs=7,flex140 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
@@ -104,6 +105,7 @@ check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
 
 # ---- the user before
 
+check "a pc starts" start_guest trainer-pc pc # it boots beside what follows
 refused 6 "last user \(uid 0\)" as operator-1 gpuvf assign trainer-off --vf gpu0/vf2 --config
 check "its last user gets it" gpuvf assign trainer-off --vf gpu0/vf2 --config
 check "and gives it back" gpuvf release trainer-off --config
@@ -119,6 +121,40 @@ refused 6 "trainer-off" gpuvf apply gpu1 --vfs 2
 like "gpuvf shows it" "$(gpuvf show gpu1)" "passed_through.*trainer-off"
 check "and takes it back" virsh detach-device trainer-off /run/whole.xml --config
 check "then it can be cut" wait_for 30 gpuvf apply gpu1 --vfs 2
+
+# ---- a VM that is renamed, and undefined
+
+vm_is_listed() {
+	gpuvf -q list vms | grep -qx "$1"
+}
+epoch_of() {
+	gpuvf show "$1" | awk '$1 == "epoch" { print $2 }'
+}
+check "a VM that is off gets a VF" gpuvf assign trainer-off --vf gpu0/vf2 --config
+epoch=$(epoch_of gpu0/vf2)
+check "it is renamed" virsh domrename trainer-off trainer-other
+check "its new name is listed" wait_for 20 vm_is_listed trainer-other
+check_fails "its old one is not" vm_is_listed trainer-off
+is "the VF is its own" "$(vf_member gpu0/vf2 state) $(vf_member gpu0/vf2 vm)" "reserved trainer-other"
+is "under the same lease" "$(epoch_of gpu0/vf2)" "$epoch"
+check "it is undefined" virsh undefine trainer-other
+check "then the VF is free" wait_for 30 vf_is gpu0/vf2 free
+check_fails "and nobody lists the VM" vm_is_listed trainer-other
+
+# ---- a pc
+
+check "the agent of the pc answers" wait_agent trainer-pc
+check "it gets a VF while it runs" gpuvf assign trainer-pc --vf gpu0/vf2
+like "which is plugged into the bus itself" "$(virsh dumpxml trainer-pc | sed -n '/<hostdev/,/<.hostdev/p')" \
+	"type='pci' domain='0x0000' bus='0x00'"
+check "the guest sees it" wait_for 20 guest_exec trainer-pc gpu-ok
+resets=$(vf_resets 0 1)
+check "and lets it go" gpuvf release trainer-pc
+is "libvirt shows none" "$(virsh dumpxml trainer-pc | grep -c '<hostdev')" 0
+is "the VF is free" "$(vf_member gpu0/vf2 state)" free
+check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
+check_fails "the guest does not see it any more" guest_exec trainer-pc gpu-ok
+check "the pc is ended" virsh destroy trainer-pc
 check "the second is given back" gpuvf apply gpu1 --vfs 0
 check "the first too" gpuvf apply gpu0 --vfs 0
 done_testing
