@@ -69,6 +69,28 @@ void vm_note_stored(struct vm *vm, const struct pci_address *address, const char
 	f->hostdevs[i] = f->hostdevs[--f->n_hostdevs];
 }
 
+/* What a domain has at one address.  Two entries, under two aliases: two hands put them there, one on each side. */
+struct shown {
+	bool live, config;
+	bool by_others; /* one does not bear an alias of ours */
+};
+
+static struct shown shown_at(const struct domain_facts *facts, const struct pci_address *address)
+{
+	struct shown shown = { 0 };
+
+	for (size_t i = 0; i < facts->n_hostdevs; i++) {
+		const struct domain_hostdev *dev = &facts->hostdevs[i];
+
+		if (!pci_address_equal(&dev->address, address))
+			continue;
+		shown.live |= dev->live;
+		shown.config |= dev->config;
+		shown.by_others |= !alias_is_ours(dev->alias);
+	}
+	return shown;
+}
+
 /* A hostdev that we did not put there: its VF is held all the same.  One that runs goes before one that is
  * only named by a VM that is off. */
 static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct domain_hostdev *dev)
@@ -150,13 +172,14 @@ static void on_asked_again(void *userdata, const struct hv_reply *reply)
 	struct manager *m = doubt->m;
 	struct vf *vf = vf_find(m, doubt->vf_name);
 	struct vm *vm = vf ? vm_find_uuid(m, vf->lease.vm_uuid) : NULL;
-	const struct domain_hostdev *dev;
+	struct shown shown;
 
-	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && vf->lease.epoch == doubt->epoch &&
-	    vf->state == VF_ATTACHED && !vf->handover) {
-		dev = domain_hostdev_at(reply->domains[0], &vf->address);
-		if (!dev || !dev->live)
+	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && vf->lease.epoch == doubt->epoch && !vf->handover) {
+		shown = shown_at(reply->domains[0], &vf->address);
+		if (vf->state == VF_ATTACHED && !shown.live)
 			hostdev_lost(m, vm, vf);
+		else if (vf->state == VF_RESERVED && !shown.live && !shown.config)
+			handover_reset(m, vf, after_loss, NULL); /* its VM may have run with it */
 	}
 	free(doubt->vf_name);
 	free(doubt);
@@ -174,28 +197,6 @@ static void ask_again(struct manager *m, struct vm *vm, struct vf *vf)
 		free(doubt->vf_name);
 		free(doubt);
 	}
-}
-
-/* What a domain has at one address.  Two entries, under two aliases: two hands put them there, one on each side. */
-struct shown {
-	bool live, config;
-	bool by_others; /* one does not bear an alias of ours */
-};
-
-static struct shown shown_at(const struct domain_facts *facts, const struct pci_address *address)
-{
-	struct shown shown = { 0 };
-
-	for (size_t i = 0; i < facts->n_hostdevs; i++) {
-		const struct domain_hostdev *dev = &facts->hostdevs[i];
-
-		if (!pci_address_equal(&dev->address, address))
-			continue;
-		shown.live |= dev->live;
-		shown.config |= dev->config;
-		shown.by_others |= !alias_is_ours(dev->alias);
-	}
-	return shown;
 }
 
 /* Somebody took it out and put it back while nobody of us looked: it is the VM's still, and from now on it is asked
@@ -249,9 +250,9 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 	} else if (vf->state == VF_RESERVED && vf_is_elsewhere(m, vf)) {
 		vf_let_go(m, vf, VF_FREE, NULL);
 		vm_adopt_vf(m, vf);
-	} else if (vf->state == VF_RESERVED) {
-		handover_reset(m, vf, after_loss, NULL); /* its VM may have run with it */
-	} else if (sure || vm->facts->state == VM_OFF) {
+	} else if (vf->state == VF_RESERVED && sure) {
+		handover_reset(m, vf, after_loss, NULL);
+	} else if (vf->state == VF_ATTACHED && (sure || vm->facts->state == VM_OFF)) {
 		hostdev_lost(m, vm, vf);
 	} else {
 		ask_again(m, vm, vf);
