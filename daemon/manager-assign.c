@@ -73,7 +73,8 @@ static bool comes_before(const struct vf *vf, const struct vf *other)
 }
 
 /* The smallest free one that fits, then the lower address. */
-static struct vf *pick_free(struct manager *m, const struct gpu *only, const struct vf_assign_params *p, uid_t uid)
+static struct vf *pick_free(struct manager *m, const struct gpu *only, const struct vf_assign_params *p, uid_t uid,
+			    const struct vm *vm)
 {
 	struct gpu *gpu, *tmp;
 	struct vf *best = NULL;
@@ -83,17 +84,17 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 			struct vf *vf = gpu->vfs[i];
 
 			if (vf->state == VF_FREE && !vf->handover && (!best || comes_before(vf, best)) &&
-			    vf_fits(vf, p->profile, p->vram_bytes) && vf_is_open_to(m, vf, uid))
+			    vf_fits(vf, p->profile, p->vram_bytes) && vf_is_open_to(m, vf, uid, vm))
 				best = vf;
 		}
 	return best;
 }
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid)
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid, const struct vm *vm)
 {
 	const struct vf_assign_params p = { .profile = (char *)profile, .vram_bytes = vram_bytes };
 
-	return pick_free(m, NULL, &p, uid);
+	return pick_free(m, NULL, &p, uid, vm);
 }
 
 static int refuse_vf(const struct vf *vf, struct rpc_error *error)
@@ -112,10 +113,10 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 
 /* "2 VFs: 1 attached, 1 quarantined": why nothing fits. */
 static int refuse_none(struct manager *m, const struct gpu *only, const struct vf_assign_params *p,
-		       uid_t uid, struct rpc_error *error)
+		       uid_t uid, const struct vm *vm, struct rpc_error *error)
 {
 	size_t all = 0, fitting = 0, free_ones = 0, closed = 0;
-	_cleanup_free_ char *where = NULL, *processes = processes_text(m, only), *kept = reuse_text(m, only, uid);
+	_cleanup_free_ char *where = NULL, *processes = processes_text(m, only), *kept = reuse_text(m, only, uid, vm);
 	struct gpu *gpu, *tmp;
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -136,7 +137,7 @@ static int refuse_none(struct manager *m, const struct gpu *only, const struct v
 }
 
 static int choose(struct manager *m, const struct vf_assign_params *p, const struct gpu *only,
-		  struct vf *named, uid_t uid, struct vf **ret, struct rpc_error *error)
+		  struct vf *named, uid_t uid, const struct vm *vm, struct vf **ret, struct rpc_error *error)
 {
 	if (named) {
 		if (named->state != VF_FREE || named->handover)
@@ -153,13 +154,13 @@ static int choose(struct manager *m, const struct vf_assign_params *p, const str
 			rpc_error_set(error, RPC_NO_FIT, "%s is not of that profile or size", named->name);
 			return rpc_error_detail(error, NULL, "vf", "leave out profile and vram_bytes");
 		}
-		if (!vf_is_open_to(m, named, uid))
-			return refuse_reuse(named, error);
+		if (!vf_is_open_to(m, named, uid, vm))
+			return refuse_reuse(m, named, error);
 		*ret = named;
 		return 0;
 	}
-	*ret = pick_free(m, only, p, uid);
-	return *ret ? 0 : refuse_none(m, only, p, uid, error);
+	*ret = pick_free(m, only, p, uid, vm);
+	return *ret ? 0 : refuse_none(m, only, p, uid, vm, error);
 }
 
 /* held: the VF that it has already, or NULL. */
@@ -355,7 +356,8 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 		keep_assigned(m, caller, p, vm, vf, reply);
 		return;
 	}
-	if (modes(vm, p->mode, NULL, &live, &config, &error) < 0 || choose(m, p, gpu, named, caller->uid, &vf, &error) < 0) {
+	if (modes(vm, p->mode, NULL, &live, &config, &error) < 0 ||
+	    choose(m, p, gpu, named, caller->uid, vm, &vf, &error) < 0) {
 		reply_error_done(reply, &error);
 		return;
 	}

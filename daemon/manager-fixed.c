@@ -104,17 +104,17 @@ static void give(struct manager *m, struct vm *vm, struct vf *vf, bool live, boo
 	outbox_add(m, give_committed, give_not_committed, strdup(vf->name));
 }
 
-static char *why_not_named(struct manager *m, const struct policy_assignment *a, const struct vf *vf)
+static char *why_not_named(struct manager *m, const struct vm *vm, const struct policy_assignment *a, const struct vf *vf)
 {
 	_cleanup_free_ char *pf = vf ? NULL : pf_named_text(m, a->vf);
 
 	if (pf)
 		return xasprintf("%s (%s)", pf, a->label);
-	if (vf && vf->state == VF_FREE && !vf_is_open_to(m, vf, m->own_uid)) {
+	if (vf && vf->state == VF_FREE && !vf_is_open_to(m, vf, m->own_uid, vm)) {
 		struct rpc_error error = { 0 };
 		char *text;
 
-		refuse_reuse(vf, &error);
+		refuse_reuse(m, vf, &error);
 		text = xasprintf("%s (%s)", strempty(error.message), a->label);
 		rpc_error_done(&error);
 		return text;
@@ -128,13 +128,13 @@ static char *why_not_named(struct manager *m, const struct policy_assignment *a,
 }
 
 /* NULL, and new ret_why, when there is none. */
-static struct vf *find_free(struct manager *m, const struct policy_assignment *a, char **ret_why)
+static struct vf *find_free(struct manager *m, const struct vm *vm, const struct policy_assignment *a, char **ret_why)
 {
-	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes, m->own_uid);
+	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes, m->own_uid, vm);
 
-	if (a->vf && (!vf || vf->state != VF_FREE || !vf_is_open_to(m, vf, m->own_uid) || vf->handover || gpu_is_draining(vf->gpu) ||
+	if (a->vf && (!vf || vf->state != VF_FREE || !vf_is_open_to(m, vf, m->own_uid, vm) || vf->handover || gpu_is_draining(vf->gpu) ||
 		      (vf->gpu->state != GPU_READY && vf->gpu->state != GPU_UNMANAGED))) {
-		*ret_why = why_not_named(m, a, vf);
+		*ret_why = why_not_named(m, vm, a, vf);
 		return NULL;
 	}
 	if (!vf)
@@ -160,7 +160,7 @@ static char *acquire(struct manager *m, struct vm *vm, const struct policy_assig
 		return a->mode == ASSIGNMENT_LIVE
 			       ? NULL
 			       : xasprintf("it is transient and has no stored definition (%s)", a->label);
-	vf = find_free(m, a, &why);
+	vf = find_free(m, vm, a, &why);
 	if (vf)
 		give(m, vm, vf, live, config);
 	return why;

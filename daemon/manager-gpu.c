@@ -251,6 +251,7 @@ static void vf_vanishes(struct manager *m, struct vf *vf)
 	if (vf->lease.owner != LEASE_NONE)
 		log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
 		       strempty(vf->lease.vm_name));
+	vf->last_vm[0] = '\0';
 	vf->last_user = (struct known){ 0 }; /* its memory went with it, and all else it was given */
 	vf->weighted.on = false;
 	(void)free_and_strdup(&vf->profile, NULL);

@@ -287,6 +287,7 @@ static void settle_booted(struct manager *m, const char *id, json_t *row)
 	json_object_del(row, "domain_id");
 	json_object_del(row, "reason");
 	json_object_del(row, "last_uid");
+	json_object_del(row, "last_vm");
 	outbox_put(m, STORE_LEASE, id, json_incref(row));
 }
 

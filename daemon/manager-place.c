@@ -317,7 +317,7 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 	_cleanup_free_ char *processes = d->wait == SCHED_WAIT_VF_BUSY ? processes_text(m, NULL) : NULL;
 	const struct sched_job *job = &r->sched_jobs[d->job];
 	_cleanup_free_ char *reuse =
-		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid) : NULL;
+		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid, NULL) : NULL;
 	const char *why = processes ? processes : reuse;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {

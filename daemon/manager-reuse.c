@@ -40,40 +40,61 @@ static enum vf_reuse reuse_of(struct manager *m, const struct gpu *gpu)
 	return rule ? rule->reuse : VF_REUSE_ANY;
 }
 
+static bool is_kept(struct manager *m, const struct vf *vf)
+{
+	return vf->last_user.known && reuse_of(m, vf->gpu) == VF_REUSE_SAME_USER;
+}
+
 struct known vf_only_for(struct manager *m, const struct vf *vf)
 {
-	return reuse_of(m, vf->gpu) == VF_REUSE_SAME_USER ? vf->last_user : (struct known){ 0 };
+	if (!is_kept(m, vf))
+		return (struct known){ 0 };
+	return vf->last_vm[0] ? (struct known){ true, NOBODYS_JOB } : vf->last_user;
 }
 
-bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid)
+bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid, const struct vm *vm)
 {
-	struct known only = vf_only_for(m, vf);
-
-	return !only.known || only.value == uid;
+	if (!is_kept(m, vf))
+		return true;
+	if (vf->last_vm[0])
+		return vm && streq(vf->last_vm, vm->uuid);
+	return vf->last_user.value == uid;
 }
 
-/* Whoever it was given to may have written to it from here on. */
+/* Whoever it was given to may have written to it from here on: a job's user, or, of a VF that was given to a VM, all who
+ * work in that VM.  Whoever gave it there is none of them. */
 void vf_note_user(struct vf *vf)
 {
-	if (vf->state == VF_ATTACHING || vf->state == VF_ATTACHED || vf->state == VF_HELD)
-		vf->last_user = (struct known){ true, vf->lease.uid };
+	const struct lease *lease = &vf->lease;
+	bool is_vms = lease->owner == LEASE_VM || lease->owner == LEASE_POLICY ||
+		      (lease->owner == LEASE_FOREIGN && !vf_is_in_process(vf));
+
+	if (vf->state != VF_ATTACHING && vf->state != VF_ATTACHED && vf->state != VF_HELD)
+		return;
+	vf->last_user = (struct known){ true, lease->uid };
+	snprintf(vf->last_vm, sizeof(vf->last_vm), "%s", is_vms ? lease->vm_uuid : "");
 }
 
-static char *closed_text(const struct vf *vf)
+static char *closed_text(struct manager *m, const struct vf *vf)
 {
+	const struct vm *vm = vm_find_uuid(m, vf->last_vm);
+
+	if (vf->last_vm[0])
+		return xasprintf("%s is kept for VM %s, which had it last, until the next re-cut: \"reuse\": \"same-user\"",
+				 vf->name, vm ? vm->facts->name : vf->last_vm);
 	return xasprintf("%s is kept for its last user (uid %llu) until the next re-cut: \"reuse\": \"same-user\"", vf->name,
 			 (unsigned long long)vf->last_user.value);
 }
 
-int refuse_reuse(const struct vf *vf, struct rpc_error *error)
+int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error)
 {
-	_cleanup_free_ char *text = closed_text(vf);
+	_cleanup_free_ char *text = closed_text(m, vf);
 
 	rpc_error_set(error, RPC_CONFLICT, "%s", text);
 	return rpc_error_detail(error, "last_user", "vf", "name another VF, or cut its GPU anew (gpuvf apply --vfs 0, then as before)");
 }
 
-char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid)
+char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const struct vm *vm)
 {
 	_cleanup_free_ char *first = NULL;
 	struct gpu *gpu, *tmp;
@@ -81,12 +102,12 @@ char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid)
 
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs && (!only || only == gpu); i++) {
-			if (gpu->vfs[i]->state != VF_FREE || vf_is_open_to(m, gpu->vfs[i], uid))
+			if (gpu->vfs[i]->state != VF_FREE || vf_is_open_to(m, gpu->vfs[i], uid, vm))
 				continue;
 			if (first)
 				more++;
 			else
-				first = closed_text(gpu->vfs[i]);
+				first = closed_text(m, gpu->vfs[i]);
 		}
 	if (!first || more == 0)
 		return TAKE_PTR(first);
@@ -100,5 +121,6 @@ json_t *memory_view(struct manager *m, const struct vf *vf)
 				 scrub.mechanism, "what", scrub.what);
 
 	json_put_uint_known(view, "last_uid", vf->last_user.known, vf->last_user.value);
+	json_put_string(view, "last_vm", vf->last_vm[0] ? vf->last_vm : NULL);
 	return view;
 }

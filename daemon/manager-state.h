@@ -77,6 +77,7 @@ struct vf {
 	struct vf_weighted weighted;
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	struct known last_user;	   /* uid of the last that may have written to its memory; unknown = nobody since it was made */
+	char last_vm[37];	   /* uuid, when it was given to a VM and not to a job */
 	bool bound;		   /* on VFIO, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
@@ -481,12 +482,13 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 
 /* ---- manager-reuse.c: memory between users ---- */
-struct known vf_only_for(struct manager *m, const struct vf *vf); /* the only user whom it may be given to */
-bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid);
+#define NOBODYS_JOB UINT64_MAX /* no uid: a VM had it last, so no job gets it */
+struct known vf_only_for(struct manager *m, const struct vf *vf); /* the only user whose jobs may have it */
+bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid, const struct vm *vm); /* vm: NULL = a job's */
 void vf_note_user(struct vf *vf); /* its state is new */
-int refuse_reuse(const struct vf *vf, struct rpc_error *error);
+int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error);
 /* The free VFs (of one GPU) that this user cannot have; NULL = none; returns new. */
-char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid);
+char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const struct vm *vm);
 json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
 
 /* ---- manager-pf.c: the GPU itself is no VF, and is given to nobody ---- */
@@ -632,7 +634,8 @@ bool power_off_is_due(struct manager *m, const struct operation *op, const struc
 void assign_resume(struct manager *m, struct operation *op);
 void release_resume(struct manager *m, struct operation *op);
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid); /* NULL = none */
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid,
+			    const struct vm *vm); /* NULL = none */
 
 /* ---- manager-expiry.c: leases with an end ---- */
 void expiry_pump(struct manager *m); /* takes back those whose time is over */

@@ -127,6 +127,8 @@ static json_t *lease_row(const struct vf *vf)
 		json_put(doc, "weighted", weighted_row(&vf->weighted));
 	if (vf->last_user.known)
 		json_put_uint(doc, "last_uid", vf->last_user.value);
+	if (vf->last_user.known && vf->last_vm[0])
+		json_put_string(doc, "last_vm", vf->last_vm);
 	return doc;
 }
 
@@ -170,6 +172,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
 	vf->last_user = (struct known){ json_is_integer(json_object_get(row, "last_uid")),
 					json_get_uint(row, "last_uid", 0) };
+	snprintf(vf->last_vm, sizeof(vf->last_vm), "%s", strempty(json_get_string(row, "last_vm")));
 	process_from_row(vf, json_object_get(row, "process"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)

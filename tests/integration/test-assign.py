@@ -394,11 +394,14 @@ def same_user():
     equal((memory["reuse"], memory["mechanism"], memory["last_uid"]), ("same-user", None, os.getuid()))
     assert "not known" in memory["what"], memory
     assert "same-user" in world.cli("show", "gpu0/vf1").stdout
+    equal(memory["last_vm"], world.vm("trainer-1")["uuid"])
+    with refused(CONFLICT, "kept for VM trainer-1", "re-cut", field="vf", reason="last_user"):
+        assign(world, "trainer-2", vf="gpu0/vf1")
     equal(assign(world, vf="gpu0/vf1")["changed"], True)
     release(world, vf="gpu0/vf1")
     world.stop()
     state = sqlite3.connect(world.state / "state.db")
-    state.execute("UPDATE lease SET doc = json_set(doc, '$.last_uid', 4242)")
+    state.execute("UPDATE lease SET doc = json_set(json_remove(doc, '$.last_vm'), '$.last_uid', 4242)")
     state.commit()
     state.close()
     world.start()

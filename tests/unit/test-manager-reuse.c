@@ -34,14 +34,19 @@ static int set_up_any(void **state)
 	return 0;
 }
 
-static struct answer *assign_as(struct bench *b, const struct caller *who, const char *vf)
+static struct answer *assign_to(struct bench *b, const struct caller *who, const char *vm, const char *vf)
 {
-	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)vf, .wait_usec = FOREVER,
+	struct vf_assign_params p = { .vm = (char *)vm, .vf = (char *)vf, .wait_usec = FOREVER,
 				      .for_usec = FOR_ABSENT };
 	struct answer *a = answer_new();
 
 	manager_vf_assign(b->m, who, &p, &a->reply);
 	return a;
+}
+
+static struct answer *assign_as(struct bench *b, const struct caller *who, const char *vf)
+{
+	return assign_to(b, who, "train-a", vf);
 }
 
 static void use(struct bench *b, const struct caller *who, const char *vf)
@@ -51,18 +56,49 @@ static void use(struct bench *b, const struct caller *who, const char *vf)
 	bench_settle(b);
 }
 
+/* As after a job of hers. */
+static void used_by_a_job_of_eve(struct bench *b, const char *vf)
+{
+	use(b, &eve, vf);
+	bench_vf(b, vf)->last_vm[0] = '\0';
+	vf_store(b->m, bench_vf(b, vf));
+	bench_settle(b);
+}
+
+/* Whoever gives it there. */
+static void only_the_last_vm_gets_it(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.vms[1]->state = VM_RUNNING;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	use(b, &eve, VF);
+	a = assign_to(b, &eve, "train-b", VF);
+	bench_wait(b, a);
+	assert_non_null(strstr(a->message, "gpu0/vf1 is kept for VM train-a, which had it last"));
+	expect_error(b, a, RPC_CONFLICT, "last_user");
+	assert_int_equal(vf_only_for(b->m, bench_vf(b, VF)).value, NOBODYS_JOB);
+	use(b, &adam, VF);
+	bench_restart(b);
+	expect_error(b, assign_to(b, &adam, "train-b", VF), RPC_CONFLICT, "last_user");
+	bench_cut(b, 3);
+	expect_changed(b, assign_to(b, &adam, "train-b", VF), true);
+}
+
 static void only_the_last_user_gets_it(void **state)
 {
 	struct bench *b = *state;
 	struct answer *a;
 
-	use(b, &eve, VF);
+	used_by_a_job_of_eve(b, VF);
+	assert_int_equal(vf_only_for(b->m, bench_vf(b, VF)).value, 1001);
 	a = assign_as(b, &adam, VF);
 	bench_wait(b, a);
 	assert_non_null(strstr(a->message, "gpu0/vf1 is kept for its last user (uid 1001)"));
 	expect_error(b, a, RPC_CONFLICT, "last_user");
 	/* Another that nobody had is open to all. */
-	use(b, &adam, "gpu0/vf2");
+	used_by_a_job_of_eve(b, "gpu0/vf2");
 	a = assign_as(b, &root_caller, NULL);
 	bench_wait(b, a);
 	assert_non_null(strstr(a->message, "; gpu0/vf1 is kept for its last user (uid 1001)"));
@@ -75,7 +111,7 @@ static void it_survives_a_restart(void **state)
 {
 	struct bench *b = *state;
 
-	use(b, &eve, VF);
+	used_by_a_job_of_eve(b, VF);
 	bench_restart(b);
 	assert_int_equal(bench_number(b, "SELECT json_extract(doc, '$.last_uid') FROM lease WHERE id LIKE '%/1'"), 1001);
 	expect_error(b, assign_as(b, &adam, VF), RPC_CONFLICT, "last_user");
@@ -153,6 +189,7 @@ static void each_way_says_what_is_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(only_the_last_vm_gets_it),
 		TEST(only_the_last_user_gets_it),
 		TEST(it_survives_a_restart),
 		TEST(a_recut_makes_it_anybodys),
