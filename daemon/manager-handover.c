@@ -184,7 +184,7 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.live = (h->one_side || h->vf->lease.live) && h->side != CONFIG_SIDE,
 		.config = (h->one_side || h->vf->lease.config) && h->side != LIVE_SIDE,
 		.managed = op == HV_ATTACH && h->managed,
-		.deadline_usec = op == HV_ATTACH && vm ? hv_attach_deadline(vm->facts->memory_bytes) : 0,
+		.deadline_usec = op == HV_ATTACH && vm ? hv_pinning_deadline(op, vm->facts->memory_bytes) : 0,
 	};
 
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {

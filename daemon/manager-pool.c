@@ -145,9 +145,17 @@ static void audit_power(struct manager *m, struct vm *vm, const char *before, co
 					       .word = "daemon:pool" });
 }
 
+/* Whatever its definition has: that may change before libvirt reads it, and a longer deadline costs only who waits for
+ * an answer that does not come. */
+static uint64_t start_deadline(const struct vm *vm)
+{
+	return hv_pinning_deadline(HV_START, vm->facts->memory_bytes);
+}
+
 static void ask(struct manager *m, const char *uuid, enum hv_op op, hv_reply_fn fn)
 {
-	struct hv_request request = { .op = op, .uuid = uuid };
+	const struct vm *vm = op == HV_START ? vm_find_uuid(m, uuid) : NULL;
+	struct hv_request request = { .op = op, .uuid = uuid, .deadline_usec = vm ? start_deadline(vm) : 0 };
 	struct pool_call *call = calloc(1, sizeof(*call));
 	struct hv_reply failed = { .failure = HV_FAILED };
 
@@ -167,18 +175,32 @@ static bool is_unsure(enum hv_failure failure)
 
 /* ---- starting ---- */
 
-static void start_failed(struct manager *m, struct vm *vm, const char *why)
+static void start_over(struct vm *vm, const char *why)
 {
 	vm->pool.starting = false;
-	vm->pool.retry_at = now_boottime() + (RETRY_USEC << MIN_OF(vm->failed_starts, FAILED_STARTS_MAX));
 	(void)free_and_strdup(&vm->pool.failure, why);
 	if (vm->facts->state == VM_OFF)
 		vm->pool.ours = false;
 	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s could not be started for a job: %s", vm->facts->name,
 	       strempty(why));
+}
+
+static void start_failed(struct manager *m, struct vm *vm, const char *why)
+{
+	vm->pool.retry_at = now_boottime() + (RETRY_USEC << MIN_OF(vm->failed_starts, FAILED_STARTS_MAX));
+	start_over(vm, why);
 	vm_failed_start(m, vm, why);
 	tell(m, vm);
 	manager_pump(m);
+}
+
+/* The host has no memory to spare for it: the VM is not to blame, and is left out for a while. */
+static void start_postponed(struct manager *m, struct vm *vm, const char *why)
+{
+	vm_no_memory(vm, why);
+	start_over(vm, why);
+	pool_store(m, vm);
+	tell(m, vm);
 }
 
 static void on_start(void *userdata, const struct hv_reply *reply)
@@ -198,8 +220,12 @@ static void on_start(void *userdata, const struct hv_reply *reply)
 		vm->pool.ours = vm->pool.asked_before;
 		pool_store(m, vm);
 	} else {
-		rpc_error_from_hv(&error, reply, "libvirt does not start it");
-		start_failed(m, vm, error.message);
+		rpc_error_from_hv(&error, reply, reply->failure == HV_NO_MEMORY ? "it is not started"
+										 : "libvirt does not start it");
+		if (reply->failure == HV_NO_MEMORY)
+			start_postponed(m, vm, error.message);
+		else
+			start_failed(m, vm, error.message);
 		rpc_error_done(&error);
 	}
 	manager_pump(m);
@@ -232,7 +258,7 @@ bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule)
 {
 	return rule && rule->start == VM_START_ON_DEMAND && vm->facts->state == VM_OFF &&
 	       vm->facts->persistent && !vm->quarantine && !vm->pool.starting && !vm->pool.stopping &&
-	       vm->pool.retry_at <= now_boottime();
+	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime();
 }
 
 void pool_start(struct manager *m, struct vm *vm)
@@ -243,7 +269,7 @@ void pool_start(struct manager *m, struct vm *vm)
 	vm->pool.asked_before = vm->pool.ours;
 	vm->pool.starting = vm->pool.ours = true;
 	vm->pool.id = -1;
-	vm->pool.until = now_boottime() + hv_op_deadline(HV_START) + pool_ready_usec(m);
+	vm->pool.until = now_boottime() + start_deadline(vm) + pool_ready_usec(m);
 	audit_power(m, vm, "off", "starting");
 	pool_store(m, vm);
 	tell(m, vm);

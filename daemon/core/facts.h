@@ -154,7 +154,7 @@ struct domain_facts {
 	bool saved; /* off, and its next start restores a managed-save image instead of reading its stored definition */
 	int id; /* libvirt's, -1 when off */
 	enum vm_agent agent;
-	uint64_t memory_bytes; /* of the guest, which its first VF pins; 0 = unknown */
+	uint64_t memory_bytes; /* of the guest, or of its next start; its first VF pins it; 0 = unknown */
 	int free_ports; /* PCIe ports that take a hot-plug; -1 = unknown */
 	/* Prepended to /sys and /var paths in the guest: "" for a real VM, a directory of the made-up
 	 * machine in the simulation, where a guest's files are files of the host. */

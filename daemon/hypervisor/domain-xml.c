@@ -328,6 +328,7 @@ static int merge(struct domain_facts *facts, enum domain_xml_side side, struct r
 		facts->agent =
 			reading->agent == VM_AGENT_ABSENT ? VM_AGENT_ABSENT : VM_AGENT_DISCONNECTED;
 		facts->free_ports = -1; /* libvirt adds ports when it defines or starts a domain */
+		facts->memory_bytes = reading->memory_bytes;
 	}
 	return 0;
 }

@@ -48,13 +48,13 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 	[HV_LIST] = 30 * USEC_PER_SEC,
 	/* 30 s is what libvirt itself waits for the job lock of a domain */
 	[HV_GET] = 45 * USEC_PER_SEC,
-	/* and more by the guest's memory: hv_attach_deadline() */
+	/* and more by the guest's memory: hv_pinning_deadline() */
 	[HV_ATTACH] = 120 * USEC_PER_SEC,
 	/* a guest that means to let go does so in seconds, an emulated one in some tens */
 	[HV_DETACH] = 60 * USEC_PER_SEC,
 	/* libvirt spends up to 5 s on its own guest-sync before the command gets the rest */
 	[HV_AGENT] = 20 * USEC_PER_SEC,
-	/* QEMU comes up in a second; with a VF in its XML it pins all of its memory first */
+	/* QEMU comes up in a second; with a VF in its XML it pins all of its memory first: likewise */
 	[HV_START] = 180 * USEC_PER_SEC,
 	/* the agent's part of it: libvirt asks by ACPI when that does not answer */
 	[HV_SHUTDOWN] = 30 * USEC_PER_SEC,
@@ -68,9 +68,9 @@ uint64_t hv_op_deadline(enum hv_op op)
 	return (size_t)op < HV_OP_MAX ? op_deadlines[op] : 0;
 }
 
-uint64_t hv_attach_deadline(uint64_t memory_bytes)
+uint64_t hv_pinning_deadline(enum hv_op op, uint64_t memory_bytes)
 {
-	return op_deadlines[HV_ATTACH] + (memory_bytes >> 30) * USEC_PER_SEC;
+	return hv_op_deadline(op) + (memory_bytes >> 30) * USEC_PER_SEC;
 }
 
 /* What each operation needs besides its name. */

@@ -27,7 +27,7 @@ enum hv_failure {
 	HV_NO_DOMAIN,
 	HV_NOT_RUNNING,
 	HV_NO_PORT,            /* no free PCIe port to plug into */
-	HV_NO_MEMORY, /* attach, live: the host has not what the guest's first VF pins; message has the numbers */
+	HV_NO_MEMORY, /* attach, live; start with a VF: the host has not what that pins; message has the numbers */
 	HV_SAVED, /* attach, config: its next start restores a managed-save image and would not have the device */
 	HV_ALREADY,            /* the device is already there / already gone */
 	HV_AGENT_ABSENT,       /* the domain has no agent channel */
@@ -110,10 +110,10 @@ struct hypervisor_ops {
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
 
-/* Of an attach to a guest with so much memory, in bytes: the op's own, and 1 s for each GiB.  VFIO pins all of the
- * guest's memory for its first VF, page by page, and zeroes what was not touched yet: about 1 s per 4 GiB where
- * nothing else hinders; four times that for a host that is busy or has to make room.  0 = not known. */
-uint64_t hv_attach_deadline(uint64_t memory_bytes);
+/* Of an attach to, or the start of, a guest with so much memory, in bytes: the op's own, and 1 s for each GiB.  VFIO
+ * pins all of the guest's memory for its first VF, page by page, and zeroes what was not touched yet: about 1 s per
+ * 4 GiB where nothing else hinders; four times that for a host that is busy or has to make room.  0 = not known. */
+uint64_t hv_pinning_deadline(enum hv_op op, uint64_t memory_bytes);
 
 /* 0 when the request has what its op needs: a uuid, live or config, a command; else -EINVAL. */
 int hv_request_check(const struct hv_request *request);

@@ -16,7 +16,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards promised */
 static pthread_cond_t one_is_done = PTHREAD_COND_INITIALIZER;
-static uint64_t promised; /* to attaches that are under way */
+static uint64_t promised; /* to attaches and starts that are under way */
 
 struct known libvirt_resident(virDomainPtr domain)
 {
@@ -39,9 +39,11 @@ static struct known available(void)
 	return pin_available(text);
 }
 
-/* Taken already: by a device that it has, or when it was started. */
+/* Taken already: by a device that it has, or when it was started.  Huge pages are taken from what the host has set
+ * aside for them, also by a start. */
 static bool has_it_all(virDomainPtr domain, const struct domain_facts *facts)
 {
+	bool off = facts->state == VM_OFF;
 	_cleanup_(domain_survey_done) struct domain_survey survey = { 0 };
 	_cleanup_free_ char *xml = NULL;
 
@@ -49,7 +51,8 @@ static bool has_it_all(virDomainPtr domain, const struct domain_facts *facts)
 		if (facts->hostdevs[i].live)
 			return true;
 	xml = virDomainGetXMLDesc(domain, 0);
-	return xml && domain_survey_read(xml, strlen(xml), &survey) == 0 && (survey.hugepages || survey.locked);
+	return xml && domain_survey_read(xml, strlen(xml), &survey) == 0 &&
+	       (survey.hugepages || (survey.locked && !off));
 }
 
 char *libvirt_memory_turn(uint64_t memory_bytes, struct known resident, struct known (*look)(void), uint64_t *ret_taken)
@@ -76,10 +79,13 @@ char *libvirt_memory_turn(uint64_t memory_bytes, struct known resident, struct k
 
 char *libvirt_memory_take(virDomainPtr domain, const struct domain_facts *facts, uint64_t *ret_taken)
 {
+	struct known none = { true, 0 };
+
 	*ret_taken = 0;
 	if (has_it_all(domain, facts))
 		return NULL;
-	return libvirt_memory_turn(facts->memory_bytes, libvirt_resident(domain), available, ret_taken);
+	return libvirt_memory_turn(facts->memory_bytes, facts->state == VM_OFF ? none : libvirt_resident(domain),
+				   available, ret_taken);
 }
 
 void libvirt_memory_done(uint64_t taken)

@@ -437,12 +437,31 @@ static void do_agent(struct libvirt_op *op, virConnectPtr connection)
 		agent_answer_parse(answer, strlen(answer), &op->reply.result, &op->reply.message);
 }
 
+/* A start that restores a managed-save image reads no definition, and none with a VF can be saved. */
+static bool starts_with_device(const struct domain_facts *facts)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < facts->n_hostdevs && !any; i++)
+		any = facts->hostdevs[i].config;
+	return any && facts->state == VM_OFF && !facts->saved;
+}
+
 static void do_start(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
+	const struct domain_facts *facts = domain ? read_again(op, domain) : NULL;
+	_cleanup_free_ char *why = NULL;
+	uint64_t taken = 0;
 
-	if (domain && virDomainCreate(domain) < 0)
+	if (!facts)
+		return;
+	why = starts_with_device(facts) ? libvirt_memory_take(domain, facts, &taken) : NULL;
+	if (why)
+		return fail(op, HV_NO_MEMORY, why);
+	if (virDomainCreate(domain) < 0)
 		(void)fail_libvirt(op);
+	libvirt_memory_done(taken);
 }
 
 /* With both flags libvirt asks the agent first and presses the power button when that does not

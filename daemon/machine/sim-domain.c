@@ -231,6 +231,8 @@ static void run_start(struct sim_task *t)
 	if (sim_vm_is_active(t->vm))
 		message = strdup("Requested operation is not valid: domain is already running");
 	else
+		failure = sim_vm_start_check(&t->m->hypervisor, t->vm, &message);
+	if (failure == HV_OK)
 		failure = sim_domain_start(t->m, t->vm, &message);
 	send_failure(t, failure, message);
 }

@@ -277,20 +277,27 @@ static enum hv_failure bind_managed(struct sim_kernel *k, const struct pci_addre
 	return HV_FAILED;
 }
 
+static enum hv_failure check_memory(const struct sim_hypervisor *hv, const struct sim_vm *vm, char **ret_message)
+{
+	char *why = pin_refusal(vm->spec.memory_bytes, (struct known){true, vm->resident_bytes},
+				hv->memory_available, 0);
+
+	if (!why)
+		return HV_OK;
+	refuse(ret_message, why);
+	return HV_NO_MEMORY;
+}
+
 /* What the daemon's libvirt layer looks at before it asks libvirt, which would do it. */
 static enum hv_failure check_before(const struct sim_hypervisor *hv, const struct sim_vm *vm,
 				    const struct hv_request *request, char **ret_message)
 {
-	bool pins = request->live && vm->live.n == 0;
-	char *why = pin_refusal(pins ? vm->spec.memory_bytes : 0, (struct known){true, vm->resident_bytes},
-				hv->memory_available, 0);
+	enum hv_failure failure = HV_OK;
 
-	if (why) {
-		refuse(ret_message, why);
-		return HV_NO_MEMORY;
-	}
-	if (!request->config || !vm->saved)
-		return HV_OK;
+	if (request->live && vm->live.n == 0)
+		failure = check_memory(hv, vm, ret_message);
+	if (failure != HV_OK || !request->config || !vm->saved)
+		return failure;
 	refuse(ret_message, strdup(HV_SAVED_TEXT));
 	return HV_SAVED;
 }
@@ -387,6 +394,11 @@ void sim_vm_detach(struct sim_kernel *k, struct sim_vm *vm, const struct hv_requ
 		return;
 	remove_hostdev(&vm->live, &request->address, ret_gone);
 	let_go(k, ret_gone);
+}
+
+enum hv_failure sim_vm_start_check(const struct sim_hypervisor *hv, const struct sim_vm *vm, char **ret_message)
+{
+	return vm->saved || vm->config.n == 0 ? HV_OK : check_memory(hv, vm, ret_message);
 }
 
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
@@ -487,7 +499,7 @@ struct domain_facts *sim_vm_facts(const struct sim_vm *vm)
 	f->saved = vm->saved;
 	f->id = vm->id;
 	f->agent = agent_state(vm);
-	f->memory_bytes = sim_vm_is_active(vm) ? vm->spec.memory_bytes : 0; /* as libvirt's facts have it */
+	f->memory_bytes = vm->spec.memory_bytes;
 	f->free_ports =
 		(int)vm->spec.ports - (int)(sim_vm_is_active(vm) ? vm->live.n : vm->config.n);
 	f->hostdevs = calloc(vm->live.n + vm->config.n + 1, sizeof(*f->hostdevs));

@@ -69,6 +69,8 @@ void sim_hostdev_done(struct sim_hostdev *h);
 
 /* Starting plugs in what the persistent definition names; that must be there and, but for managed ones, on VFIO.  A
  * managed-save image is restored instead, and with it no device: a VM that has one is not saved. */
+/* What the daemon's libvirt layer looks at before it asks for a start. */
+enum hv_failure sim_vm_start_check(const struct sim_hypervisor *hv, const struct sim_vm *vm, char **ret_message);
 enum hv_failure sim_vm_start(struct sim_hypervisor *hv, struct sim_kernel *k, struct sim_vm *vm,
 			     char **ret_message);
 /* Off, by whatever reason: everything that was plugged in is free again. */

@@ -150,6 +150,25 @@ def started_for_nothing():
 
 
 @test
+def started_with_its_vf():
+    """A VM whose stored definition has a VF is not started for a job on a host that lacks the memory; nobody is blamed."""
+    rules = [{**POLICY["vms"][0], "start": "on-demand", "vf": "assigned"}]
+    world = tight([{**GUEST, "state": "off"}], policy={"vms": rules})
+    assign(world, mode="config")
+    number = world.submit("true")
+    until(lambda: "16.0GiB more than now" in (world.job(number)["reason"] or ""), "it is told")
+    equal(world.job(number)["attempts"], [])
+    until(lambda: world.log().count("is started for a job") >= 3, "it is tried again")
+    vm = world.vm("trainer-1")
+    equal((vm["state"], vm["reason"], vm["started_by_us"]), ("off", None, False))
+    assert "8.0GiB available" in vm["pool_reason"], vm
+    make_room(world)
+    world.call("vm.heal", vm="trainer-1")
+    world.until_ended(number)
+    equal((world.vm("trainer-1")["started_by_us"], world.vm("trainer-1")["pool_reason"]), (True, None))
+
+
+@test
 def given_by_hand_meanwhile():
     """A VM that somebody gave a VF has its memory pinned: jobs that waited for it go on at once."""
     world = tight(policy={"vms": [{**POLICY["vms"][0], "slots": 2}]})

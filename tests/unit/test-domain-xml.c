@@ -117,6 +117,10 @@ static void test_bridges(void **state)
 		assert_int_equal(domain_xml_read(facts, DOMAIN_XML_LIVE, xml, strlen(xml)), 0);
 		assert_int_equal(facts->free_ports, cases[i].free);
 		assert_int_equal(facts->memory_bytes, 4ULL << 30);
+		facts->state = VM_OFF; /* what its next start takes */
+		facts->memory_bytes = 0;
+		assert_int_equal(domain_xml_read(facts, DOMAIN_XML_CONFIG, xml, strlen(xml)), 0);
+		assert_int_equal(facts->memory_bytes, 4ULL << 30);
 	}
 }
 

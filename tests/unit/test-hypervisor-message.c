@@ -21,8 +21,9 @@ static void test_names(void **state)
 	for (int i = 0; i < HV_EVENT_MAX; i++)
 		assert_int_equal(hv_event_type_from_string(hv_event_type_to_string(i)), i);
 	assert_int_equal(hv_op_deadline(HV_OP_MAX), 0);
-	assert_int_equal(hv_attach_deadline(0), hv_op_deadline(HV_ATTACH));
-	assert_int_equal(hv_attach_deadline(512ULL << 30), hv_op_deadline(HV_ATTACH) + 512 * 1000000ULL);
+	assert_int_equal(hv_pinning_deadline(HV_ATTACH, 0), hv_op_deadline(HV_ATTACH));
+	assert_int_equal(hv_pinning_deadline(HV_ATTACH, 512ULL << 30), hv_op_deadline(HV_ATTACH) + 512 * 1000000ULL);
+	assert_int_equal(hv_pinning_deadline(HV_START, 512ULL << 30), hv_op_deadline(HV_START) + 512 * 1000000ULL);
 }
 
 static void test_request(void **state)

@@ -280,6 +280,42 @@ static void test_memory_refusal(void **state)
 	}
 }
 
+/* A start pins it when the definition has a device; what is locked is taken then too, huge pages are set aside. */
+static void test_start_memory_refusal(void **state)
+{
+#define DEVICE "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3' slot='0' function='1'/></source></hostdev>"
+	static const struct {
+		const char *backing, *devices;
+		enum hv_failure failure;
+	} rows[] = {
+		{ "", DEVICE, HV_NO_MEMORY },
+		{ "<memoryBacking><locked/></memoryBacking>", DEVICE, HV_NO_MEMORY },
+		{ "<memoryBacking><hugepages/></memoryBacking>", DEVICE, HV_OK },
+		{ "", "", HV_OK },
+	};
+	struct fixture *f = *state;
+	struct hv_request request = { .op = HV_START, .uuid = GUEST_UUID };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *xml =
+			xasprintf("<domain type='test'><name>guest</name><uuid>" GUEST_UUID "</uuid><memory unit='PiB'>1</memory>"
+				  "%s<os><type>hvm</type></os><devices>%s<memballoon model='virtio'/></devices></domain>",
+				  rows[i].backing, rows[i].devices);
+		virDomainPtr guest = virDomainDefineXML(f->other, xml);
+
+		assert_non_null(guest);
+		assert_int_equal(ask(f, &request), rows[i].failure);
+		assert_int_equal(virDomainIsActive(guest), rows[i].failure == HV_OK);
+		if (rows[i].failure == HV_OK)
+			assert_int_equal(virDomainDestroy(guest), 0);
+		else
+			assert_non_null(strstr(f->reply.message, "pins all"));
+		assert_int_equal(virDomainUndefine(guest), 0);
+		virDomainFree(guest);
+	}
+#undef DEVICE
+}
+
 static void test_saved(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +470,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_get, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_device_refusals, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_refusal, set_up_connected, tear_down),
+		cmocka_unit_test_setup_teardown(test_start_memory_refusal, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_saved, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_off, set_up_connected, tear_down),
 		cmocka_unit_test_setup_teardown(test_events, set_up_connected, tear_down),

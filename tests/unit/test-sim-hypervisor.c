@@ -223,6 +223,13 @@ static void test_memory(void **state)
 	assert_int_equal(has->value, 16 * GIB);
 	assert_int_equal(sim_vm_start(&w->hv, &w->k, vm(w, "a"), &w->message), HV_OK);
 	assert_int_equal(has->value, 12 * GIB);
+	sim_vm_stop(&w->hv, &w->k, vm(w, "a"));
+	assert_int_equal(sim_vm_start_check(&w->hv, vm(w, "a"), &w->message), HV_OK); /* without a VF */
+	assert_int_equal(attach(w, "a", 1, false, true), HV_OK);
+	assert_int_equal(sim_vm_start_check(&w->hv, vm(w, "a"), &w->message), HV_NO_MEMORY);
+	assert_non_null(strstr(w->message, "16.0GiB more than now"));
+	has->value += GIB;
+	assert_int_equal(sim_vm_start_check(&w->hv, vm(w, "a"), &w->message), HV_OK);
 }
 
 static void test_saved(void **state)
