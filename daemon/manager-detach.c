@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Taking a VF out of its VM: libvirt is asked, or, by force, the VM is powered off first; then the gate. */
+#include "lib/units.h"
 #include "manager-handover.h"
 
 static void on_detached(void *userdata, const struct hv_reply *reply)
@@ -50,13 +51,26 @@ void handover_ask_detach(struct handover *h)
 	handover_ask_hv(h, HV_DETACH, on_detached);
 }
 
+/* What is waited for, and how long.  NULL: no memory, and it is not said. */
+static char *detaching_text(const struct vf *vf)
+{
+	uint64_t until = now_realtime() + hv_op_deadline(HV_DETACH);
+	char at[RFC3339_STRLEN];
+
+	return xasprintf("the guest of VM %s was asked to let go of it, and has until %s", strempty(vf->lease.vm_name),
+			 rfc3339_format(until - until % USEC_PER_SEC, at));
+}
+
 static void detach_now(struct handover *h)
 {
+	_cleanup_free_ char *text = NULL;
+
 	if (h->vf->state == VF_RESERVED) {
 		handover_ask_detach(h);
 		return;
 	}
-	vf_set_state(h->m, h->vf, VF_DETACHING, NULL);
+	text = detaching_text(h->vf);
+	vf_set_state(h->m, h->vf, VF_DETACHING, text);
 	handover_when_stored(h, handover_ask_detach);
 }
 

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 
@@ -583,7 +584,11 @@ def five_hung_guests():
         world.fault("detach", vm=f"trainer-{number}", hang=True)
         world.fault("agent", vm=f"trainer-{number}", hang=True)
         world.call("vf.release", vm=f"trainer-{number}", wait_seconds=0)
-    until(lambda: len([vf for vf in world.items("vf.list") if vf["state"] == "detaching"]) == 5, "five hang")
+    hang = until(lambda: [vf for vf in world.items("vf.list") if vf["state"] == "detaching"][4:] and
+                 [vf for vf in world.items("vf.list") if vf["state"] == "detaching"], "five hang")
+    for vf in hang:
+        wanted = rf"the guest of VM {vf['vm']} was asked to let go of it, and has until \d{{4}}-[\d-]+T[\d:.]+Z"
+        assert re.fullmatch(wanted, vf["reason"]), vf
     jobs = [world.submit("true", run_in={"vm": f"trainer-{number}"}) for number in range(1, 6)]
     world.call("vf.assign", vm="trainer-6", wait_seconds=60)
     equal(world.call("vf.release", vm="trainer-6", wait_seconds=60)["changed"], True)
@@ -595,7 +600,7 @@ def five_hung_guests():
         world.machine("release-hang", vm=f"trainer-{number}")
     for number in jobs:
         world.until_ended(number)
-    until(lambda: all(vf["state"] == "free" for vf in world.items("vf.list")), "all came back")
+    until(lambda: all((vf["state"], vf["reason"]) == ("free", None) for vf in world.items("vf.list")), "all came back")
 
 
 @test
