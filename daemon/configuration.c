@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "host/host-ops.h"
+#include "hypervisor/hypervisor-ops.h"
 #include "lib/io.h"
 #include "lib/json-position.h"
 #include "manager.h"
@@ -25,6 +26,18 @@ static const struct {
 	{ "reset", { HOST_RESET_VF }, 1 },
 };
 
+/* Likewise libvirt's. */
+#define CONFIG_LIBVIRT_DEADLINES 4
+static const struct {
+	const char *name;
+	enum hv_op op;
+} libvirt_deadlines[CONFIG_LIBVIRT_DEADLINES] = {
+	{ "list", HV_LIST },
+	{ "attach", HV_ATTACH },
+	{ "detach", HV_DETACH },
+	{ "start", HV_START },
+};
+
 struct config {
 	json_t *deadlines, *limits, *retention;
 	char *libvirt_uri;
@@ -33,6 +46,7 @@ struct config {
 	int inhibit_sleep;
 	uint64_t guest_ready, agent_silence, boot_layouts;
 	uint64_t host[CONFIG_HOST_DEADLINES]; /* 0 = as built in */
+	uint64_t libvirt[CONFIG_LIBVIRT_DEADLINES]; /* the same */
 	uint64_t output_per_attempt, audit;
 	uint64_t connections, connections_per_uid;
 	uint64_t bytes, bytes_per_uid;
@@ -63,6 +77,8 @@ static const struct json_field top_fields[] = {
 /* Less than a tenth of a second would call a healthy kernel stuck. */
 #define HOST_DEADLINE(i, name, text)                                                               \
 	{ name, JSON_FIELD_DURATION, AT(host[i]), .min = 100000, .summary = text }
+#define LIBVIRT_DEADLINE(i, name, text)                                                            \
+	{ name, JSON_FIELD_DURATION, AT(libvirt[i]), .min = 100000, .summary = text }
 static const struct json_field deadline_fields[] = {
 	{ "description", JSON_FIELD_IGNORED },
 	{ "guest_ready", JSON_FIELD_DURATION, AT(guest_ready), .min = 1000000,
@@ -75,6 +91,10 @@ static const struct json_field deadline_fields[] = {
 	HOST_DEADLINE(3, "bind", "a VF to vfio-pci and back; default 15s"),
 	HOST_DEADLINE(4, "closed", "until nobody has a VF open after its detach; default 30s"),
 	HOST_DEADLINE(5, "reset", "a function-level reset; default 15s"),
+	LIBVIRT_DEADLINE(0, "list", "describing all VMs; default 30s"),
+	LIBVIRT_DEADLINE(1, "attach", "a VF into a VM, and 1s for each GiB that the VM has; default 2m"),
+	LIBVIRT_DEADLINE(2, "detach", "until a guest lets go of a VF; default 60s"),
+	LIBVIRT_DEADLINE(3, "start", "of a VM, and 1s for each GiB that it has; default 3m"),
 	{ "boot_layouts", JSON_FIELD_DURATION, AT(boot_layouts),
 	  .summary = "how long the start of libvirt may wait for layouts at boot; default 30s" },
 	{ NULL },
@@ -142,15 +162,18 @@ static json_t *normalised(const struct config *c)
 				   "requests_per_connection", (json_int_t)c->requests_per_connection,
 				   "output_per_connection", (json_int_t)c->output_per_connection);
 
-	json_t *host = json_object();
+	json_t *host = json_object(), *libvirt = json_object();
 
 	for (size_t i = 0; i < CONFIG_HOST_DEADLINES; i++)
 		if (c->host[i])
 			json_put_uint(host, host_deadlines[i].name, c->host[i]);
-	return json_pack("{s:{s:I,s:I,s:I,s:o},s:{s:I,s:I},s:o,s:b,s:s?,s:b,s:s}", "deadlines",
+	for (size_t i = 0; i < CONFIG_LIBVIRT_DEADLINES; i++)
+		if (c->libvirt[i])
+			json_put_uint(libvirt, libvirt_deadlines[i].name, c->libvirt[i]);
+	return json_pack("{s:{s:I,s:I,s:I,s:o,s:o},s:{s:I,s:I},s:o,s:b,s:s?,s:b,s:s}", "deadlines",
 			 "guest_ready_usec", (json_int_t)c->guest_ready, "agent_silence_usec",
 			 (json_int_t)c->agent_silence, "boot_layouts_usec", (json_int_t)c->boot_layouts,
-			 "host", host, "retention", "output_per_attempt", (json_int_t)c->output_per_attempt,
+			 "host", host, "libvirt", libvirt, "retention", "output_per_attempt", (json_int_t)c->output_per_attempt,
 			 "audit_usec", (json_int_t)c->audit, "limits", limits, "allow_debugfs",
 			 (int)c->allow_debugfs, "libvirt_uri", c->libvirt_uri, "heal_drift",
 			 (int)c->heal_drift, "inhibit_sleep",
@@ -195,7 +218,19 @@ int config_load(const char *path, json_t **ret, char **ret_message)
 	return r < 0 ? r : *ret ? 0 : -ENOMEM;
 }
 
-void config_set_host_deadlines(const json_t *config)
+static void set_libvirt_deadlines(const json_t *config)
+{
+	const json_t *libvirt = json_object_get(json_object_get(config, "deadlines"), "libvirt");
+
+	for (size_t i = 0; i < CONFIG_LIBVIRT_DEADLINES; i++) {
+		uint64_t usec = json_get_uint(libvirt, libvirt_deadlines[i].name, 0);
+
+		if (usec > 0)
+			hv_op_set_deadline(libvirt_deadlines[i].op, usec);
+	}
+}
+
+void config_set_deadlines(const json_t *config)
 {
 	const json_t *host = json_object_get(json_object_get(config, "deadlines"), "host");
 
@@ -205,4 +240,5 @@ void config_set_host_deadlines(const json_t *config)
 		for (size_t k = 0; usec > 0 && k < host_deadlines[i].n_ops; k++)
 			host_op_set_deadline(host_deadlines[i].ops[k], usec);
 	}
+	set_libvirt_deadlines(config);
 }

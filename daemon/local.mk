@@ -34,7 +34,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-state.h daemon/manager-tune-run.c daemon/manager-tune.c \
 	daemon/manager-tune.h daemon/manager-undo.c daemon/manager-upload.c daemon/manager-vf.c \
 	daemon/manager-view.c daemon/manager-vm.c daemon/manager-wanted.c \
-	daemon/manager-weight.c daemon/manager.c daemon/manager.h
+	daemon/manager-wedged.c daemon/manager-weight.c daemon/manager.c daemon/manager.h
 
 sbin_PROGRAMS += gpuvfd
 gpuvfd_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)

@@ -276,7 +276,7 @@ static int run(const struct daemon_options *options)
 	r = config_load(options->config, &d.config, &message);
 	if (r < 0)
 		return complain(r, message);
-	config_set_host_deadlines(d.config);
+	config_set_deadlines(d.config);
 	r = make_loop(&d);
 	if (r < 0)
 		return r;

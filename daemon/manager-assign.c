@@ -298,6 +298,8 @@ static int missing_side(const struct vm *vm, const struct vf *vf, int mode, enum
 	if ((!live || vf->lease.live) && (!config || vf->lease.config))
 		return 0;
 	*ret = live && !vf->lease.live ? LIVE_SIDE : CONFIG_SIDE;
+	if (vm->wedged.reason)
+		return refuse_wedged(vm, error);
 	if (vf->lease.owner != LEASE_VM || vf->lease.adopted) {
 		rpc_error_set(error, RPC_CONFLICT, "VM %s has %s in its %s only, and not by vf.assign (owner %s)",
 			      vm->facts->name, vf->name, vf->lease.live ? "running guest" : "persistent XML",
@@ -356,7 +358,8 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 		keep_assigned(m, caller, p, vm, vf, reply);
 		return;
 	}
-	if (modes(vm, p->mode, NULL, &live, &config, &error) < 0 ||
+	if ((vm->wedged.reason && refuse_wedged(vm, &error) < 0) ||
+	    modes(vm, p->mode, NULL, &live, &config, &error) < 0 ||
 	    choose(m, p, gpu, named, caller->uid, vm, &vf, &error) < 0) {
 		reply_error_done(reply, &error);
 		return;

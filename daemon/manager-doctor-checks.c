@@ -63,9 +63,7 @@ static void check_hypervisor(struct manager *m, const char *id, struct findings 
 				: "it has no connection to libvirt: only GPUs without VFs "
 				  "can be cut");
 	if (!m->hypervisor_connected) {
-		finding_evidence_text(f, "libvirt",
-				      m->hypervisor_reason ? m->hypervisor_reason
-							   : "not connected yet");
+		finding_evidence_text(f, "libvirt", hypervisor_away_text(m));
 		finding_cure(f, "start libvirt: the daemon tries again by itself");
 	}
 }

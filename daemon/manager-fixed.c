@@ -151,6 +151,8 @@ static char *acquire(struct manager *m, struct vm *vm, const struct policy_assig
 	char *why = NULL;
 	struct vf *vf;
 
+	if (vm->wedged.reason)
+		return xasprintf("it is wedged: %s (%s)", vm->wedged.reason, a->label);
 	if (live && vm->facts->free_ports == 0) {
 		if (!config)
 			return xasprintf("it has no free PCIe port to plug a VF into (%s)", a->label);
@@ -227,7 +229,7 @@ static void take_over(struct manager *m, const struct vm *vm, struct vf *vf)
 /* Those that no assignment speaks of any more: back, unless the guest has them. */
 static void give_back(struct manager *m, const struct vm *vm, struct vf *vf)
 {
-	if (is_ours(vm, vf) && vf->state == VF_RESERVED && !vf->handover)
+	if (is_ours(vm, vf) && vf->state == VF_RESERVED && !vf->handover && !vm->wedged.reason)
 		handover_detach(m, vf, done, strdup(vf->lease.vm_uuid));
 }
 

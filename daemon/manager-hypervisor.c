@@ -54,6 +54,14 @@ void hypervisor_pump(struct manager *m)
 		first_word(m);
 }
 
+/* Connected and without a list yet counts as away. */
+const char *hypervisor_away_text(const struct manager *m)
+{
+	return m->hypervisor_reason	     ? m->hypervisor_reason
+	       : m->hypervisor_wedged.reason ? m->hypervisor_wedged.reason
+					     : "not connected yet";
+}
+
 /* ---- its list, its events ---- */
 
 static void on_list(void *userdata, const struct hv_reply *reply);
@@ -88,6 +96,7 @@ static void on_list(void *userdata, const struct hv_reply *reply)
 							 LIST_RETRY_USEC, 0, on_list_retry, m);
 		return;
 	}
+	wedged_hypervisor_answered(m);
 	HASH_ITER(hh, m->vms, vm, tmp) {
 		bool found = false;
 
@@ -114,6 +123,7 @@ void manager_on_hv_event(void *manager, const struct hv_event *event)
 		if (m->hypervisor_connected || !m->hypervisor_reason)
 			log_warning(0, "libvirt is away: %s", strempty(event->reason));
 		m->hypervisor_connected = false;
+		wedged_connection_lost(m);
 		m->recovery_void = m->recovering;
 		(void)free_and_strdup(&m->hypervisor_reason,
 				      event->reason ? event->reason : "not connected");
@@ -127,6 +137,10 @@ void manager_on_hv_event(void *manager, const struct hv_event *event)
 	case HV_EVENT_DEVICE_REMOVED:
 	case HV_EVENT_DEVICE_ADDED:
 		break; /* the fresh facts of HV_EVENT_DOMAIN follow */
+	case HV_EVENT_STUCK:
+	case HV_EVENT_UNSTUCK:
+		wedged_follow(m, event);
+		break;
 	case HV_EVENT_MAX:
 		break;
 	}
@@ -137,7 +151,6 @@ int refuse_without_libvirt(struct manager *m, struct rpc_error *error)
 {
 	if (m->hypervisor_connected)
 		return 0;
-	rpc_error_set(error, RPC_HOST_ERROR, "libvirt is away: %s",
-		      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+	rpc_error_set(error, RPC_HOST_ERROR, "libvirt is away: %s", hypervisor_away_text(m));
 	return rpc_error_detail(error, "no_libvirt", NULL, "is libvirtd (or virtqemud) running?");
 }

@@ -72,6 +72,7 @@ static void fill_vms(struct manager *m, struct round *r)
 			.saved = vm->facts->saved,
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,
 			.quarantined = vm->quarantine != NULL,
+			.wedged = vm->wedged.reason != NULL,
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
 			.free_ports = vm->facts->free_ports,
 			.no_memory = vm_lacks_memory(vm),
@@ -323,7 +324,9 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
 		const struct vm *vm = r->vms[job->vms[i]];
 
-		if (d->wait == SCHED_WAIT_VM_QUARANTINED)
+		if (d->wait == SCHED_WAIT_VM_WEDGED)
+			why = vm->wedged.reason;
+		else if (d->wait == SCHED_WAIT_VM_QUARANTINED)
 			why = vm->quarantine;
 		else if (d->wait == SCHED_WAIT_NO_MEMORY)
 			why = vm->memory.failure;

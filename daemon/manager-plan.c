@@ -193,7 +193,7 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 		return 0;
 	if (!m->hypervisor_connected) {
 		rpc_error_set(error, RPC_HOST_ERROR, "libvirt has not answered, so nobody knows who holds VFs: %s",
-			      m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+			      hypervisor_away_text(m));
 		return rpc_error_detail(error, "no_libvirt", NULL, "only GPUs without VFs can be cut until then");
 	}
 	holders = p->drain ? NULL : gpu_holders(m, gpu);

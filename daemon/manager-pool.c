@@ -257,7 +257,7 @@ uint64_t pool_ready_usec(struct manager *m)
 bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule)
 {
 	return rule && rule->start == VM_START_ON_DEMAND && vm->facts->state == VM_OFF &&
-	       vm->facts->persistent && !vm->quarantine && !vm->pool.starting && !vm->pool.stopping &&
+	       vm->facts->persistent && !vm->quarantine && !vm->wedged.reason && !vm->pool.starting && !vm->pool.stopping &&
 	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime();
 }
 
@@ -341,7 +341,7 @@ static bool is_idle(struct manager *m, const struct vm *vm)
 	struct gpu *gpu, *tmp_gpu;
 	struct job *job, *tmp;
 
-	if (vm->device_busy || vm_lacks_memory(vm))
+	if (vm->device_busy || vm->wedged.reason || vm_lacks_memory(vm))
 		return false;
 	HASH_ITER(hh, m->jobs, job, tmp)
 		if (job->state >= JOB_STARTING && job->state < JOB_ENDED && streq(job->vm_uuid, vm->uuid))

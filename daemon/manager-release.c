@@ -125,8 +125,10 @@ static enum lease_side side_of_mode(int mode)
 	return mode == ASSIGN_LIVE ? LIVE_SIDE : mode == ASSIGN_CONFIG ? CONFIG_SIDE : BOTH_SIDES;
 }
 
-static int releasable(const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
+static int releasable(struct manager *m, const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
 {
+	const struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
+
 	if (p->if_epoch.known && p->if_epoch.value != vf->lease.epoch) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is now held by VM %s under lease epoch %llu, not %llu", vf->name,
 			      strempty(vf->lease.vm_name), (unsigned long long)vf->lease.epoch,
@@ -142,6 +144,8 @@ static int releasable(const struct vf *vf, const struct vf_release_params *p, st
 		return refuse_process(vf, error);
 	if (p->force && power_off_may_take(vf))
 		return 0;
+	if (vm && vm->wedged.reason)
+		return refuse_wedged(vm, error);
 	if (vf->lease.owner == LEASE_JOB) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
 			      (unsigned long long)vf->lease.job);
@@ -184,7 +188,7 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 				continue;
 			if (r->side != BOTH_SIDES && !lease_has_side(vf, r->side) && settled(vf))
 				continue; /* not there: nothing to do */
-			if (releasable(vf, p, error) < 0)
+			if (releasable(m, vf, p, error) < 0)
 				return -ECANCELED;
 			r->vfs[r->n++] = vf;
 		}

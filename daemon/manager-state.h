@@ -152,6 +152,12 @@ struct vm_pool {
 	sd_event_source *timer;
 };
 
+/* Calls of libvirt that do not return (manager-wedged.c). */
+struct wedged {
+	char *reason; /* NULL = all return */
+	uint64_t since; /* wall clock */
+};
+
 struct vm {
 	char uuid[37];
 	struct domain_facts *facts;
@@ -159,6 +165,7 @@ struct vm {
 	struct handover *waiting; /* … the others wait for their turn, in order */
 	unsigned failed_starts; /* jobs in a row whose guest never became ready */
 	char *quarantine;	/* why no job is placed here; NULL = fine */
+	struct wedged wedged;
 	struct vm_pool pool;
 	struct { /* what the policy assigns to it (manager-fixed.c) */
 		char *failure;	   /* why it does not have that; NULL = it has */
@@ -278,6 +285,8 @@ struct manager {
 	uint64_t next_gpu, next_operation, next_job, next_epoch;
 	bool hypervisor_connected; /* and listed: what we know of domains is true */
 	char *hypervisor_reason;
+	struct wedged hypervisor_wedged;
+	bool hypervisor_probed; /* a list that tells whether it answers is on its way */
 	bool hypervisor_awaited; /* neither since the start: calls that need it wait */
 	sd_event_source *hypervisor_deadline;
 	void (*hypervisor_known)(void *userdata); /* that is over */
@@ -683,7 +692,17 @@ void vm_gone(struct manager *m, const char *uuid);
 void hypervisor_asked(struct manager *m); /* from now on its first word can come */
 void hypervisor_pump(struct manager *m);  /* ends the wait for it */
 int refuse_without_libvirt(struct manager *m, struct rpc_error *error); /* 0 = it is there */
+const char *hypervisor_away_text(const struct manager *m); /* while it is not connected: why */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
+
+/* ---- manager-wedged.c: calls of libvirt that do not return ---- */
+void wedged_done(struct wedged *w);
+json_t *wedged_view(const struct wedged *w); /* {reason, since}, or null; returns new */
+int refuse_wedged(const struct vm *vm, struct rpc_error *error);
+void wedged_follow(struct manager *m, const struct hv_event *event); /* STUCK, UNSTUCK */
+void wedged_hypervisor_answered(struct manager *m);
+void wedged_connection_lost(struct manager *m); /* … and with it whatever hung */
+void wedged_troubles(struct manager *m, json_t *troubles); /* adds to those of daemon.status */
 
 /* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */
 void pool_store(struct manager *m, struct vm *vm);

@@ -228,6 +228,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 			 vm->quarantine);
 	if (f->saved)
 		json_put_bool(json, "saved", true);
+	json_put(json, "wedged", wedged_view(&vm->wedged));
 	json_put_string(json, "start", rule ? vm_start_to_string(rule->start) : NULL);
 	json_put_bool(json, "started_by_us", vm->pool.ours && f->state != VM_OFF);
 	json_put_string(json, "pool_state", pool_state(vm));

@@ -31,6 +31,7 @@ void vm_free(struct manager *m, struct vm *vm)
 	pool_vm_gone(m, vm);
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
+	wedged_done(&vm->wedged);
 	free(vm->fixed.failure);
 	free(vm->memory.failure);
 	free(vm);
@@ -377,7 +378,7 @@ void manager_vm_list(struct manager *m, const struct caller *caller,
 	if (!m->hypervisor_connected && !m->vms) {
 		json_decref(items);
 		reply_refuse(reply, RPC_HOST_ERROR, "libvirt is away: %s",
-			     m->hypervisor_reason ? m->hypervisor_reason : "not connected yet");
+			     hypervisor_away_text(m));
 		return;
 	}
 	HASH_ITER(hh, m->vms, vm, tmp)

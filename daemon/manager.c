@@ -386,6 +386,7 @@ struct manager *manager_free(struct manager *m)
 	json_decref(m->vm_rows);
 	json_decref(m->aside);
 	json_decref(m->stuck_early);
+	wedged_done(&m->hypervisor_wedged);
 	json_decref(m->requests);
 	safe_close(m->jobs_fd);
 	free(m->state_dir);
@@ -437,6 +438,7 @@ static json_t *troubles(struct manager *m)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", vm->facts->name, "what",
 							      "vf-missing", "reason", missing));
 	}
+	wedged_troubles(m, list);
 	aside_view(m, list);
 	return list;
 }
@@ -462,7 +464,7 @@ void manager_daemon_status(struct manager *m, const struct caller *caller,
 			 API_VERSION, "pid", (json_int_t)getpid(), "simulated", (int)m->simulated,
 			 "policy_revision", m->policy->revision, "degraded", m->degraded,
 			 "hypervisor_connected", (int)m->hypervisor_connected, "hypervisor_reason",
-			 m->hypervisor_reason, "troubles", troubles(m));
+			 m->hypervisor_reason ? m->hypervisor_reason : m->hypervisor_wedged.reason, "troubles", troubles(m));
 	json_put_time(json, "started_at", m->started_at);
 	json_put_bool(json, "policy_refused", m->policy_errors != NULL);
 	json_put(json, "sleep_lock", sleep_view(m));

@@ -26,7 +26,8 @@ INTEGRATION_TESTS = \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \
-	tests/integration/test-ways.py
+	tests/integration/test-ways.py \
+	tests/integration/test-wedged.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 EXTRA_DIST += tests/support/transcript.py tests/data/transcript.json

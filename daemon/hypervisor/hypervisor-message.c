@@ -40,10 +40,12 @@ const char *const hv_event_type_names[HV_EVENT_MAX] = {
 	[HV_EVENT_DOMAIN_GONE] = "domain-gone",
 	[HV_EVENT_DEVICE_REMOVED] = "device-removed",
 	[HV_EVENT_DEVICE_ADDED] = "device-added",
+	[HV_EVENT_STUCK] = "stuck",
+	[HV_EVENT_UNSTUCK] = "unstuck",
 };
 DEFINE_ENUM_TABLE(hv_event_type, enum hv_event_type, HV_EVENT_MAX);
 
-static const uint64_t op_deadlines[HV_OP_MAX] = {
+static uint64_t op_deadlines[HV_OP_MAX] = {
 	/* a hypervisor that cannot describe its domains in this time is as good as gone */
 	[HV_LIST] = 30 * USEC_PER_SEC,
 	/* 30 s is what libvirt itself waits for the job lock of a domain */
@@ -66,6 +68,28 @@ static const uint64_t op_deadlines[HV_OP_MAX] = {
 uint64_t hv_op_deadline(enum hv_op op)
 {
 	return (size_t)op < HV_OP_MAX ? op_deadlines[op] : 0;
+}
+
+void hv_op_set_deadline(enum hv_op op, uint64_t usec)
+{
+	if ((size_t)op < HV_OP_MAX)
+		op_deadlines[op] = usec;
+}
+
+const char *hv_op_late_text(enum hv_op op)
+{
+	static const char *const texts[HV_OP_MAX] = {
+		[HV_LIST] = "libvirt did not list its domains in time",
+		[HV_GET] = "libvirt did not describe the domain in time",
+		[HV_ATTACH] = "libvirt did not attach the device in time",
+		[HV_DETACH] = "the guest did not let go of the device in time",
+		[HV_AGENT] = "the guest agent did not answer in time",
+		[HV_START] = "libvirt did not start the domain in time",
+		[HV_SHUTDOWN] = "libvirt did not ask the guest to shut down in time",
+		[HV_DESTROY] = "libvirt did not power the domain off in time",
+	};
+
+	return texts[op];
 }
 
 uint64_t hv_pinning_deadline(enum hv_op op, uint64_t memory_bytes)

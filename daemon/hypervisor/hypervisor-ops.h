@@ -74,6 +74,9 @@ enum hv_event_type {
 	HV_EVENT_DOMAIN_GONE,    /* undefined, or a transient one ended */
 	HV_EVENT_DEVICE_REMOVED, /* alias has left the guest */
 	HV_EVENT_DEVICE_ADDED,
+	HV_EVENT_STUCK,	  /* a call got its HV_TIMEOUT and has not returned: reason; uuid NULL = about no VM of its own */
+	HV_EVENT_UNSTUCK, /* … all such calls of that VM (or about none) have returned; what the connection takes with
+			   * it when it is lost is not told */
 	HV_EVENT_MAX,
 };
 DECLARE_ENUM_TABLE(hv_event_type, enum hv_event_type);
@@ -82,7 +85,7 @@ struct hv_event {
 	enum hv_event_type type;
 	const char *uuid;
 	const char *alias;
-	const char *reason;                /* LOST_CONNECTION */
+	const char *reason;                /* LOST_CONNECTION, STUCK */
 	const struct domain_facts *domain; /* DOMAIN */
 };
 
@@ -109,6 +112,8 @@ struct hypervisor_ops {
 #define HV_SAVED_TEXT "the VM has a managed-save image: its next start restores that, with the devices that it had then"
 
 uint64_t hv_op_deadline(enum hv_op op); /* µs */
+void hv_op_set_deadline(enum hv_op op, uint64_t usec); /* before the first request */
+const char *hv_op_late_text(enum hv_op op); /* what did not happen in time */
 
 /* Of an attach to, or the start of, a guest with so much memory, in bytes: the op's own, and 1 s for each GiB.  VFIO
  * pins all of the guest's memory for its first VF, page by page, and zeroes what was not touched yet: about 1 s per

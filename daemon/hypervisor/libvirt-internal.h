@@ -29,6 +29,13 @@ struct call {
 	struct libvirt *owner;
 };
 
+/* A call whose deadline has passed and that has not returned: of a VM, or of none (uuid ""). */
+struct late {
+	struct late *next;
+	uint64_t id;
+	char uuid[VIR_UUID_STRING_BUFLEN];
+};
+
 /* A domain whose facts are being read again; dirty: something happened since that began. */
 struct refresh {
 	struct refresh *next;
@@ -54,6 +61,7 @@ struct libvirt {
 
 	uint64_t last_id;
 	struct call *calls;
+	struct late *late;
 	struct refresh *refreshes;
 };
 
@@ -63,6 +71,7 @@ void libvirt_emit(struct libvirt *l, const struct hv_event *event);
 void libvirt_call_free(struct call *call);
 void libvirt_call_answer(struct call *call, const struct hv_reply *reply);
 void libvirt_call_fail(struct call *call, enum hv_failure failure, const char *message);
+void libvirt_forget_late(struct libvirt *l); /* they go with their connection */
 /* Hands an operation to its pool; id 0: a refresh. */
 int libvirt_submit(struct libvirt *l, const struct hv_request *request, uint64_t id);
 

@@ -175,6 +175,7 @@ void libvirt_lose_connection(struct libvirt *l, const char *reason)
 	log_warning(0, "lost libvirt: %s", reason);
 
 	libvirt_disconnect(l, LINE_QUERIES);
+	libvirt_forget_late(l);
 	for (; l->refreshes; l->refreshes = next) {
 		next = l->refreshes->next;
 		free(l->refreshes);

@@ -58,22 +58,71 @@ static struct call *call_find(struct libvirt *l, uint64_t id)
 	return NULL;
 }
 
+/* ---- Calls that are late ------------------------------------------------------------------- */
+
+static bool is_late(const struct libvirt *l, const char *uuid)
+{
+	for (const struct late *late = l->late; late; late = late->next)
+		if (streq(late->uuid, uuid))
+			return true;
+	return false;
+}
+
+/* A detach that waits for the guest has had libvirt's answer, and an agent's silence is the guest's. */
+static void note_late(struct libvirt *l, const struct call *call)
+{
+	struct hv_event event = { .type = HV_EVENT_STUCK, .uuid = call->uuid[0] ? call->uuid : NULL };
+	bool news = !is_late(l, call->uuid);
+	struct late *late;
+
+	if (call->waiting || call->op == HV_AGENT)
+		return;
+	late = calloc(1, sizeof(*late));
+	if (!late)
+		return; /* whoever asked is told all the same */
+	late->id = call->id;
+	memcpy(late->uuid, call->uuid, sizeof(late->uuid));
+	late->next = l->late;
+	l->late = late;
+	event.reason = call->op == HV_DETACH ? "libvirt did not ask the guest for the device in time"
+					     : hv_op_late_text(call->op);
+	if (news)
+		libvirt_emit(l, &event);
+}
+
+/* Its result is nobody's by now; that it came is news. */
+static void late_returned(struct libvirt *l, uint64_t id)
+{
+	struct late **at = &l->late, *late;
+	struct hv_event event = { .type = HV_EVENT_UNSTUCK };
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	late = *at;
+	if (!late)
+		return;
+	*at = late->next;
+	event.uuid = late->uuid[0] ? late->uuid : NULL;
+	if (!is_late(l, late->uuid))
+		libvirt_emit(l, &event);
+	free(late);
+}
+
+void libvirt_forget_late(struct libvirt *l)
+{
+	for (struct late *next; l->late; l->late = next) {
+		next = l->late->next;
+		free(l->late);
+	}
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	static const char *const messages[HV_OP_MAX] = {
-		[HV_LIST] = "libvirt did not list its domains in time",
-		[HV_GET] = "libvirt did not describe the domain in time",
-		[HV_ATTACH] = "libvirt did not attach the device in time",
-		[HV_DETACH] = "the guest did not let go of the device in time",
-		[HV_AGENT] = "the guest agent did not answer in time",
-		[HV_START] = "libvirt did not start the domain in time",
-		[HV_SHUTDOWN] = "libvirt did not ask the guest to shut down in time",
-		[HV_DESTROY] = "libvirt did not power the domain off in time",
-	};
 	struct call *call = userdata;
 
+	note_late(call->owner, call);
 	/* the late result finds no call of its id and is dropped */
-	libvirt_call_fail(call, HV_TIMEOUT, messages[call->op]);
+	libvirt_call_fail(call, HV_TIMEOUT, hv_op_late_text(call->op));
 	return 0;
 }
 
@@ -183,6 +232,8 @@ static void on_op_done(void *payload)
 			call_done(l, call, &w->op);
 		else if (w->id == 0)
 			libvirt_on_refreshed(l, w->op.uuid, &w->op.reply);
+		else
+			late_returned(l, w->id);
 	}
 	op_work_free(w);
 }
@@ -278,6 +329,7 @@ static void libvirt_free(struct hypervisor *hv)
 	/* callers are going away too: nobody is answered any more */
 	while (l->calls)
 		libvirt_call_free(l->calls);
+	libvirt_forget_late(l);
 	for (; l->refreshes; l->refreshes = next) {
 		next = l->refreshes->next;
 		free(l->refreshes);

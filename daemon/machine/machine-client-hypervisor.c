@@ -101,6 +101,7 @@ static int hv_request(struct hypervisor *hv, const struct hv_request *request, h
 	struct machine *m = of_hypervisor(hv);
 	uint64_t limit = request->deadline_usec ? request->deadline_usec :
 						  hv_op_deadline(request->op);
+	struct hv_request told;
 	_cleanup_json_ json_t *json = NULL;
 	struct machine_call *call;
 	int r;
@@ -108,7 +109,9 @@ static int hv_request(struct hypervisor *hv, const struct hv_request *request, h
 	r = hv_request_check(request);
 	if (r < 0)
 		return r;
-	json = hv_request_to_json(request);
+	told = *request;
+	told.deadline_usec = limit; /* as this daemon is configured: the machine is another process */
+	json = hv_request_to_json(&told);
 	call = json ? machine_call_new(m, userdata) : NULL;
 	if (!call)
 		return -ENOMEM;

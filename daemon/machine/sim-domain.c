@@ -128,11 +128,11 @@ enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char 
 }
 
 /* A guest that is off holds on to nothing: libvirt's calls that waited for it return. */
-static void end_hung_detaches(struct sim_machine *m, const struct sim_vm *vm)
+static void end_hung_calls(struct sim_machine *m, const struct sim_vm *vm)
 {
 	for (struct sim_task *t = m->tasks, *next; t; t = next) {
 		next = t->next;
-		if (t->vm != vm || t->hv.op != HV_DETACH || t->wait != SIM_WAIT_RELEASE)
+		if (t->vm != vm || (t->hv.op != HV_DETACH && t->hv.op != HV_ATTACH) || t->wait != SIM_WAIT_RELEASE)
 			continue;
 		t->wait = SIM_WAIT_NONE;
 		sim_domain_run(t);
@@ -151,7 +151,7 @@ void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm)
 	sim_domain_event(m, vm->state == VM_GONE ? HV_EVENT_DOMAIN_GONE : HV_EVENT_DOMAIN, vm, NULL,
 			 NULL);
 	sim_machine_settle(m);
-	end_hung_detaches(m, vm);
+	end_hung_calls(m, vm);
 }
 
 void sim_domain_crash(struct sim_machine *m, struct sim_vm *vm)
@@ -407,6 +407,24 @@ void sim_domain_run(struct sim_task *t)
 		runners[t->hv.op](t);
 }
 
+bool sim_domain_is_stuck(const struct sim_machine *m, const struct sim_vm *vm)
+{
+	for (const struct sim_task *t = m->tasks; t; t = t->next)
+		if (t->stuck && t->vm == vm)
+			return true;
+	return false;
+}
+
+/* Its call has not returned.  Of a detach that hangs, libvirt has asked the guest and it is the guest that hangs. */
+static void tell_stuck(struct sim_task *t)
+{
+	bool news = !sim_domain_is_stuck(t->m, t->vm);
+
+	t->stuck = true;
+	if (news)
+		sim_domain_event(t->m, HV_EVENT_STUCK, t->vm, NULL, hv_op_late_text(t->hv.op));
+}
+
 /* libvirt gives up waiting; what was asked for may still happen. */
 static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 {
@@ -420,7 +438,10 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 			strdup("Guest agent is not responding: Guest agent not available for now"));
 		return 0;
 	}
-	reply.message = strdup("Timed out during operation: the guest did not react");
+	if (t->hv.op != HV_DETACH)
+		tell_stuck(t);
+	reply.message = strdup(t->hv.op == HV_DETACH ? "Timed out during operation: the guest did not react"
+						     : hv_op_late_text(t->hv.op));
 	sim_task_answer_early(t, hv_reply_to_json(&reply));
 	hv_reply_done(&reply);
 	return 0;

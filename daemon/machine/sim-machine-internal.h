@@ -31,6 +31,7 @@ struct sim_task {
 	bool debugfs;	     /* whoever asked may use it */
 	bool locks;	     /* it holds the GPU's device lock */
 	bool hung;	     /* it met a fault's hang: its own deadline is the daemon's business */
+	bool stuck;	     /* libvirt's call did not return in time, which was told */
 	struct {
 		int error;
 		uint64_t fewer;
@@ -92,6 +93,7 @@ enum hv_failure sim_domain_attach(struct sim_machine *m, struct sim_vm *vm,
 void sim_domain_detach(struct sim_machine *m, struct sim_vm *vm, const struct hv_request *request);
 void sim_domain_event(struct sim_machine *m, enum hv_event_type type, const struct sim_vm *vm,
 		      const char *alias, const char *reason);
+bool sim_domain_is_stuck(const struct sim_machine *m, const struct sim_vm *vm); /* NULL: calls about no VM */
 int sim_domain_boot(struct sim_machine *m, struct sim_vm *vm); /* the guest's files at its start */
 
 /* ---- sim-control.c */

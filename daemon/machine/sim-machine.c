@@ -27,7 +27,8 @@ static void task_link(struct sim_task *t)
 void sim_task_end(struct sim_task *t)
 {
 	struct sim_machine *m = t->m;
-	bool locked = t->locks;
+	const struct sim_vm *vm = t->vm;
+	bool locked = t->locks, was_stuck = t->stuck;
 
 	if (t->wait == SIM_WAIT_AGENT && t->vm && m->guests[t->vm - m->hypervisor.vms])
 		sim_guest_forget(m->guests[t->vm - m->hypervisor.vms], t);
@@ -45,6 +46,8 @@ void sim_task_end(struct sim_task *t)
 	json_decref(t->fault.answer);
 	json_decref(t->json);
 	free(t);
+	if (was_stuck && !sim_domain_is_stuck(m, vm))
+		sim_domain_event(m, HV_EVENT_UNSTUCK, vm, NULL, NULL);
 	if (locked)
 		sim_machine_settle(m);
 }
@@ -295,7 +298,7 @@ struct sim_machine *sim_machine_free(struct sim_machine *m)
 		return NULL;
 	while (m->tasks) {
 		m->tasks->fn = NULL;
-		m->tasks->locks = false;
+		m->tasks->locks = m->tasks->stuck = false;
 		sim_task_end(m->tasks);
 	}
 	sim_openers_free(m);

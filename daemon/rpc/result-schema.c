@@ -138,7 +138,7 @@ static const struct object objects[] = {
 			{ "agent", "string" }, { "saved", "boolean" }, { "slots", "integer?" }, { "vfs", "string[]" },
 			{ "start", "string?" }, { "started_by_us", "boolean" }, { "pool_state", "string?" },
 			{ "pool_reason", "string?" }, { "assignment_reason", "string?" },
-			{ "cannot_start", "string?" }) },
+			{ "cannot_start", "string?" }, { "wedged", "object?" }) },
 };
 
 static bool is_json_type(const char *type)

@@ -9,6 +9,7 @@ const char *const sched_wait_names[SCHED_WAIT_MAX] = {
 	[SCHED_WAIT_USER_LIMIT] = "user_limit",
 	[SCHED_WAIT_NO_VM] = "no_vm",
 	[SCHED_WAIT_VM_OFF] = "vm_off",
+	[SCHED_WAIT_VM_WEDGED] = "vm_wedged",
 	[SCHED_WAIT_VM_QUARANTINED] = "vm_quarantined",
 	[SCHED_WAIT_NO_AGENT] = "no_agent",
 	[SCHED_WAIT_VM_BUSY] = "vm_busy",
@@ -142,6 +143,8 @@ enum sched_wait sched_vm_state(const struct sched_round *round, const struct sch
 {
 	const struct sched_vm *vm = &round->s->vms[i];
 
+	if (vm->wedged)
+		return SCHED_WAIT_VM_WEDGED;
 	if (!vm->running)
 		return SCHED_WAIT_VM_OFF;
 	if (vm->quarantined)

@@ -22,6 +22,7 @@ enum sched_wait {
 	SCHED_WAIT_USER_LIMIT,	/* the queue's limit of running jobs of one user */
 	SCHED_WAIT_NO_VM,	/* no VM is open to this job */
 	SCHED_WAIT_VM_OFF,	/* the open ones do not run */
+	SCHED_WAIT_VM_WEDGED,	/* … calls of libvirt about them do not return */
 	SCHED_WAIT_VM_QUARANTINED,
 	SCHED_WAIT_NO_AGENT, /* … run, but their guest agent does not answer */
 	SCHED_WAIT_VM_BUSY,  /* … have no free slot */
@@ -57,6 +58,7 @@ struct sched_vm {
 	bool running;
 	bool agent; /* its guest agent answers */
 	bool quarantined;
+	bool wedged; /* calls of libvirt about it do not return */
 	bool can_start; /* it is off, and we may start it */
 	bool starting;	/* … are at it */
 	bool saved;	/* … but it would start without what its stored definition says */

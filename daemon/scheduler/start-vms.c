@@ -45,7 +45,7 @@ static bool find_vm(const struct sched_round *round, const struct sched_job *job
 		size_t at = job->vms[i], vf = SCHED_NONE;
 		const struct sched_vm *vm = &round->s->vms[at];
 
-		if ((!vm->can_start && !vm->starting) || vm->quarantined ||
+		if ((!vm->can_start && !vm->starting) || vm->quarantined || vm->wedged ||
 		    round->used[at] >= vm->slots)
 			continue;
 		if (best != SCHED_NONE && !is_better(vm, &round->s->vms[best]))

@@ -9,7 +9,7 @@
  * free waits for the slot, not for another VM that is off. */
 static const enum sched_wait vm_obstacles[] = {
 	SCHED_WAIT_NO_MEMORY, SCHED_WAIT_NO_PORT, SCHED_WAIT_VM_BUSY, SCHED_WAIT_NO_AGENT,
-	SCHED_WAIT_VM_OFF,    SCHED_WAIT_VM_QUARANTINED,
+	SCHED_WAIT_VM_OFF,    SCHED_WAIT_VM_WEDGED, SCHED_WAIT_VM_QUARANTINED,
 };
 
 /* In assigned mode only the VM's own VFs count. */
@@ -177,6 +177,7 @@ static char *vm_text(const struct sched_round *round, const struct sched_job *jo
 {
 	static const char *const words[] = {
 		[SCHED_WAIT_VM_OFF] = "not running",
+		[SCHED_WAIT_VM_WEDGED] = "wedged",
 		[SCHED_WAIT_VM_QUARANTINED] = "quarantined",
 		[SCHED_WAIT_NO_AGENT] = "running but their guest agent does not answer",
 		[SCHED_WAIT_VM_BUSY] = "full: every slot has a job",
@@ -222,6 +223,7 @@ char *sched_wait_text(const struct sched_round *round, const struct sched_job *j
 			"no VM is open to it: no vms rule of the policy lets its user in, or "
 			"the job or its queue names other VMs");
 	case SCHED_WAIT_VM_OFF:
+	case SCHED_WAIT_VM_WEDGED:
 	case SCHED_WAIT_VM_QUARANTINED:
 	case SCHED_WAIT_NO_AGENT:
 	case SCHED_WAIT_VM_BUSY:

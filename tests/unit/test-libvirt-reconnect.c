@@ -22,6 +22,7 @@
 
 #define LIBVIRTD "/usr/sbin/libvirtd"
 #define NOBODY 65534
+#define VM_UUID "11111111-2222-3333-4444-555555555555"
 
 /* See test-libvirt.c. */
 const char *__tsan_default_suppressions(void);
@@ -37,6 +38,7 @@ struct fixture {
 	struct hypervisor *hv;
 	bool timed_out;
 	unsigned connected, lost, replies;
+	unsigned stuck, unstuck, vm_stuck, vm_unstuck;
 	enum hv_failure failure;
 	size_t n_domains;
 };
@@ -47,6 +49,10 @@ static void on_event(void *userdata, const struct hv_event *event)
 
 	f->connected += event->type == HV_EVENT_CONNECTED;
 	f->lost += event->type == HV_EVENT_LOST_CONNECTION;
+	f->stuck += event->type == HV_EVENT_STUCK && !event->uuid;
+	f->unstuck += event->type == HV_EVENT_UNSTUCK && !event->uuid;
+	f->vm_stuck += event->type == HV_EVENT_STUCK && event->uuid && event->reason;
+	f->vm_unstuck += event->type == HV_EVENT_UNSTUCK && event->uuid;
 }
 
 static void on_reply(void *userdata, const struct hv_reply *reply)
@@ -208,11 +214,52 @@ static void test_dies_under_load(void **state)
 	assert_int_equal(f->failure, HV_DISCONNECTED);
 }
 
+/* It is there and answers nothing, for less time than it takes to be called dead. */
+static void test_hangs(void **state)
+{
+	struct fixture *f = *state;
+	const struct hv_request requests[] = {
+		{ .op = HV_LIST, .deadline_usec = 100 * USEC_PER_MSEC },
+		{ .op = HV_START, .uuid = VM_UUID, .deadline_usec = 100 * USEC_PER_MSEC },
+		{ .op = HV_SHUTDOWN, .uuid = VM_UUID, .deadline_usec = 100 * USEC_PER_MSEC },
+		{ .op = HV_AGENT, .uuid = VM_UUID, .command = json_pack("{}"), .deadline_usec = 100 * USEC_PER_MSEC },
+	};
+
+	start_libvirtd(f);
+	assert_int_equal(f->hv->ops->start(f->hv), 0);
+	run_until(f, f->connected == 1);
+	kill(f->libvirtd, SIGSTOP);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		assert_int_equal(f->hv->ops->request(f->hv, &requests[i], on_reply, f), 0);
+	json_decref(requests[3].command);
+	run_until(f, f->replies == 4);
+	assert_int_equal(f->failure, HV_TIMEOUT);
+	assert_int_equal(f->stuck, 1);
+	assert_int_equal(f->vm_stuck, 1); /* once, and not for a silent agent */
+	assert_int_equal(f->unstuck + f->vm_unstuck, 0);
+	kill(f->libvirtd, SIGCONT);
+	run_until(f, f->unstuck == 1 && f->vm_unstuck == 1);
+	assert_int_equal(list(f), HV_OK);
+	assert_int_equal(f->replies, 5); /* nobody was answered twice */
+
+	/* what hangs when the connection breaks is not told: there is nothing left to return */
+	kill(f->libvirtd, SIGSTOP);
+	assert_int_equal(f->hv->ops->request(f->hv, &requests[0], on_reply, f), 0);
+	run_until(f, f->stuck == 2);
+	kill_libvirtd(f);
+	run_until(f, f->lost == 1);
+	start_libvirtd(f);
+	run_until(f, f->connected == 2);
+	assert_int_equal(list(f), HV_OK);
+	assert_int_equal(f->unstuck, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_comes_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dies_under_load, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hangs, set_up, tear_down),
 	};
 
 	if (access(LIBVIRTD, X_OK) < 0) {

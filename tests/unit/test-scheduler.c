@@ -318,6 +318,9 @@ static void test_vm_is_not_started_in_vain(void **state)
 	c.vms[0].running = false;
 	c.vms[0].can_start = true;
 	c.vms[0].mode = VM_VF_ASSIGNED; /* its VF waits in its stored definition */
+	c.vms[1].wedged = true; /* whatever else it is */
+	assert_waits(&c, SCHED_WAIT_VM_WEDGED, "wedged");
+	c.vms[1].wedged = false;
 	c.vms[1].quarantined = true;
 	assert_waits(&c, SCHED_WAIT_VM_QUARANTINED, "quarantined");
 	c.vfs[2].state = VF_RESERVED;

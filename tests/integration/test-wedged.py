@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls of libvirt that do not return: the VM that they are about is wedged and left alone, others go on."""
+
+from gpuvf_client import HOST_ERROR, TIMEOUT, WEDGED
+from harness import PATIENCE, World, equal, main, refused, test, until
+
+WORDS = "a call of libvirt about it does not return: libvirt did not attach the device in time"
+WAY_OUT = ("release --force", "restart libvirtd")
+
+
+def assign(world, vm="trainer-1", **more):
+    return world.call("vf.assign", vm=vm, wait_seconds=PATIENCE, **more)
+
+
+def release(world, **what):
+    return world.call("vf.release", wait_seconds=PATIENCE, **what)
+
+
+def troubles(world):
+    return [(one["subject"], one["what"], one["reason"]) for one in world.call("daemon.status")["troubles"]]
+
+
+def wedge(world, **fault):
+    """The next attach to trainer-1 hangs in libvirt until it is released."""
+    world.fault("attach", vm="trainer-1", nth=1, hang=True, **fault)
+    with refused(TIMEOUT, "did not attach the device in time"):
+        assign(world, add=True, mode="live")
+    equal(world.vm("trainer-1")["wedged"]["reason"], WORDS)
+
+
+def wedged(**config):
+    """A world in which trainer-1 has a VF and is wedged; and the name of the VF."""
+    world = World(config={"deadlines": {"attach": "500ms", **config}})
+    world.apply(4)
+    name = assign(world, mode="live")["vf"]
+    wedge(world, error="failed")
+    return world, name
+
+
+def until_calm(world):
+    until(lambda: world.vm("trainer-1")["wedged"] is None, "its calls have returned")
+    equal(troubles(world), [])
+
+
+@test
+def a_vm():
+    """It is named with the reason and since when, gets and gives no VF, and is as before once the answer has come."""
+    world, name = wedged()
+    watcher = world.client()
+    watcher.call("event.subscribe", types=["vm.changed"])
+    assert world.vm("trainer-1")["wedged"]["since"].endswith("Z")
+    equal([vm["wedged"] is None for vm in sorted(world.items("vm.list"), key=lambda vm: vm["name"])], [False, True])
+    equal(troubles(world), [("trainer-1", "wedged", WORDS)])
+    assert "does not return" in world.cli("show", "trainer-1", check=0).stdout
+    assert "does not return" in world.cli("status", check=0).stdout
+    with refused(WEDGED, WORDS, *WAY_OUT, field="vm", reason="wedged"):
+        assign(world, add=True)
+    equal(assign(world)["changed"], False, "what it has already is no question to libvirt")
+    for what in ({"vf": name}, {"vm": "trainer-1"}):
+        with refused(WEDGED, WORDS, *WAY_OUT, field="vm", reason="wedged"):
+            release(world, **what)
+    equal(world.vf(name)["state"], "attached")
+    world.machine("release-hang", vm="trainer-1")
+    until_calm(world)
+    equal(watcher.next_event()["wedged"], None)
+    equal(release(world, vf=name)["released"], [name])
+
+
+@test
+def jobs():
+    """None is placed there, which its reason says; other VMs take theirs; it runs when the answer has come."""
+    world, _ = wedged()
+    number = world.submit("true", run_in={"vm": "trainer-1"})
+    until(lambda: world.job(number)["reason"] == f"VM trainer-1 is wedged: {WORDS}", "it is told")
+    other = world.submit("true")
+    equal(world.until_ended(other)["vm"], "trainer-2")
+    equal(world.job(number)["attempts"], [])
+    equal(assign(world, "trainer-2")["changed"], True)
+    world.machine("release-hang", vm="trainer-1")
+    world.until_ended(number)
+
+
+@test
+def by_force():
+    """The way out: release --force powers the VM off, and what hung returns."""
+    world, name = wedged()
+    equal(release(world, vf=name, force=True, yes_power_off=True)["released"], [name])
+    equal((world.vm("trainer-1")["state"], world.vf(name)["state"]), ("off", "free"))
+    until_calm(world)
+
+
+@test
+def another_connection():
+    """What hung is over with the connection."""
+    world, name = wedged()
+    world.machine("libvirt-down")
+    until(lambda: not world.call("daemon.status")["hypervisor_connected"], "libvirt is away")
+    world.machine("libvirt-up")
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is back")
+    until_calm(world)
+    equal(release(world, vf=name)["released"], [name])
+
+
+@test
+def libvirt_itself():
+    """A libvirt that answers nothing is told apart from a VM that hangs, and the trouble goes with its answer."""
+    world = World(config={"deadlines": {"attach": "500ms", "list": "500ms"}})
+    world.apply(2)
+    world.fault("list", nth=1, hang=True)
+    wedge(world, error="failed")
+    wanted = ("libvirt", "wedged", "libvirt does not answer: libvirt did not list its domains in time")
+    until(lambda: wanted in troubles(world), "it is told")
+    status = world.call("daemon.status")
+    equal((status["hypervisor_connected"], status["hypervisor_reason"]), (True, wanted[2]))
+    assert wanted[2] in world.cli("status", check=0).stdout
+    world.machine("release-hang")
+    until_calm(world)
+    equal(world.call("daemon.status")["hypervisor_reason"], None)
+
+
+@test
+def libvirt_from_the_start():
+    """The same of a libvirt that answers the first question late."""
+    world = World(config={"deadlines": {"list": "500ms"}})
+    world.apply(1)
+    world.fault("list", hang=True)
+    world.kill()
+    world.process = world.spawn()
+    until(world.answers, "the daemon answers")
+    until(lambda: [one for one in troubles(world) if one[0] == "libvirt"], "it is told")
+    equal(world.call("daemon.status")["hypervisor_connected"], False)
+    with refused(HOST_ERROR, "libvirt does not answer", reason="no_libvirt"):
+        assign(world)
+    world.machine("clear-faults")
+    world.machine("release-hang")
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt has answered")
+    until_calm(world)
+
+
+if __name__ == "__main__":
+    main()
