@@ -4,15 +4,18 @@
  * with its start time.
  *
  * They are seen (by the helper, in /proc) when libvirt was compared after a start or after it was away, directly before
- * a VF is handed to a VM or job, and when a re-cut is refused for one.  A descriptor of the process tells of its end;
- * one that closes the VF and lives on is noticed within LOOK_USEC.  Nothing looks while no VF is held so.  What comes
- * between a look and the attach meets the kernel: a VFIO group opens once. */
+ * a VF is handed to a VM or job, when a re-cut is refused for one, and when somebody asks for GPUs or VFs: a look begins
+ * then, whose outcome is an event and in the next answer.  A descriptor of the process tells of its end; one that closes
+ * the VF and lives on is noticed within LOOK_USEC.  No timer looks while no VF is held so: what hands VFs out looks for
+ * itself, and a host where nobody asks is left in peace.  What comes between a look and the attach meets the kernel: a
+ * VFIO group opens once. */
 #include "manager-state.h"
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
-#define LOOK_USEC (10 * USEC_PER_SEC) /* a look costs some milliseconds: it reads every process's descriptors */
+/* Between looks: one costs some milliseconds, as it reads every process's descriptors. */
+#define LOOK_USEC (10 * USEC_PER_SEC)
 
 /* ---- in words ---- */
 
@@ -295,4 +298,26 @@ void processes_look(struct manager *m, struct gpu *gpu)
 	if (gpu->looking || gpu->stuck || gpu->apply || gpu->n_vfs == 0)
 		return;
 	gpu->looking = m->host->ops->request(m->host, &request, on_looked, gpu) == 0;
+	gpu->looked_at = now_boottime();
+}
+
+static bool has_free_vf(const struct gpu *gpu)
+{
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		if (gpu->vfs[i]->state == VF_FREE)
+			return true;
+	return false;
+}
+
+/* Without libvirt's word a VM that has a VF would pass for a process. */
+void processes_asked(struct manager *m, const struct gpu *only)
+{
+	uint64_t now = now_boottime();
+	struct gpu *gpu, *tmp;
+
+	if (!m->hypervisor_connected || m->recovering)
+		return;
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		if ((!only || only == gpu) && !gpu->looking && now >= gpu->looked_at + LOOK_USEC && has_free_vf(gpu))
+			processes_look(m, gpu);
 }

@@ -114,6 +114,7 @@ struct gpu {
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
 	char *given_up;	     /* the driver says that the device is broken: its ways out; NULL = it does not */
 	bool looking, look_again; /* a look for processes is on its way; something happened since it was asked for */
+	uint64_t looked_at;	  /* boot clock: the last was asked for then */
 	bool reading, read_again; /* a read is on its way; an event came since it was asked for */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
@@ -520,6 +521,9 @@ void process_from_row(struct vf *vf, const json_t *row);
 void process_forget(struct vf *vf); /* the lease is another's, or over */
 void process_arm(struct manager *m);
 void processes_look(struct manager *m, struct gpu *gpu);
+/* Somebody asks what this GPU, or NULL: any, and its VFs are like: looks, unless it did a moment ago.  The answer is
+ * given meanwhile. */
+void processes_asked(struct manager *m, const struct gpu *only);
 void processes_note(struct manager *m, struct gpu *gpu, const struct host_reply *reply); /* what a look said */
 /* The VF, which nobody has yet, is a process's by this look: then it becomes `held`, and is nobody else's. */
 bool process_takes(struct manager *m, struct vf *vf, const struct host_reply *reply);

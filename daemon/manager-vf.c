@@ -341,6 +341,7 @@ void manager_vf_list(struct manager *m, const struct caller *caller,
 		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->gpu);
 		return;
 	}
+	processes_asked(m, only);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs && (!only || only == gpu); i++) {
 			struct vf *vf = gpu->vfs[i];
@@ -364,4 +365,6 @@ void manager_vf_get(struct manager *m, const struct caller *caller, const struct
 		reply_refuse(reply, RPC_NOT_FOUND, "no VF \"%s\" (see vf.list)", p->name);
 	else
 		view_reply(m, reply, vf_view(m, vf));
+	if (vf)
+		processes_asked(m, vf->gpu);
 }

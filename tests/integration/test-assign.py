@@ -320,6 +320,26 @@ def host_process():
     equal(world.gpu()["num_vfs"], 0)
 
 
+@test
+def process_seen_by_asking():
+    """A process that opens a free VF is seen because somebody asks what is free."""
+    asking = (lambda world: world.items("vf.list"), lambda world: world.vf("gpu0/vf1"), World.gpu,
+              lambda world: world.items("gpu.list"))
+    for ask in asking:
+        world = World()
+        world.apply(2)
+        watcher = world.client()
+        watcher.call("event.subscribe", types=["vf.changed"])
+        pid = world.machine("hold", gpu="gpu0", vf=1)["pid"]
+        ask(world)
+        event = watcher.next_event()
+        equal((event["subject"], event["state"]), ("gpu0/vf1", "held"))
+        assert f"pid {pid}" in event["reason"], event
+        equal(sorted(vf["state"] for vf in world.items("vf.list")), ["free", "held"])
+        world.machine("unhold", gpu="gpu0", vf=1)
+        until(lambda world=world: world.vf("gpu0/vf1")["state"] == "free", "it went through the gate")
+
+
 def held_by_process(world, name="gpu0/vf1"):
     """A VF that a process has open, seen by the attempt to assign it; the process's pid."""
     gpu, index = name.split("/vf")

@@ -201,6 +201,47 @@ static void one_that_closes_it_and_lives_is_noticed_by_a_look(void **state)
 	expect_free(s, 1);
 }
 
+static void list(struct stage *s)
+{
+	struct vf_list_params p = { .state = -1 };
+	struct answer *a = answer_new();
+
+	manager_vf_list(s->b->m, &root_caller, &p, &a->reply);
+	bench_wait(s->b, a);
+	assert_int_equal(a->code, 0);
+	answer_free(a);
+}
+
+/* Whoever asks begins a look, and waits for none; not more than one in ten seconds. */
+static void it_is_seen_by_a_look_that_a_reader_begins(void **state)
+{
+	struct stage *s = *state;
+	unsigned *looks = &s->b->actors.n_host[HOST_HOLDERS], before;
+
+	bench_settle(s->b);
+	before = *looks;
+	s->b->actors.host_held = ONE(HOST_HOLDERS);
+	list(s);
+	list(s);
+	assert_int_equal(*looks, before + 1);
+	fake_release(&s->b->actors, ONE(HOST_HOLDERS), 0);
+	bench_settle(s->b);
+	process_opens(s);
+	list(s);
+	bench_settle(s->b);
+	assert_int_equal(*looks, before + 1);
+	assert_int_equal(bench_vf(s->b, VF)->state, VF_FREE);
+	s->b->m->gpus->looked_at -= 10 * USEC_PER_SEC;
+	list(s);
+	expect_held(s);
+	assert_int_equal(*looks, before + 2);
+	/* libvirt is away: a VM that it started since would pass for a process */
+	s->b->m->gpus->looked_at -= 10 * USEC_PER_SEC;
+	fake_hv_event(&s->b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	list(s);
+	assert_int_equal(*looks, before + 2);
+}
+
 /* QEMU's, seen before libvirt told of it. */
 static void a_vm_is_no_process(void **state)
 {
@@ -260,6 +301,7 @@ int main(void)
 		TEST(another_process_is_another_holder),
 		TEST(without_a_look_the_process_itself_counts),
 		TEST(one_that_closes_it_and_lives_is_noticed_by_a_look),
+		TEST(it_is_seen_by_a_look_that_a_reader_begins),
 		TEST(a_vm_is_no_process),
 		TEST(a_vm_with_another_vf_of_the_group_is_no_process),
 		TEST(what_a_refused_cut_met_is_known),
