@@ -29,7 +29,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-operation.c daemon/manager-outbox.c daemon/manager-output.c \
 	daemon/manager-pf.c daemon/manager-place.c daemon/manager-plan.c daemon/manager-policy.c \
 	daemon/manager-pool.c daemon/manager-power-off.c daemon/manager-process.c \
-	daemon/manager-question.c daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c daemon/manager-side.c \
+	daemon/manager-question.c daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c daemon/manager-side.c daemon/manager-survey.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-sleep.c \
 	daemon/manager-state.h daemon/manager-tune-run.c daemon/manager-tune.c \
 	daemon/manager-tune.h daemon/manager-undo.c daemon/manager-upload.c daemon/manager-vf.c \

@@ -614,6 +614,7 @@ void manager_gpu_list(struct manager *m, const struct caller *caller,
 		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->gpu);
 		return;
 	}
+	survey_asked(m);
 	processes_asked(m, p->gpu ? gpu_find(m, p->gpu) : NULL);
 	HASH_ITER(hh, m->gpus, gpu, tmp) {
 		if (p->gpu && gpu != gpu_find(m, p->gpu))
@@ -634,6 +635,7 @@ void manager_gpu_get(struct manager *m, const struct caller *caller, const struc
 		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->name);
 	else
 		view_reply(m, reply, gpu_view(m, gpu));
+	survey_asked(m);
 	if (gpu)
 		processes_asked(m, gpu);
 }

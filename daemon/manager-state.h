@@ -300,6 +300,11 @@ struct manager {
 	sd_event_source *expiry_timer; /* the next end of a lease */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy again */
+	struct {
+		sd_event_source *timer;
+		uint64_t at; /* boot clock: the last was asked for then */
+		bool under_way;
+	} survey; /* of what no event of libvirt tells */
 	sd_event_source *list_retry; /* asks again for the list of domains */
 	sd_event_source *scan_retry; /* looks again after a scan that failed */
 	unsigned scan_failures;	     /* in a row */
@@ -698,6 +703,11 @@ void hypervisor_pump(struct manager *m);  /* ends the wait for it */
 int refuse_without_libvirt(struct manager *m, struct rpc_error *error); /* 0 = it is there */
 const char *hypervisor_away_text(const struct manager *m); /* while it is not connected: why */
 void manager_on_hv_event(void *manager, const struct hv_event *event);
+
+/* ---- manager-survey.c: what others write into stored definitions, of which no event tells ---- */
+int survey_new(struct manager *m);
+void survey_free(struct manager *m);
+void survey_asked(struct manager *m); /* somebody asks what is free: looks, unless it did a moment ago */
 
 /* ---- manager-wedged.c: calls of libvirt that do not return ---- */
 void wedged_done(struct wedged *w);

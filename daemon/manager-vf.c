@@ -342,6 +342,7 @@ void manager_vf_list(struct manager *m, const struct caller *caller,
 		return;
 	}
 	processes_asked(m, only);
+	survey_asked(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs && (!only || only == gpu); i++) {
 			struct vf *vf = gpu->vfs[i];
@@ -367,4 +368,5 @@ void manager_vf_get(struct manager *m, const struct caller *caller, const struct
 		view_reply(m, reply, vf_view(m, vf));
 	if (vf)
 		processes_asked(m, vf->gpu);
+	survey_asked(m);
 }

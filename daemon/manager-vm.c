@@ -381,6 +381,7 @@ void manager_vm_list(struct manager *m, const struct caller *caller,
 			     hypervisor_away_text(m));
 		return;
 	}
+	survey_asked(m);
 	HASH_ITER(hh, m->vms, vm, tmp)
 		if (p->state < 0 || p->state == (int)vm->facts->state)
 			json_array_append_new(items, vm_view(m, vm));
@@ -396,6 +397,7 @@ void manager_vm_get(struct manager *m, const struct caller *caller, const struct
 		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->name);
 	else
 		view_reply(m, reply, vm_view(m, vm));
+	survey_asked(m);
 }
 
 void manager_vm_heal(struct manager *m, const struct caller *caller, const struct name_params *p,

@@ -298,6 +298,8 @@ int manager_new(const struct manager_options *options, struct manager **ret)
 	if (r == 0)
 		r = uploads_new(m);
 	if (r == 0)
+		r = survey_new(m);
+	if (r == 0)
 		r = outbox_begin(m);
 	if (r >= 0)
 		r = events_new(m);
@@ -370,6 +372,7 @@ struct manager *manager_free(struct manager *m)
 	events_free(m);
 	audit_free(m);
 	uploads_free(m);
+	survey_free(m);
 	sd_event_source_disable_unref(m->ready_deadline);
 	sd_event_source_disable_unref(m->expiry_timer);
 	sd_event_source_disable_unref(m->process_timer);

@@ -342,7 +342,8 @@ static bool hostdev_request(struct sim_control *x, struct hv_request *ret, json_
 	return true;
 }
 
-/* virsh attach-device with managed='yes': libvirt binds the VF itself, and gives it back to the host's driver. */
+/* virsh attach-device with managed='yes': libvirt binds the VF itself, and gives it back to the host's driver.  No event
+ * tells of a stored definition that was changed so. */
 static json_t *op_foreign_attach(struct sim_control *x)
 {
 	struct hv_request request;
@@ -353,8 +354,6 @@ static json_t *op_foreign_attach(struct sim_control *x)
 	if (!hostdev_request(x, &request, &refusal))
 		return refusal;
 	failure = sim_domain_attach(x->m, x->vm, &request, &message);
-	if (failure == HV_OK && !request.live)
-		sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
 	return outcome(failure, message);
 }
 
@@ -370,8 +369,6 @@ static json_t *op_foreign_detach(struct sim_control *x)
 	failure = sim_vm_detach_check(x->vm, &request, &message);
 	if (failure == HV_OK)
 		sim_domain_detach(x->m, x->vm, &request);
-	if (failure == HV_OK && !request.live)
-		sim_domain_event(x->m, HV_EVENT_DOMAIN, x->vm, NULL, NULL);
 	return outcome(failure, message);
 }
 

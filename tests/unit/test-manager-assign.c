@@ -459,6 +459,33 @@ static void a_row_of_a_vf_that_is_elsewhere(void **state)
 	}
 }
 
+static void survey_now(struct bench *b)
+{
+	assert_true(sd_event_source_set_time(b->m->survey.timer, 1) >= 0);
+	bench_settle(b);
+}
+
+/* Written into a stored definition, and taken out: libvirt has no event for it. */
+static void what_no_event_tells_is_seen_within_a_minute(void **state)
+{
+	struct bench *b = *state;
+	uint64_t next;
+
+	fake_set_hostdev(&b->actors, 1, 1, false, true);
+	bench_settle(b);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
+	assert_true(sd_event_source_get_time(b->m->survey.timer, &next) >= 0);
+	assert_true(next <= now_boottime() + 60 * USEC_PER_SEC);
+	survey_now(b);
+	bench_until(b, bench_vf(b, VF)->state == VF_RESERVED);
+	expect_vf(b, VF, VF_RESERVED, LEASE_FOREIGN);
+	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
+	fake_set_hostdev(&b->actors, 1, 1, false, false);
+	survey_now(b);
+	bench_until(b, !bench_vf(b, VF)->handover && bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 /* By hand, and no event has told of it yet. */
 static void one_that_was_put_back_is_found_by_its_address(void **state)
 {
@@ -602,6 +629,7 @@ int main(void)
 		TEST(a_kept_vf_of_an_earlier_daemon),
 		TEST(every_row_has_its_rule),
 		TEST(a_row_of_a_vf_that_is_elsewhere),
+		TEST(what_no_event_tells_is_seen_within_a_minute),
 		TEST(one_that_was_put_back_is_found_by_its_address),
 		TEST(a_row_of_a_vm_that_is_gone),
 		TEST(operations_go_on_after_a_restart),
