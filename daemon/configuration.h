@@ -6,7 +6,8 @@
 #include "lib/json-field.h"
 
 /* Reads the file (missing = defaults).  *ret is new and has every key:
- * {"deadlines": {"guest_ready_usec", "agent_silence_usec", "host": {"read"?, …}, "libvirt": {"list"?, …}}, "retention": {"output_per_attempt"},
+ * {"deadlines": {"guest_ready_usec", "agent_silence_usec", "host": {"read"?, …}, "libvirt": {"list"?, …}},
+ *  "retention": {"output_per_attempt"},
  *  "limits": {"connections", "connections_per_uid", "bytes", "bytes_per_uid", "requests_per_connection",
  *  "output_per_connection"}, "allow_debugfs", "libvirt_uri"}.
  * On refusal -EINVAL and *ret_message (new) "FILE:LINE:COL: /pointer: what (what would be right)". */

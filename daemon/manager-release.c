@@ -125,7 +125,8 @@ static enum lease_side side_of_mode(int mode)
 	return mode == ASSIGN_LIVE ? LIVE_SIDE : mode == ASSIGN_CONFIG ? CONFIG_SIDE : BOTH_SIDES;
 }
 
-static int releasable(struct manager *m, const struct vf *vf, const struct vf_release_params *p, struct rpc_error *error)
+static int releasable(struct manager *m, const struct vf *vf, const struct vf_release_params *p,
+		      struct rpc_error *error)
 {
 	const struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether the host has the memory that a live attach, or a start with a VF, pins.  Blocks; for libvirt-ops.c on its worker threads, and for
- * the doctor's survey. */
+/* Whether the host has the memory that a live attach, or a start with a VF, pins.  Blocks; for libvirt-ops.c on its
+ * worker threads, and for the doctor's survey. */
 #pragma once
 
 #include <libvirt/libvirt.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a guest's first VF takes of the host's memory.  VFIO pins all of a guest's memory: what QEMU has not touched
  * yet is allocated then, and on a host that does not have it the OOM killer ends somebody.  Asked before a live
- * attach, and before a start with a VF, by whoever does it (libvirt-memory.c, the made-up machine), and by the doctor.  Pure. */
+ * attach, and before a start with a VF, by whoever does it (libvirt-memory.c, the made-up machine), and by the
+ * doctor.  Pure. */
 #pragma once
 
 #include "core/facts.h"

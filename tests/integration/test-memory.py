@@ -151,7 +151,7 @@ def started_for_nothing():
 
 @test
 def started_with_its_vf():
-    """A VM whose stored definition has a VF is not started for a job on a host that lacks the memory; nobody is blamed."""
+    """A VM whose stored definition has a VF is not started for a job when the memory is lacking; nobody is blamed."""
     rules = [{**POLICY["vms"][0], "start": "on-demand", "vf": "assigned"}]
     world = tight([{**GUEST, "state": "off"}], policy={"vms": rules})
     assign(world, mode="config")

@@ -53,6 +53,7 @@ def a_vm():
     equal(troubles(world), [("trainer-1", "wedged", WORDS)])
     assert "does not return" in world.cli("show", "trainer-1", check=0).stdout
     assert "does not return" in world.cli("status", check=0).stdout
+    assert WORDS in world.cli("list", "vms", "-o", "wide", check=0).stdout
     with refused(WEDGED, WORDS, *WAY_OUT, field="vm", reason="wedged"):
         assign(world, add=True)
     equal(assign(world)["changed"], False, "what it has already is no question to libvirt")

@@ -222,7 +222,10 @@ static void test_hangs(void **state)
 		{ .op = HV_LIST, .deadline_usec = 100 * USEC_PER_MSEC },
 		{ .op = HV_START, .uuid = VM_UUID, .deadline_usec = 100 * USEC_PER_MSEC },
 		{ .op = HV_SHUTDOWN, .uuid = VM_UUID, .deadline_usec = 100 * USEC_PER_MSEC },
-		{ .op = HV_AGENT, .uuid = VM_UUID, .command = json_pack("{}"), .deadline_usec = 100 * USEC_PER_MSEC },
+		{ .op = HV_AGENT,
+		  .uuid = "22222222-2222-3333-4444-555555555555",
+		  .command = json_pack("{}"),
+		  .deadline_usec = 100 * USEC_PER_MSEC },
 	};
 
 	start_libvirtd(f);

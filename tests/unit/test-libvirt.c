@@ -283,7 +283,9 @@ static void test_memory_refusal(void **state)
 /* A start pins it when the definition has a device; what is locked is taken then too, huge pages are set aside. */
 static void test_start_memory_refusal(void **state)
 {
-#define DEVICE "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3' slot='0' function='1'/></source></hostdev>"
+#define DEVICE                                                                                     \
+	"<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3' slot='0' function='1'/></source>" \
+	"</hostdev>"
 	static const struct {
 		const char *backing, *devices;
 		enum hv_failure failure;
