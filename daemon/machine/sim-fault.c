@@ -62,7 +62,7 @@ DEFINE_ENUM_TABLE(sim_kill, enum sim_kill, SIM_KILL_MAX);
 /* A fault as it stands in the document. */
 struct fault_json {
 	int on, kill;
-	char *gpu, *vm, *error, *message;
+	char *gpu, *vm, *argument, *error, *message;
 	uint64_t nth, times, fewer;
 	json_t *hang, *answer;
 };
@@ -76,6 +76,8 @@ static const struct json_field fault_fields[] = {
 	 .summary = "\"gpu0\" in the order of the document, or a PCI address"},
 	{"vm", JSON_FIELD_STRING, offsetof(struct fault_json, vm), .nonempty = true,
 	 .summary = "name of a VM"},
+	{"argument", JSON_FIELD_STRING, offsetof(struct fault_json, argument), .nonempty = true,
+	 .summary = "only the guest-exec that has this among its arguments"},
 	{"nth", JSON_FIELD_UINT, offsetof(struct fault_json, nth), .min = 1,
 	 .summary = "the first access that it meets, counted from 1"},
 	{"times", JSON_FIELD_UINT, offsetof(struct fault_json, times), .min = 1,
@@ -163,6 +165,9 @@ static int check_combination(const struct fault_json *in, const char *base,
 	if (in->vm && sim_point_is_host(in->on))
 		return json_fault_set(fault, base, "vm", "use \"gpu\"", "\"%s\" happens in no VM",
 				      on);
+	if (in->argument && in->on != SIM_GUEST_EXEC)
+		return json_fault_set(fault, base, "argument", "only for guest-exec",
+				      "\"%s\" runs no program", on);
 	if (in->fewer && in->on != SIM_NUMVFS && in->on != SIM_HOLDERS)
 		return json_fault_set(fault, base, "fewer", "only for sriov_numvfs and holders",
 				      "\"%s\" counts nothing", on);
@@ -188,6 +193,7 @@ static void fault_done(struct sim_fault *f)
 {
 	free(f->gpu);
 	free(f->vm);
+	free(f->argument);
 	free(f->message);
 	json_decref(f->answer);
 }
@@ -219,6 +225,7 @@ int sim_faults_add(struct sim_faults *f, const json_t *json, const char *base,
 	if (r >= 0) {
 		out.gpu = TAKE_PTR(in.gpu);
 		out.vm = TAKE_PTR(in.vm);
+		out.argument = TAKE_PTR(in.argument);
 		out.message = TAKE_PTR(in.message);
 		out.answer = TAKE_PTR(in.answer);
 		f->items = items;
@@ -250,13 +257,26 @@ int sim_faults_latency(struct sim_faults *f, const json_t *json, const char *bas
 	return 0;
 }
 
+static bool has_argument(const json_t *command, const char *wanted)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(command, "arguments"), "arg"), i, item)
+		if (streq_ptr(json_string_value(item), wanted))
+			return true;
+	return false;
+}
+
 static bool matches(const struct sim_fault *f, enum sim_point point, const char *gpu,
-		    const char *address, const char *vm)
+		    const char *address, const char *vm, const json_t *command)
 {
 	if (f->on != (int)point && !(f->on == SIM_AGENT && sim_point_is_agent(point)) &&
 	    !(f->on == SIM_WRITE && sim_point_is_write(point)))
 		return false;
 	if (f->gpu && !streq_ptr(f->gpu, gpu) && !streq_ptr(f->gpu, address))
+		return false;
+	if (f->argument && !has_argument(command, f->argument))
 		return false;
 	return !f->vm || streq_ptr(f->vm, vm);
 }
@@ -271,21 +291,33 @@ static uint64_t last_access(const struct sim_fault *f)
 	return first + f->times - 1;
 }
 
-const struct sim_fault *sim_faults_take(struct sim_faults *f, enum sim_point point, const char *gpu,
-					const char *address, const char *vm)
+static const struct sim_fault *take(struct sim_faults *f, enum sim_point point, const char *gpu,
+				    const char *address, const char *vm, const json_t *command)
 {
 	const struct sim_fault *found = NULL;
 
 	for (size_t i = 0; i < f->n; i++) {
 		struct sim_fault *item = &f->items[i];
 
-		if (!matches(item, point, gpu, address, vm))
+		if (!matches(item, point, gpu, address, vm, command))
 			continue;
 		item->seen++;
 		if (!found && item->seen >= MAX_OF(item->nth, 1) && item->seen <= last_access(item))
 			found = item;
 	}
 	return found;
+}
+
+const struct sim_fault *sim_faults_take(struct sim_faults *f, enum sim_point point, const char *gpu,
+					const char *address, const char *vm)
+{
+	return take(f, point, gpu, address, vm, NULL);
+}
+
+const struct sim_fault *sim_faults_take_command(struct sim_faults *f, enum sim_point point, const char *vm,
+						const json_t *command)
+{
+	return take(f, point, NULL, NULL, vm, command);
 }
 
 void sim_faults_clear(struct sim_faults *f)

@@ -89,6 +89,7 @@ struct sim_fault {
 	int on; /* enum sim_point */
 	char *gpu; /* "gpu0" in the order of the document, or a PCI address; NULL = any */
 	char *vm;  /* NULL = any */
+	char *argument; /* only the guest-exec that has this among its arguments; NULL = any */
 	uint64_t nth;	/* from the nth access on, 0 = the first */
 	uint64_t times; /* so often; 0 = once when nth was given, else for ever */
 	int error;	     /* positive errno at a point of the kernel or a guest's device, else enum hv_failure;
@@ -118,6 +119,9 @@ int sim_faults_latency(struct sim_faults *f, const json_t *json, const char *bas
  * the two names of a GPU, vm that of a domain; NULL where there is none. */
 const struct sim_fault *sim_faults_take(struct sim_faults *f, enum sim_point point, const char *gpu,
 					const char *address, const char *vm);
+/* The same for a command of the guest agent, which a fault may tell by its arguments. */
+const struct sim_fault *sim_faults_take_command(struct sim_faults *f, enum sim_point point, const char *vm,
+						const json_t *command);
 
 void sim_faults_clear(struct sim_faults *f); /* faults only, latencies stay */
 void sim_faults_done(struct sim_faults *f);

@@ -120,8 +120,11 @@ static uint64_t meet_fault(struct sim_task *t, enum sim_point point)
 	char address[PCI_ADDRESS_STRLEN];
 	const struct sim_fault *f;
 
-	f = sim_faults_take(&t->m->document->faults, point, t->gpu ? t->gpu->name : NULL,
-			    t->gpu ? pci_address_format(&t->gpu->spec.address, address) : NULL, vm);
+	if (sim_point_is_agent(point))
+		f = sim_faults_take_command(&t->m->document->faults, point, vm, t->hv.command);
+	else
+		f = sim_faults_take(&t->m->document->faults, point, t->gpu ? t->gpu->name : NULL,
+				    t->gpu ? pci_address_format(&t->gpu->spec.address, address) : NULL, vm);
 	if (!f)
 		return 0;
 	t->fault.error = f->error;

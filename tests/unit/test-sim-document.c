@@ -184,6 +184,23 @@ static void test_any_write(void **state)
 	assert_int_equal(f->kill, SIM_KILL_BEFORE);
 }
 
+/* Which program of the guest is meant: its arguments tell. */
+static void test_by_argument(void **state)
+{
+	_cleanup_(sim_document_freep) struct sim_document *d = accept(
+		"{\"faults\": [{\"on\": \"guest-exec\", \"argument\": \"status\", \"nth\": 2, \"kill\": \"after\"}]}");
+	_cleanup_json_ json_t *status = json_pack("{s:{s:s,s:[s,s]}}", "arguments", "path", "sh", "arg", "launcher", "status");
+	_cleanup_json_ json_t *start = json_pack("{s:{s:s,s:[s,s]}}", "arguments", "path", "status", "arg", "launcher", "start");
+
+	assert_null(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC, "t", status));
+	assert_null(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC, "t", start));
+	assert_null(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC_STATUS, "t", status));
+	assert_null(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC, "t", NULL));
+	assert_int_equal(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC, "t", status)->kill, SIM_KILL_AFTER);
+	assert_null(sim_faults_take_command(&d->faults, SIM_GUEST_EXEC, "t", status));
+	refuse("{\"faults\": [{\"on\": \"attach\", \"argument\": \"x\", \"kill\": \"after\"}]}", "runs no program");
+}
+
 static void test_refused_kills(void **state)
 {
 	refuse("{\"faults\": [{\"on\": \"write\", \"kill\": \"now\"}]}", "/faults/0/kill");
@@ -322,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_faults),	      cmocka_unit_test(test_any_agent_command),
 		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_any_write),
+		cmocka_unit_test(test_by_argument),
 		cmocka_unit_test(test_refused_kills),
 		cmocka_unit_test(test_refused_gpus),  cmocka_unit_test(test_refused_vms),
 		cmocka_unit_test(test_refused_faults), cmocka_unit_test(test_refused_rest),
