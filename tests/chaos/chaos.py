@@ -118,8 +118,13 @@ def report(tally, seconds):
 
 
 def details(tally):
-    lines = [f"never met: {operation} {point} {when}"
-             for operation, point, when in choices.named_steps() if not tally.sprung[operation, point, when]]
+    """How often each named step was met by kill -9, and what the daemon answered."""
+    met = collections.defaultdict(list)
+    for operation, point, when in choices.named_steps():
+        met[operation, point].append(f"{tally.sprung[operation, point, when]} {when}")
+    lines = [f"met {operation} {point}: {', '.join(words)}" for (operation, point), words in met.items()]
+    lines += [f"met while it started, {point} {when}: {count}" for (operation, point, when), count
+              in sorted(tally.sprung.items()) if (operation, point, when) not in choices.named_steps()]
     for (method, code), count in sorted(tally.answers.items()):
         lines.append(f"{method}: {count} answers {code or 'done'}")
     return lines

@@ -5,7 +5,10 @@ seed gives the same choices again."""
 import random
 
 GPUS = ("gpu0", "gpu1")
-VMS = ("trainer-1", "trainer-2", "desk-1")
+VMS = ("trainer-1", "trainer-2", "desk-1", "pool-1")
+MANAGED = "trainer-2"    # libvirt binds its VFs and gives them back to the host
+ON_DEMAND = "pool-1"     # off at first; the daemon starts it for a job and shuts it down again
+OPEN = ("trainer-1", "trainer-2", "pool-1")
 WORLDS = (
     [{"driver": "xe"}, {"driver": "xe"}],
     [{"driver": "xe", "vram_quota": "absent"}, {"driver": "i915", "tree": "prelim_iov"}],
@@ -14,17 +17,33 @@ WORLDS = (
 )
 
 # What is done, and the requests to kernel, libvirt and guest that it is made of.  The daemon is killed right
-# before and right after each.
+# before and right after each.  A guest-exec says which of a job's programs it runs.
 STEPS = {
     "apply": ("sriov_drivers_autoprobe", "sriov_numvfs", "vram_quota", "exec_quantum_ms",
               "preempt_timeout_us", "ggtt_quota", "bind", "read"),
     "assign": ("attach", "bind", "get"),
-    "release": ("detach", "wait-closed", "reset", "probe"),
-    "start": ("attach", "guest-exec", "guest-exec-status", "guest-file-open", "guest-file-write",
-              "guest-file-close"),
-    "finish": ("guest-exec", "guest-exec-status", "detach", "reset"),
+    "release": ("detach", "wait-closed", "reset", "probe", "bind", "destroy"),
+    "start": ("attach", "guest-exec prepare", "guest-exec look", "guest-exec ready", "guest-exec start",
+              "guest-exec-status", "guest-file-open", "guest-file-write", "guest-file-close"),
+    "finish": ("guest-exec status", "guest-exec outputs", "guest-exec clean", "guest-exec-status",
+               "guest-file-open", "guest-file-read", "detach", "reset"),
+    "cancel": ("guest-exec signal",),
+    "pool": ("start", "shutdown"),
     "recover": ("scan", "read", "list", "get"),
 }
+# Among the arguments of that program and of no other.
+ARGUMENTS = {"prepare": "-c"}
+READY = ["/usr/local/bin/gpu-ok", "ready"]
+# Which time it is met, where the default would leave some out: a job has as many of them before its command runs (each
+# of its programs is asked for its end, and four files are written), or after; others come once for each job or request.
+NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-file-open"): (1, 2, 3, 4),
+        ("start", "guest-file-write"): (1, 2, 3, 4), ("start", "guest-file-close"): (1, 2, 3, 4),
+        ("finish", "guest-exec-status"): (1, 2, 3, 4, 5), ("finish", "guest-file-open"): (1, 2, 3),
+        ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2, 3),
+        ("release", "bind"): (1,), ("release", "destroy"): (1,),
+        "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,)}
+
+
 # Of the store: every change is a transaction.
 STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after")
 
@@ -38,6 +57,12 @@ def named_steps():
              for when in ("before", "after")]
     return steps + [("submit", *plan.split(":")) for plan in STORE] + \
         [("store", *plan.split(":")) for plan in STORE]
+
+
+def trap_of(point, nth, when):
+    """The fault of the machine that kills there."""
+    on, _, program = point.partition(" ")
+    return {"on": on, "nth": nth, "kill": when, **({"argument": ARGUMENTS.get(program, program)} if program else {})}
 
 
 def layout(chance):
@@ -55,11 +80,12 @@ def vf_name(chance):
     return f"{chance.choice(GPUS)}/vf{chance.randint(1, 3)}"
 
 
-def submit(chance, number):
+def submit(chance, number, **more):
     return ("submit", {"token": f"t{number}x{chance.randrange(1 << 30)}",
                        "seconds": chance.choice((0, 0, 0, 0.02, 0.2, 0.6)),
                        "retries": chance.choice((0, 0, 1, 3)),
-                       "vm": chance.choice((None, None, "trainer-1", "trainer-2"))})
+                       "outputs": chance.random() < 0.4,
+                       "vm": chance.choice((None, None, "trainer-1", "trainer-2", ON_DEMAND)), **more})
 
 
 def of_apply(chance):
@@ -128,35 +154,127 @@ def of_others(chance):
 
 def of_cut(chance):
     """A layout that is made whatever there was: values, and another count than the last time."""
+    vram = {"vram": chance.choice(("1GiB", "2GiB"))} if chance.random() < 0.6 else {}  # not every card takes that
     return ("call", "gpu.apply", {"gpu": chance.choice(GPUS), "layout": {
-        "vfs": chance.choice((1, 2, 3, 4)), "vram": chance.choice(("1GiB", "2GiB")),
+        "vfs": chance.choice((1, 2, 3, 4)), **vram,
         "exec_quantum": chance.choice(("10ms", "20ms", "40ms")), "preempt_timeout": chance.choice(("5ms", "10ms"))}})
+
+
+# ---- what a trap needs, so that it is met by what it is named after and by nothing else
+
+def arm(when):
+    """The trap is set here: "calm", once nothing is under way; "running", once a job's command runs as well."""
+    return ("arm", {"when": when})
+
+
+def rest(chance):
+    """What was asked for has its end before the next is asked for, which would be refused else."""
+    return ("rest", {})
 
 
 def release_all(chance):
     return ("calls", [("call", "vf.release", {"vm": vm, "all": True}) for vm in VMS])
 
 
+def clear(chance):
+    """No VM has anything: what is in the way of a cut, or would meet the trap in place of what it is for."""
+    return ("calls", [("machine", "libvirt-up", {}), ("cancel-all", {}), *release_all(chance)[1], rest(chance)])
+
+
+def start_vms(chance):
+    """Each is on, and takes jobs."""
+    return ("calls",
+            [one for vm in ("trainer-1", "trainer-2") for one in (("machine", "domain-start", {"vm": vm}),
+                                                                  ("call", "vm.heal", {"vm": vm}))] +
+            [("call", "gpu.undrain", {"gpu": gpu}) for gpu in GPUS])
+
+
+def cut_both(chance):
+    return ("calls", [("call", "gpu.apply", {"gpu": gpu, "layout": {"vfs": chance.choice((2, 3))}}) for gpu in GPUS] +
+            [rest(chance)])
+
+
+def assign_to(*vms):
+    return lambda chance: ("call", "vf.assign", {"vm": chance.choice(vms), "mode": chance.choice(("live", "both"))})
+
+
+def rebinding(chance):
+    """libvirt gave the VF back to the host's driver, the gate binds it again."""
+    return ("calls", [arm("calm"), ("call", "vf.release", {"vm": MANAGED, "all": True, "wait_seconds": 2})])
+
+
+def power_off(chance):
+    vm = chance.choice(("trainer-1", "trainer-2"))
+    return ("calls", [("call", "vf.assign", {"vm": vm, "mode": "live"}), arm("calm"),
+                      ("call", "vf.release", {"vm": vm, "all": True, "force": True, "yes_power_off": True,
+                                              "wait_seconds": 2})])
+
+
+def pool_off(chance):
+    """It is off, and no job of before is in its way."""
+    return ("calls", [("machine", "domain-stop", {"vm": ON_DEMAND}), ("call", "vm.heal", {"vm": ON_DEMAND})])
+
+
 KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
-# What a trap needs, so that it is met.
-LEADS = {"apply": [release_all, of_cut, of_cut, of_cut], "assign": [of_cut, of_assign, of_assign],
-         "release": [of_assign, of_assign, release_all], "start": [], "finish": [], "recover": [],
-         "submit": [], "store": [of_assign, of_release]}
+PLACE = [clear, start_vms, cut_both]
+# By operation, or by one of its points.
+LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
+         "assign": [*PLACE, assign_to("trainer-1", "trainer-2"), assign_to("trainer-1", "trainer-2")],
+         "release": [*PLACE, assign_to("trainer-1"), assign_to("trainer-2"), rest, release_all],
+         ("release", "bind"): [*PLACE, assign_to(MANAGED), rebinding],
+         ("release", "destroy"): [*PLACE, power_off],
+         "start": PLACE, "finish": PLACE, "cancel": PLACE, "pool": [*PLACE, pool_off], "recover": [], "submit": [],
+         "store": [of_assign, of_release]}
+# What the jobs must be like, by operation or point.
+JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
+        ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
+# When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
+ARMED = {"start": "calm", "finish": "running", "cancel": "running", "pool": "calm"}
+# Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
+UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "pool": "jobs", ("pool", "shutdown"): "off"}
+
+
+def of_trap(table, trap, default):
+    return table.get(trap[:2], table.get(trap[0], default))
+
+
+def flat(chance, makers):
+    """What they make, one after the other; now and then one is left out."""
+    made = [make(chance) for make in makers if chance.random() < 0.97]
+    return [one for action in made for one in (action[1] if action[0] == "calls" else [action])]
 
 
 def actions(chance, trap, serial):
     """A list of ("call", method, params), ("submit", …), ("machine", op, members), …, each with the pause
     before it."""
     makers = [kind for kind, weight in KINDS for _ in range(weight)]
-    lead = [make(chance) for make in LEADS[trap[0]] if chance.random() < 0.95]
-    chosen = [one for action in lead for one in (action[1] if action[0] == "calls" else [action])]
-    chosen += [chance.choice(makers)(chance) for _ in range(chance.randint(4, 12))]
-    jobs = {"start": 2, "finish": 2, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
-    chosen += [submit(chance, f"{serial}.{n}") for n in range(jobs)]
-    if trap[0] not in ("apply", "assign", "release"):
+    lead = flat(chance, of_trap(LEADS, trap, []))
+    others = [chance.choice(makers)(chance) for _ in range(chance.randint(4, 12))]
+    count = {"start": 2, "finish": 2, "cancel": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
+    more = of_trap(JOBS, trap, {})
+    jobs = [submit(chance, f"{serial}.{n}", **more) for n in range(count)]
+    when = ARMED.get(trap[0])
+    if when == "calm":
+        chosen = others + lead + [arm(when)] + jobs
+    elif when == "running":
+        chosen = others + lead + jobs + [arm(when)]
+    elif arm("calm") in lead:
+        chosen = others + lead
+    elif trap[0] in ("apply", "assign", "release"):
+        chosen = lead + others + jobs
+    else:
+        chosen = lead + others + jobs
         chance.shuffle(chosen)
+    if trap[0] == "cancel":
+        chosen.append(("cancel", {"which": -1}))
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
+
+
+def nth_of(chance, step):
+    if step[0] in ("submit", "store"):
+        return chance.randint(1, 24)
+    return chance.choice(of_trap(NTHS, step, (1, 1, 1, 2, 3)))
 
 
 class Round:
@@ -164,14 +282,20 @@ class Round:
 
     def __init__(self, chance, number, step):
         self.trap = step
-        self.nth = chance.choice((1, 1, 1, 2, 3)) if step[0] not in ("submit", "store") else chance.randint(1, 24)
-        self.in_start = chance.random() < (0.9 if step[0] == "recover" else 0.1)
+        self.nth = nth_of(chance, step)
+        self.in_start = step[0] == "recover" or chance.random() < 0.1
         self.actions = actions(chance, step, number)
-        self.linger = 0.7 if step[0] in ("start", "finish") else chance.choice((0.005, 0.02, 0.06))
+        self.until = of_trap(UNTIL, step, None)
+        self.linger = chance.choice((0.005, 0.02, 0.06))
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
         self.full_disk = chance.random() < 0.05
         self.reboot = chance.random() < 0.05
         self.damage = chance.choice(("cut", "garbage", "gone", "empty")) if chance.random() < 0.05 else None
+
+
+    def arms(self):
+        """Whether one of its actions sets the trap."""
+        return any(action[0] == "arm" for _, action in self.actions)
 
 
 class World:

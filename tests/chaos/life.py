@@ -71,7 +71,7 @@ class Life(World):
     """The daemon of one world, as often as it is killed."""
 
     def __init__(self, plan):
-        self.trap_env = None
+        self.trap = self.trap_env = None
         self.loads = can_load()
         self.disturbed = set()
         self.hangs_of_others = 0
@@ -81,18 +81,28 @@ class Life(World):
         self.refusals = []
         self.operations = 0
         super().__init__({"gpus": plan.gpus, "linger_seconds": 600,
-                          "vms": [{"name": "trainer-%d", "count": 2}, {"name": "desk-1"}]},
+                          "vms": [{"name": "trainer-%d", "count": 2}, {"name": "desk-1"},
+                                  {"name": choices.ON_DEMAND, "state": "off"}]},
                          self.policy(20), {"deadlines": {"guest_ready": "3s"}}, start=False)
         self.ledger_folder = self.folder / "ledger"
         self.ledger_folder.mkdir(mode=0o777)
         os.chmod(self.folder, 0o755)
         os.chmod(self.ledger_folder, 0o777)
         self.ledger = checker.Ledger(self.ledger_folder)
+        for vm in choices.VMS:
+            program = self.state / "guests" / vm / choices.READY[0].lstrip("/")
+            program.parent.mkdir(parents=True)
+            program.write_text("#!/bin/sh\n")
+            program.chmod(0o755)
 
     @staticmethod
     def policy(quantum):
-        """One of the VMs has its VFs by libvirt's driver work, the others by gpuvf's."""
-        return {**POLICY, "vms": [{**POLICY["vms"][0], "match": "trainer-2", "managed": "yes"}, *POLICY["vms"]],
+        """One of the VMs has its VFs by libvirt's driver work, the others by gpuvf's; one has a command that must
+        succeed before a job; one is started on demand."""
+        rule = POLICY["vms"][0]
+        return {**POLICY, "vms": [{**rule, "match": choices.MANAGED, "managed": "yes"},
+                                  {**rule, "match": choices.ON_DEMAND, "start": "on-demand", "stop_idle": "1s"},
+                                  {**rule, "ready": choices.READY}],
                 "profiles": [*POLICY["profiles"], *PROFILES,
                              {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
 
@@ -153,27 +163,86 @@ class Life(World):
             self.trap_env = f"{one.trap[1]}:{one.nth}:{one.trap[2]}"
         if not (self.state / "machine.sock").exists():
             self.launch()
-        trap = {"on": one.trap[1], "nth": one.nth, "kill": one.trap[2]}
+        trap = choices.trap_of(one.trap[1], one.nth, one.trap[2])
         again = one.in_start or self.trap_env
         if again:
             self.bury()
         if one.in_start and not store and (self.state / "machine.sock").exists():
             self.fault(**trap)
         alive = self.launch() if again or self.dead() else True
+        if alive and one.trap[0] == "recover":
+            alive = self.recovered()
         self.trap_env = None
-        if alive and not store:
-            self.ask("clear-faults")
-            self.fault(**trap)
-        if alive:
-            self.act(one)
-        died = self.dead()
-        if died:
+        if not alive:  # of whatever it is a step elsewhere, here it was one of coming back
+            self.sprung.append(("store" if store else "recover", *one.trap[1:]))
+        elif self.lived(one, trap, store):
             self.sprung.append(one.trap)
         self.bury()
         self.ask("clear-faults")
         self.between(one)
         self.settle()
         self.check(one)
+
+    def lived(self, one, trap, store):
+        """What the round is for; true when the daemon died of it."""
+        self.ask("clear-faults")
+        self.trap = None if store or one.trap[0] == "recover" else trap
+        if self.trap and not one.arms():
+            self.fault(**self.trap)
+        self.act(one)
+        return self.dead()
+
+    def recovered(self):
+        """What was under way has its end; False when it has died."""
+        try:
+            self.patiently(lambda: self.quiet(self.main_client()))
+        except GONE:
+            pass
+        return not self.dead()
+
+    def let_go_on(self, until):
+        """What the trap waits for gets its time; returns when it is over, or as soon as the daemon has died."""
+        if until is None:
+            return
+        with Client(self.socket) as client:
+            self.patiently(lambda: not client.items("job.list"), 4)
+            if until == "off":  # after "stop_idle", which is a second at least
+                self.patiently(lambda: client.call("vm.get", vm=choices.ON_DEMAND)["state"] == "off", 3)
+
+    @staticmethod
+    def patiently(condition, seconds=2):
+        """Waits, and goes on if it was in vain, or on a full disk is not even answered: then the trap is met by chance,
+        or not at all."""
+        with contextlib.suppress(Violation, RpcError):
+            wait_for(condition, "", seconds)
+
+    def quiet(self, client):
+        return client.call("daemon.status")["hypervisor_connected"] and not self.under_way(client)
+
+    def cancel_all(self):
+        with Client(self.socket) as client:
+            for job in client.items("job.list"):
+                with contextlib.suppress(RpcError):
+                    client.call("job.cancel", id=job["id"])
+            self.patiently(lambda: not client.items("job.list"))
+
+    def rest(self, condition=lambda client: True):
+        """Asks on a connection of its own: the answers on the other are heard later."""
+        with Client(self.socket) as client:
+            self.patiently(lambda: self.quiet(client) and condition(client))
+
+    def arm(self, when):
+        self.rest(*([self.one_runs] if when == "running" else []))
+        if self.trap:
+            self.ask("clear-faults")
+            self.fault(**self.trap)
+
+    def one_runs(self, client):
+        """Whether a job of this daemon's list runs; whose answers have not been heard are known by it as well."""
+        ids = {job["name"]: job["id"] for job in client.items("job.list", ended=True)}
+        for job in self.submitted:
+            job.id = job.id or ids.get(job.token)
+        return [job for job in client.items("job.list") if job["state"] == "running"]
 
     def act(self, one):
         if one.full_disk:
@@ -189,6 +258,7 @@ class Life(World):
                 self.operations += 1
                 self.do(action, client, asked)
             self.listen(client, asked, one.linger)
+            self.let_go_on(one.until)
         except GONE:
             pass  # it has died: what was not answered is not known
 
@@ -205,6 +275,12 @@ class Life(World):
             if known:
                 number = known[action[1]["which"] % len(known)]
                 asked[client.begin("job.cancel", id=number)] = (action, None)
+        elif kind == "cancel-all":
+            self.cancel_all()
+        elif kind == "arm":
+            self.arm(action[1]["when"])
+        elif kind == "rest":
+            self.rest()
         elif kind == "policy":
             self.write_policy(self.policy(action[1]["quantum"]))
             asked[client.begin("policy.reload")] = (action, None)
@@ -222,9 +298,11 @@ class Life(World):
     def submission(self, job):
         one = job.request
         work = f"sleep {one['seconds']}" if one["seconds"] else ":"
+        if one["outputs"]:
+            work += f"; echo {job.token} >out-{job.token}"
         script = JOB.format(ledger=self.ledger_folder, token=job.token, work=work)
         document = {"version": 1, "name": job.token, "retries": one["retries"],
-                    "command": ["/bin/sh", "-c", script]}
+                    "command": ["/bin/sh", "-c", script], **({"outputs": ["out-*"]} if one["outputs"] else {})}
         if one["vm"]:
             document["run_in"] = {"vm": one["vm"]}
         return {"job": document, "request_id": job.token}
@@ -341,9 +419,9 @@ class Life(World):
                     if error.code != DEGRADED:
                         job.refused = True
 
-    def under_way(self):
-        return [o for o in self.client_for_checks.items("operation.list")
-                if o["state"] in ("accepted", "running")]
+    @staticmethod
+    def under_way(client):
+        return [o for o in client.items("operation.list") if o["state"] in ("accepted", "running")]
 
     def until_calm(self):
         client = self.client_for_checks
@@ -351,7 +429,7 @@ class Life(World):
         patience = time.monotonic() + 0.1
         cancelled = set()
         while True:
-            left = self.under_way()
+            left = self.under_way(client)
             if not left:
                 break
             if time.monotonic() > patience:  # what waits for somebody is taken back
