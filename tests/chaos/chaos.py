@@ -40,7 +40,7 @@ def live(seed, number, rounds, keep=False):
         # What is wrong comes last: where only the end of an output is kept, it is what must be there.
         wrong = f"world {number}, round {done}: {plan.rounds[min(done, rounds - 1)].trap}\n" \
                 f"---- the daemon's log\n{told(world.log().splitlines())}\n" \
-                f"---- what is wrong\n{traceback.format_exc()}" \
+                f"---- what is wrong\n{traceback.format_exc()}{world.fate()}\n" \
                 f"again: make chaos ROUNDS={ROUNDS_OF_WORLD} SEED={seed} WORLD={number}"
     finally:
         if not keep:

@@ -19,7 +19,10 @@ MOVING = ("leased", "attaching", "detaching", "resetting")
 # What a layout may ask for by VF, and the kernel shows under the same name.
 ASKED = ("exec_quantum_ms", "preempt_timeout_us")
 
-Submission = collections.namedtuple("Submission", "token id refused")
+# After so many starts that failed in a row a VM takes no more jobs (architecture, "what must hold", 7).
+FAILED_STARTS = 3
+
+Submission = collections.namedtuple("Submission", "token id refused uid", defaults=(0,))
 
 
 def rows_of(state):
@@ -28,14 +31,14 @@ def rows_of(state):
     try:
         base.execute("BEGIN")
         return {kind: {name: json.loads(doc) for name, doc in base.execute(f"SELECT id, doc FROM {kind}")}
-                for kind in ("gpu", "lease", "job", "operation")}
+                for kind in ("gpu", "lease", "job", "operation", "meta")}
     finally:
         base.close()
 
 
 class Ledger:
     """What jobs write down of themselves: starts-TOKEN and ends-TOKEN have a line for each, run-TOKEN has the
-    pid of the last, `twice` the tokens that found another one running."""
+    pid of the last, as-TOKEN the user and the folder of each, `twice` the tokens that found another one running."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -49,6 +52,10 @@ class Ledger:
 
     def ends(self, token):
         return len(self._lines(f"ends-{token}"))
+
+    def users(self, token):
+        """(user, folder) of each start."""
+        return [tuple(line.split(" ", 1)) for line in self._lines(f"as-{token}")]
 
     def twice(self):
         return self._lines("twice")
@@ -74,6 +81,9 @@ def hard(machine, ledger, hangs_of_others=0):
             wrong.append(f"{gpu['name']}: a VF went to a VM without a reset after the one before")
     users = collections.Counter(h["address"] for vm in machine["vms"] for h in vm["hostdevs"] if h["live"])
     wrong += [f"{address} is in {n} VMs" for address, n in users.items() if n > 1]
+    wrong += [f"{gpu['name']} itself is in {vm['name']}, and has {gpu['num_vfs']} VFs" for gpu in machine["gpus"]
+              if gpu["num_vfs"] for vm in machine["vms"] for h in vm["hostdevs"]
+              if h["address"] == gpu["address"] and (h["live"] or ALIAS.match(h["alias"] or ""))]
     wrong += [f"job {token} ran twice at the same time" for token in ledger.twice()]
     return wrong
 
@@ -110,6 +120,62 @@ def _job(number, job, one, ledger):
         if ledger.runs(one.token):
             wrong.append(f"{who} still runs")
     return wrong
+
+
+def users(machine, rows, submissions, ledger, rules):
+    """Every job ran for who submitted it, in a VM that a rule opens to him, as the user that the rule names.  rules:
+    name of a VM → (user of the guest, uids that may run jobs there); others are closed."""
+    wrong = []
+    uids = {job["document"].get("name"): job["uid"] for job in rows["job"].values()}
+    folders = {vm["guest_root"] + "/": vm["name"] for vm in machine["vms"]}
+    for one in submissions:
+        if uids.get(one.token, one.uid) != one.uid:
+            wrong.append(f"job {one.token} is uid {uids[one.token]}'s, and uid {one.uid} submitted it")
+        for user, folder in ledger.users(one.token):
+            vm = next((name for root, name in folders.items() if folder.startswith(root)), folder)
+            run_as, allowed = rules.get(vm, (None, ()))
+            if run_as is None or one.uid not in allowed:
+                wrong.append(f"job {one.token} of uid {one.uid} ran in {vm}, which no rule opens to it")
+            elif user != run_as:
+                wrong.append(f"job {one.token} ran as {user} in {vm}, whose rule names {run_as}")
+    return wrong
+
+
+def quarantine(rows):
+    """A VM in which one job after the other could not start takes no more."""
+    wrong = []
+    vms = {name.removeprefix("vm/"): row for name, row in rows["meta"].items() if name.startswith("vm/")}
+    for uuid, row in vms.items():
+        if row["failed_starts"] >= FAILED_STARTS and not row["quarantine"]:
+            wrong.append(f"VM {uuid} is not quarantined after {row['failed_starts']} failed starts")
+    for number, job in rows["job"].items():
+        row = vms.get(job["vm_uuid"])
+        if row and row["quarantine"] and job["state"] in ("starting", "waiting-guest", "running"):
+            wrong.append(f"job {number} is {job['state']} in {job['vm_name']}, which is quarantined")
+    return wrong
+
+
+class LastUsers:
+    """Who had each VF when one looked last, and in which cut of its card."""
+
+    def __init__(self):
+        self.known = {}
+
+    def look(self, machine, rows, kept=()):
+        """What is wrong since then.  kept: names of GPUs whose VFs are for their last user until the next re-cut."""
+        wrong = []
+        for gpu in machine["gpus"]:
+            cut = gpu["writes"]["sriov_numvfs"]
+            for vf in gpu["vfs"]:
+                row = rows["lease"].get(_key(gpu, vf["index"]))
+                if not row or row["state"] != "attached" or row["owner"] not in ("vm", "job", "kept"):
+                    continue
+                before, when = self.known.get(vf["address"], (row["uid"], cut))
+                if gpu["name"] in kept and when == cut and before != row["uid"]:
+                    wrong.append(f"{gpu['name']}/vf{vf['index']} went from uid {before} to uid {row['uid']} without a "
+                                 "re-cut")
+                self.known[vf["address"]] = (row["uid"], cut)
+        return wrong
 
 
 def _key(gpu, index):
@@ -206,7 +272,7 @@ def operations(rows):
 
 def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
-    wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows)
+    wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows)
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

@@ -8,7 +8,11 @@ GPUS = ("gpu0", "gpu1")
 VMS = ("trainer-1", "trainer-2", "desk-1", "pool-1")
 MANAGED = "trainer-2"    # libvirt binds its VFs and gives them back to the host
 ON_DEMAND = "pool-1"     # off at first; the daemon starts it for a job and shuts it down again
-OPEN = ("trainer-1", "trainer-2", "pool-1")
+# Who takes jobs, and as whom they run there; pool-1 is for the first user only, and desk-1 has no rule.
+RUN_AS = {"trainer-1": "trainer", "trainer-2": "other", "pool-1": "pool"}
+CLOSED_TO_OTHERS = "pool-1"
+CLOSED = "desk-1"
+SECOND = "0000:04:00.0"  # address of gpu1
 WORLDS = (
     [{"driver": "xe"}, {"driver": "xe"}],
     [{"driver": "xe", "vram_quota": "absent"}, {"driver": "i915", "tree": "prelim_iov"}],
@@ -85,7 +89,13 @@ def submit(chance, number, **more):
                        "seconds": chance.choice((0, 0, 0, 0.02, 0.2, 0.6)),
                        "retries": chance.choice((0, 0, 1, 3)),
                        "outputs": chance.random() < 0.4,
-                       "vm": chance.choice((None, None, "trainer-1", "trainer-2", ON_DEMAND)), **more})
+                       "vm": chance.choice((None, None, None, *RUN_AS, *RUN_AS, CLOSED)), **more})
+
+
+def of_another(chance, action):
+    """Now and then it is another user who asks."""
+    by_any = action[0] == "submit" or action[0] == "call" and action[1] in ("vf.assign", "vf.release")
+    return ("other", action) if by_any and chance.random() < 0.2 else action
 
 
 def of_apply(chance):
@@ -94,7 +104,8 @@ def of_apply(chance):
 
 
 def of_assign(chance):
-    where = chance.choice(({}, {}, {"gpu": chance.choice(GPUS)}, {"vf": vf_name(chance)}))
+    where = chance.choice(({}, {}, {"gpu": chance.choice(GPUS)}, {"vf": vf_name(chance)}, {"vf": vf_name(chance)},
+                           {"vf": chance.choice((*GPUS, SECOND))}))  # a GPU itself, which is no VF
     how = chance.choice(({}, {}, {"mode": "live"}, {"mode": "config"}, {"mode": "both"}))
     more = {"add": True} if "vf" not in where and chance.random() < 0.3 else {}
     return ("call", "vf.assign", {"vm": chance.choice(VMS), **where, **how, **more})
@@ -126,6 +137,14 @@ def of_heal(chance):
 
 def of_reload(chance):
     return ("policy", {"quantum": chance.choice((10, 20, 30))})
+
+
+def of_no_start(chance, number):
+    """A guest in which nothing can be run for a while: after three jobs that could not start it takes no more."""
+    vm = chance.choice(("trainer-1", "trainer-2"))
+    return [("machine", "fault", {"fault": {"on": "guest-exec", "vm": vm, "error": "agent-disabled",
+                                            "times": chance.choice((2, 4, 6, 8))}}),
+            submit(chance, number, vm=vm, seconds=0)]
 
 
 def of_others(chance):
@@ -217,6 +236,7 @@ def pool_off(chance):
 
 KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
+RARELY = 0.08  # a round has an of_no_start
 PLACE = [clear, start_vms, cut_both]
 # By operation, or by one of its points.
 LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
@@ -250,11 +270,15 @@ def actions(chance, trap, serial):
     before it."""
     makers = [kind for kind, weight in KINDS for _ in range(weight)]
     lead = flat(chance, of_trap(LEADS, trap, []))
-    others = [chance.choice(makers)(chance) for _ in range(chance.randint(4, 12))]
+    others = [of_another(chance, chance.choice(makers)(chance)) for _ in range(chance.randint(4, 12))]
+    if chance.random() < RARELY:
+        others += of_no_start(chance, f"{serial}.n")
     count = {"start": 2, "finish": 2, "cancel": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
     more = of_trap(JOBS, trap, {})
     jobs = [submit(chance, f"{serial}.{n}", **more) for n in range(count)]
     when = ARMED.get(trap[0])
+    if when is None:
+        jobs = [of_another(chance, job) for job in jobs]
     if when == "calm":
         chosen = others + lead + [arm(when)] + jobs
     elif when == "running":
@@ -305,6 +329,9 @@ class World:
         chance = random.Random(f"{seed}/{number}")
         steps = named_steps()
         self.gpus = [{"model": "Flex 170", **one} for one in chance.choice(WORLDS)]
+        self.gpus[1]["address"] = SECOND
+        # Whose VFs are for their last user until the next re-cut.
+        self.kept = chance.choice(((), (), ("gpu1",)))
         first = number * rounds
         self.rounds = [Round(chance, f"{number}.{i}", steps[(first + i) * STRIDE % len(steps)])
                        for i in range(rounds)]

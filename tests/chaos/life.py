@@ -6,10 +6,12 @@ import collections
 import contextlib
 import os
 import pathlib
+import pwd
 import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -24,11 +26,17 @@ GONE = (ConnectionError, OSError, EOFError)
 KILL_AT = BUILD / "tests" / "chaos" / "kill-at.so"
 PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
             {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
+OTHER = "nobody"
 JOB = """l={ledger} t={token}
 if [ -s $l/run-$t ]; then read p <$l/run-$t; grep -qs $t /proc/$p/cmdline && echo $t >>$l/twice; fi
-echo $$ >$l/run-$t; echo start >>$l/starts-$t
+echo $$ >$l/run-$t; echo "$USER $PWD" >>$l/as-$t; echo start >>$l/starts-$t
 {work}
 echo end >>$l/ends-$t"""
+
+
+def other_uid():
+    """Who is not root cannot become another: then there is one user only."""
+    return pwd.getpwnam(OTHER).pw_uid if os.geteuid() == 0 else os.geteuid()
 
 
 def can_load():
@@ -57,14 +65,15 @@ def wait_for(condition, what, seconds=PATIENCE, pause=0.002):
 class Submitted:
     """One job as its submitter knows it."""
 
-    def __init__(self, request):
+    def __init__(self, request, uid):
+        self.uid = uid
         self.token = request["token"]
         self.request = request
         self.id = None
         self.refused = False
 
     def seen(self):
-        return checker.Submission(self.token, self.id, self.refused)
+        return checker.Submission(self.token, self.id, self.refused, self.uid)
 
 
 class Life(World):
@@ -73,6 +82,12 @@ class Life(World):
     def __init__(self, plan):
         self.trap = self.trap_env = None
         self.loads = can_load()
+        self.uid, self.other = os.geteuid(), other_uid()
+        self.kept = plan.kept
+        self.last_users = checker.LastUsers()
+        uids = {self.uid, self.other}
+        self.rules = {vm: (user, {self.uid} if vm == choices.CLOSED_TO_OTHERS else uids)
+                      for vm, user in choices.RUN_AS.items()}
         self.disturbed = set()
         self.hangs_of_others = 0
         self.submitted = []
@@ -95,14 +110,19 @@ class Life(World):
             program.write_text("#!/bin/sh\n")
             program.chmod(0o755)
 
-    @staticmethod
-    def policy(quantum):
+    def policy(self, quantum):
         """One of the VMs has its VFs by libvirt's driver work, the others by gpuvf's; one has a command that must
-        succeed before a job; one is started on demand."""
-        rule = POLICY["vms"][0]
-        return {**POLICY, "vms": [{**rule, "match": choices.MANAGED, "managed": "yes"},
-                                  {**rule, "match": choices.ON_DEMAND, "start": "on-demand", "stop_idle": "1s"},
-                                  {**rule, "ready": choices.READY}],
+        succeed before a job; one is started on demand, and is for the first user."""
+        more = {choices.MANAGED: {"managed": "yes"}, choices.ON_DEMAND: {"start": "on-demand", "stop_idle": "1s"},
+                "trainer-1": {"ready": choices.READY}}
+        if self.uid == 0:
+            more[choices.CLOSED_TO_OTHERS]["allow"] = ["user:root"]
+        access = [{"user": "root", "role": "admin"}, {"user": OTHER, "role": "operator"}] if self.uid == 0 else []
+        gpus = [{"match": {"address": choices.SECOND}, "layout": "none", "heal": False, "reuse": "same-user"}]
+        return {**POLICY, "access": access, "gpus": gpus if self.kept else [],
+                "vms": [{**POLICY["vms"][0], "match": vm, "run_as": user, **more[vm]}
+                        for vm, user in choices.RUN_AS.items()],
+                "layouts": [*POLICY["layouts"], {"name": "none", "vfs": 0}],
                 "profiles": [*POLICY["profiles"], *PROFILES,
                              {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
 
@@ -123,6 +143,7 @@ class Life(World):
             try:
                 with Client(self.socket) as client:
                     client.call("daemon.status")
+                os.chmod(self.socket, 0o666)
                 return True
             except GONE:
                 return None
@@ -135,8 +156,23 @@ class Life(World):
             return False
         raise Violation(f"the daemon ended with status {came}: {self.log().splitlines()[-1:]}")
 
+    def client_of_other(self):
+        """The daemon sees who connects, so it is enough to be somebody else for that long."""
+        try:
+            os.seteuid(self.other)
+            return self.client()
+        finally:
+            os.seteuid(self.uid)
+
     def dead(self):
         return self.process is None or self.process.poll() is not None
+
+    def fate(self):
+        """Of a connection that broke only the daemon's end tells why."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self.process is not None:
+                return f"the daemon ended with status {self.process.wait(1)}"
+        return "the daemon lives, or was ended by us"
 
     def bury(self):
         """It is dead, by our hand or the trap's; by nothing else."""
@@ -178,10 +214,11 @@ class Life(World):
         elif self.lived(one, trap, store):
             self.sprung.append(one.trap)
         self.bury()
+        wrong = self.look_at_users()
         self.ask("clear-faults")
         self.between(one)
         self.settle()
-        self.check(one)
+        self.check(wrong)
 
     def lived(self, one, trap, store):
         """What the round is for; true when the daemon died of it."""
@@ -205,7 +242,7 @@ class Life(World):
         if until is None:
             return
         with Client(self.socket) as client:
-            self.patiently(lambda: not client.items("job.list"), 4)
+            self.patiently(lambda: not client.items("job.list", user="*"), 4)
             if until == "off":  # after "stop_idle", which is a second at least
                 self.patiently(lambda: client.call("vm.get", vm=choices.ON_DEMAND)["state"] == "off", 3)
 
@@ -220,11 +257,15 @@ class Life(World):
         return client.call("daemon.status")["hypervisor_connected"] and not self.under_way(client)
 
     def cancel_all(self):
-        with Client(self.socket) as client:
-            for job in client.items("job.list"):
+        def cancel(client):
+            for job in client.items("job.list", user="*"):
                 with contextlib.suppress(RpcError):
                     client.call("job.cancel", id=job["id"])
-            self.patiently(lambda: not client.items("job.list"))
+            return True
+
+        with Client(self.socket) as client:
+            self.patiently(lambda: cancel(client))
+            self.patiently(lambda: not client.items("job.list", user="*"))
 
     def rest(self, condition=lambda client: True):
         """Asks on a connection of its own: the answers on the other are heard later."""
@@ -239,10 +280,10 @@ class Life(World):
 
     def one_runs(self, client):
         """Whether a job of this daemon's list runs; whose answers have not been heard are known by it as well."""
-        ids = {job["name"]: job["id"] for job in client.items("job.list", ended=True)}
+        ids = {job["name"]: job["id"] for job in client.items("job.list", user="*", ended=True)}
         for job in self.submitted:
             job.id = job.id or ids.get(job.token)
-        return [job for job in client.items("job.list") if job["state"] == "running"]
+        return [job for job in client.items("job.list", user="*") if job["state"] == "running"]
 
     def act(self, one):
         if one.full_disk:
@@ -251,25 +292,30 @@ class Life(World):
                 resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
             client = self.client()
-            asked = {}
+            asked, self.of_other = {}, None
             for pause, action in one.actions:
                 if pause:
                     time.sleep(pause)
                 self.operations += 1
                 self.do(action, client, asked)
             self.listen(client, asked, one.linger)
+            if self.of_other:
+                self.listen(*self.of_other, 0)
             self.let_go_on(one.until)
         except GONE:
             pass  # it has died: what was not answered is not known
 
-    def do(self, action, client, asked):
+    def do(self, action, client, asked, uid=None):
         kind = action[0]
         if kind == "call":
             asked[client.begin(action[1], **action[2])] = (action, None)
         elif kind == "submit":
-            job = Submitted(action[1])
+            job = Submitted(action[1], self.uid if uid is None else uid)
             self.submitted.append(job)
             asked[client.begin("job.submit", **self.submission(job))] = (action, job)
+        elif kind == "other":
+            self.of_other = self.of_other or (self.client_of_other(), {})
+            self.do(action[1], *self.of_other, self.other)
         elif kind == "cancel":
             known = [job.id for job in self.submitted if job.id is not None]
             if known:
@@ -411,10 +457,11 @@ class Life(World):
 
     def ask_again(self):
         """Whoever got no answer asks again, with the same request_id."""
+        clients = {self.other: self.client_of_other(), self.uid: self.client_for_checks}
         for job in self.submitted:
             while job.id is None and not job.refused:
                 try:
-                    job.id = self.client_for_checks.call("job.submit", **self.submission(job))["id"]
+                    job.id = clients[job.uid].call("job.submit", **self.submission(job))["id"]
                 except RpcError as error:
                     if error.code != DEGRADED:
                         job.refused = True
@@ -448,17 +495,24 @@ class Life(World):
 
     def wrongs(self):
         rows, machine = checker.rows_of(self.state), self.machine("state")
-        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed)
+        return checker.calm(machine, rows, self.seen(), self.ledger, self.disturbed) + \
+            checker.users(machine, rows, self.seen(), self.ledger, self.rules)
 
-    def check(self, one):
-        """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong."""
+    def look_at_users(self):
+        """Also where no daemon is: what was given in between would be forgotten."""
+        machine = self.ask("state")
+        return self.last_users.look(machine, checker.rows_of(self.state), self.kept) if machine else []
+
+    def check(self, before):
+        """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong.  before: what
+        was wrong already."""
         deadline = time.monotonic() + PATIENCE / 6
         wrong = self.wrongs()
         while wrong and time.monotonic() < deadline:
             time.sleep(0.005)
             wrong = [w for w in self.wrongs() if w in wrong]
         machine = self.machine("state")
-        wrong += checker.hard(machine, self.ledger, self.hangs_of_others)
+        wrong += before + checker.hard(machine, self.ledger, self.hangs_of_others) + self.look_at_users()
         if wrong:
             raise Violation("\n".join(wrong))
         rows = checker.rows_of(self.state)
@@ -529,14 +583,14 @@ class Life(World):
     def end_jobs(self):
         """Those that have begun go on to their end.  Of those that wait a few get their chance; what still finds no
         place then is cancelled."""
-        waiting = [j["id"] for j in self.client_for_checks.items("job.list") if j["state"] in ("queued", "held")]
+        waiting = [j["id"] for j in self.client_for_checks.items("job.list", user="*") if j["state"] in ("queued", "held")]
         for number in waiting[2:]:
             self.try_call("job.cancel", id=number)
         patience = time.monotonic() + 5
         left = []
 
         def all_ended():
-            left[:] = [j for j in self.client_for_checks.items("job.list") if j["state"] != "ended"]
+            left[:] = [j for j in self.client_for_checks.items("job.list", user="*") if j["state"] != "ended"]
             if time.monotonic() > patience:
                 for job in left:
                     if job["state"] == "queued":

@@ -35,18 +35,23 @@ def machine():
             "values": {"exec_quantum_ms": 20, "preempt_timeout_us": 0}} for i in (1, 2, 3)]
     gpu = {"name": "gpu0", "address": "0000:03:00.0", "present": True, "num_vfs": 3, "vfs": vfs,
            "not_reset": [], "locked": False,
-           "writes": {"sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
-    return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "hostdevs": [hostdev(1, 5), hostdev(2, 6)]},
-                                   {"name": "trainer-2", "uuid": OTHER, "hostdevs": []}]}
+           "writes": {"sriov_numvfs": 4, "sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
+    return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "guest_root": "/g/trainer-1",
+                                    "hostdevs": [hostdev(1, 5), hostdev(2, 6)]},
+                                   {"name": "trainer-2", "uuid": OTHER, "guest_root": "/g/trainer-2", "hostdevs": []}]}
+
+
+RULES = {"trainer-1": ("trainer", (0, 7))}
 
 
 def lease(owner, epoch, job=0, **more):
-    return {"state": "attached", "owner": owner, "epoch": epoch, "job": job, "vm_uuid": UUID,
+    return {"state": "attached", "owner": owner, "epoch": epoch, "job": job, "vm_uuid": UUID, "uid": 0,
             "vm_name": "trainer-1", "live": True, "config": False, **more}
 
 
 def job(token, state, result="none", attempt=1):
-    return {"state": state, "result": result, "attempt": attempt, "reason": None, "document": {"name": token}}
+    return {"state": state, "result": result, "attempt": attempt, "reason": None, "document": {"name": token}, "uid": 0,
+            "vm_uuid": UUID, "vm_name": "trainer-1"}
 
 
 def rows():
@@ -54,7 +59,9 @@ def rows():
                              "manual": {"vfs": [{"exec_quantum_ms": 20}] * 3}}},
             "lease": {"0000:03:00.0/1": lease("vm", 5), "0000:03:00.0/2": lease("job", 6, 7)},
             "job": {"7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
-            "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}}}
+            "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}},
+            "meta": {"boot": {"value": "b"}, f"vm/{UUID}": {"failed_starts": 2, "quarantine": None},
+                     f"vm/{OTHER}": {"failed_starts": 3, "quarantine": "3 jobs in a row could not start here"}}}
 
 
 def submissions():
@@ -71,7 +78,11 @@ class World:
         self.write("starts-a", "start")
         self.write("starts-b", "start")
         self.write("ends-b", "end")
+        self.write("as-a", "trainer /g/trainer-1/home/trainer")
+        self.write("as-b", "trainer /g/trainer-1/home/trainer")
         self.ledger = checker.Ledger(folder)
+        self.last = checker.LastUsers()
+        self.last.look(self.machine, self.rows)
 
     @property
     def gpu(self):
@@ -89,7 +100,9 @@ class World:
 
     def wrong(self):
         return checker.hard(self.machine, self.ledger) + \
-            checker.calm(self.machine, self.rows, self.submissions, self.ledger)
+            checker.calm(self.machine, self.rows, self.submissions, self.ledger) + \
+            checker.users(self.machine, self.rows, self.submissions, self.ledger, RULES) + \
+            self.last.look(self.machine, self.rows, ("gpu0",))
 
 
 def own_process(world):
@@ -106,6 +119,16 @@ SPOILED = (
     (lambda w: w.gpu["writes"].update(sriov_numvfs_while_held=1), "while a VF was held"),
     (lambda w: w.gpu["writes"].update(attached_without_reset=1), "without a reset"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5)), "gpu0 itself is in trainer-2, and has 3 VFs"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5, live=False, config=True)), "gpu0 itself is in trainer-2"),
+    (lambda w: w.lease(1).update(uid=7), "went from uid 0 to uid 7 without a re-cut"),
+    (lambda w: w.rows["job"]["7"].update(uid=7), "is uid 7's, and uid 0 submitted it"),
+    (lambda w: w.write("as-a", "root /g/trainer-1/root"), "ran as root in trainer-1, whose rule names trainer"),
+    (lambda w: w.write("as-a", "trainer /g/trainer-2/home"), "ran in trainer-2, which no rule opens to it"),
+    (lambda w: w.write("as-a", "trainer /root"), "ran in /root, which no rule opens to it"),
+    (lambda w: w.submissions.append(checker.Submission("b", 8, False, 9)), "of uid 9 ran in trainer-1, which no rule"),
+    (lambda w: w.rows["meta"][f"vm/{UUID}"].update(failed_starts=3), "is not quarantined after 3 failed starts"),
+    (lambda w: w.rows["job"]["7"].update(vm_uuid=OTHER), "is running in trainer-1, which is quarantined"),
     (lambda w: w.write("twice", "a"), "ran twice at the same time"),
     (lambda w: w.rows["job"].pop("7"), "is lost"),
     (lambda w: w.rows["job"].update({"10": job("a", "queued")}), "is there 2 times"),
@@ -144,6 +167,17 @@ def checker_can_fail():
             wrong = world.wrong()
             assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
     comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def checker_knows_a_recut():
+    """Another cut of the card, or a card whose VFs are for anybody, and a VF may go to another user."""
+    for spoil, kept in ((lambda w: w.gpu["writes"].update(sriov_numvfs=6), ("gpu0",)), (lambda w: None, ())):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            spoil(world)
+            world.lease(1).update(uid=7)
+            equal(world.last.look(world.machine, world.rows, kept), [])
 
 
 @test
