@@ -354,6 +354,15 @@ enum hv_failure sim_vm_attach(struct sim_hypervisor *hv, struct sim_kernel *k, s
 	return HV_OK;
 }
 
+/* Which one a detach means.  Who names an alias means no other: the device of a later lease, or one that somebody
+ * attached by hand, stays.  In a stored definition there may be none (libvirt-ops.c looks in the same way). */
+static struct sim_hostdev *find_meant(const struct sim_hostdevs *list, const struct hv_request *request)
+{
+	struct sim_hostdev *h = find_hostdev(list, &request->address);
+
+	return h && (!request->alias || !h->alias || streq(h->alias, request->alias)) ? h : NULL;
+}
+
 static enum hv_failure refuse_missing(const struct pci_address *address, char **ret_message)
 {
 	refuse(ret_message, xasprintf("device not found: host pci device %s not found",
@@ -369,7 +378,7 @@ enum hv_failure sim_vm_detach_check(const struct sim_vm *vm, const struct hv_req
 
 		if (failure != HV_OK)
 			return failure;
-		if (!find_hostdev(&vm->config, &request->address))
+		if (!find_meant(&vm->config, request))
 			return refuse_missing(&request->address, ret_message);
 	}
 	if (!request->live)
@@ -379,7 +388,7 @@ enum hv_failure sim_vm_detach_check(const struct sim_vm *vm, const struct hv_req
 		       strdup("Requested operation is not valid: domain is not running"));
 		return HV_NOT_RUNNING;
 	}
-	if (!find_hostdev(&vm->live, &request->address))
+	if (!find_meant(&vm->live, request))
 		return refuse_missing(&request->address, ret_message);
 	return HV_OK;
 }

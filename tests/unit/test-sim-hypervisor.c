@@ -177,6 +177,35 @@ static void test_alias_of_libvirt(void **state)
 	assert_string_equal(h->alias, "hostdev1");
 }
 
+static enum hv_failure detach_alias(struct world *w, unsigned index, const char *alias, bool live, bool config)
+{
+	struct hv_request r = request(w, index, live, config);
+
+	r.alias = alias;
+	return sim_vm_detach_check(vm(w, "a"), &r, &w->message);
+}
+
+/* Under another alias it is another lease's device, or somebody else's: as test_device_refusals of test-libvirt.c. */
+static void test_detach_by_alias(void **state)
+{
+	WORLD(TWO);
+	struct hv_request foreign = request(w, 2, true, true);
+	struct sim_hostdev *h;
+
+	assert_int_equal(attach(w, "a", 1, true, true), HV_OK);
+	assert_int_equal(detach_alias(w, 1, "ua-gpuvf-y", true, false), HV_ALREADY);
+	assert_non_null(strstr(w->message, "not found"));
+	assert_int_equal(detach_alias(w, 1, "ua-gpuvf-y", false, true), HV_ALREADY);
+	assert_int_equal(detach_alias(w, 1, "ua-gpuvf-x", true, true), HV_OK);
+	assert_int_equal(detach_alias(w, 1, NULL, true, true), HV_OK); /* whatever it is called */
+
+	foreign.alias = NULL; /* attached by hand: libvirt names the live one only */
+	assert_int_equal(sim_vm_attach(&w->hv, &w->k, vm(w, "a"), &foreign, &h, &w->message), HV_OK);
+	assert_int_equal(detach_alias(w, 2, "ua-gpuvf-x", true, false), HV_ALREADY);
+	assert_int_equal(detach_alias(w, 2, "ua-gpuvf-x", false, true), HV_OK);
+	assert_int_equal(detach_alias(w, 2, NULL, true, false), HV_OK);
+}
+
 static void test_refused_attach(void **state)
 {
 	WORLD(TWO ", {\"name\": \"off\", \"state\": \"off\"}, {\"name\": \"full\", \"ports\": 0},"
@@ -352,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach_and_detach), cmocka_unit_test(test_alias_of_libvirt),
 		cmocka_unit_test(test_reset_between_users), cmocka_unit_test(test_managed),
+		cmocka_unit_test(test_detach_by_alias),
 		cmocka_unit_test(test_refused_attach),	  cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_saved),		  cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_ports),		  cmocka_unit_test(test_start_and_stop),
