@@ -171,6 +171,12 @@ def of_others(chance):
     )))
 
 
+def of_reattach(chance):
+    """One of the VFs that VMs have from gpuvf is detached by hand, and attached again to the same VM, which then has it
+    under libvirt's own alias."""
+    return ("machine", "reattach", {"which": chance.randrange(1 << 16)})
+
+
 def of_cut(chance):
     """A layout that is made whatever there was: values, and another count than the last time."""
     vram = {"vram": chance.choice(("1GiB", "2GiB"))} if chance.random() < 0.6 else {}  # not every card takes that
@@ -236,7 +242,7 @@ def pool_off(chance):
 
 KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
-RARELY = 0.08  # a round has an of_no_start
+RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
 PLACE = [clear, start_vms, cut_both]
 # By operation, or by one of its points.
 LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
@@ -273,6 +279,8 @@ def actions(chance, trap, serial):
     others = [of_another(chance, chance.choice(makers)(chance)) for _ in range(chance.randint(4, 12))]
     if chance.random() < RARELY:
         others += of_no_start(chance, f"{serial}.n")
+    if chance.random() < RARELY:
+        others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
     count = {"start": 2, "finish": 2, "cancel": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
     more = of_trap(JOBS, trap, {})
     jobs = [submit(chance, f"{serial}.{n}", **more) for n in range(count)]
@@ -312,6 +320,8 @@ class Round:
         self.until = of_trap(UNTIL, step, None)
         self.linger = chance.choice((0.005, 0.02, 0.06))
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
+        if chance.random() < RARELY:
+            self.meanwhile.append(of_reattach(chance))
         self.full_disk = chance.random() < 0.05
         self.reboot = chance.random() < 0.05
         self.damage = chance.choice(("cut", "garbage", "gone", "empty")) if chance.random() < 0.05 else None

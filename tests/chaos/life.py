@@ -333,7 +333,21 @@ class Life(World):
         else:
             self.disturb(action[1], action[2])
 
+    def reattach(self, which):
+        """virsh detach-device and attach-device, on the sides where the VM has it."""
+        state = self.ask("state") or {"gpus": [], "vms": []}
+        places = {vf["address"]: {"gpu": gpu["name"], "vf": vf["index"]} for gpu in state["gpus"] for vf in gpu["vfs"]}
+        ours = [(vm["name"], h) for vm in state["vms"] for h in vm["hostdevs"]
+                if h["live"] and h["address"] in places and checker.ALIAS.match(h["alias"] or "")]
+        if not ours:
+            return False
+        vm, hostdev = ours[which % len(ours)]
+        what = {"vm": vm, "live": True, "config": hostdev["config"], **places[hostdev["address"]]}
+        return self.ask("foreign-detach", **what) and self.ask("foreign-attach", **what)
+
     def disturb(self, op, members):
+        if op == "reattach":
+            return self.reattach(members["which"])
         reply = self.ask(op, **members)
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
