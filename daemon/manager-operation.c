@@ -62,6 +62,12 @@ void operation_store(struct manager *m, struct operation *op)
 	outbox_put(m, STORE_OPERATION, op->name, doc);
 }
 
+void operation_set_input_vfs(struct operation *op, json_t *names)
+{
+	json_object_set(op->input, "vfs", names);
+	op->input_vfs = json_object_get(op->input, "vfs");
+}
+
 static void operation_add(struct manager *m, struct operation *op)
 {
 	op->input_gpu = json_get_string(op->input, "gpu");

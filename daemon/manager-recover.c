@@ -49,9 +49,12 @@ static void recover_vf(struct manager *m, struct vf *vf)
 		if (gone)
 			vf_set_state(m, vf, VF_RESETTING, "its VM is gone");
 		break;
+	case VF_RESETTING: /* it had left its VM, and somebody put it back by hand: adopted by the comparison that follows */
+		if (live)
+			vf_let_go(m, vf, VF_FREE, NULL);
+		break;
 	case VF_HELD: /* a look tells whether its process is still there */
 	case VF_FREE:
-	case VF_RESETTING:
 	case VF_QUARANTINED:
 	case VF_GONE:
 	case VF_STATE_MAX:

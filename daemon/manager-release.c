@@ -279,7 +279,7 @@ void release_resume(struct manager *m, struct operation *op)
 		if (vf)
 			json_array_append_new(left, json_string(vf->name));
 	}
-	json_object_set(op->input, "vfs", left);
+	operation_set_input_vfs(op, left);
 	r->n = r->left = json_array_size(left);
 	if (r->n > 0) {
 		release_committed(m, r);

@@ -688,6 +688,7 @@ void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
+bool vf_is_live(struct manager *m, const struct vf *vf); /* in the running guest of any VM, by libvirt's last word */
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
 /* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
@@ -740,6 +741,8 @@ struct operation *operation_new(struct manager *m, const char *method, const cha
 struct operation *operation_find(struct manager *m, const char *name);
 bool operation_is_apply(const struct operation *op); /* cuts a GPU, whoever asked */
 void operation_store(struct manager *m, struct operation *op);
+/* Of a release: those that are left; borrows names.  Not stored. */
+void operation_set_input_vfs(struct operation *op, json_t *names);
 int operation_load(void *manager, const char *id, const json_t *doc);
 void operation_begin(struct manager *m, struct operation *op);
 void operation_done(struct manager *m, struct operation *op, json_t *result); /* takes result */

@@ -113,6 +113,16 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
 }
 
+bool vf_is_live(struct manager *m, const struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (shown_at(vm->facts, &vf->address).live)
+			return true;
+	return false;
+}
+
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf)
 {
 	struct vm *vm, *tmp;

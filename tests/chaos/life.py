@@ -98,7 +98,7 @@ class Life(World):
         super().__init__({"gpus": plan.gpus, "linger_seconds": 600,
                           "vms": [{"name": "trainer-%d", "count": 2}, {"name": "desk-1"},
                                   {"name": choices.ON_DEMAND, "state": "off"}]},
-                         self.policy(20), {"deadlines": {"guest_ready": "3s"}}, start=False)
+                         self.policy(20), {"deadlines": {"guest_ready": "3s", "closed": "1s"}}, start=False)
         self.ledger_folder = self.folder / "ledger"
         self.ledger_folder.mkdir(mode=0o777)
         os.chmod(self.folder, 0o755)

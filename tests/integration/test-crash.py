@@ -194,6 +194,23 @@ def many_points():
 
 
 @test
+def in_the_gate():
+    """Killed while VFs of a release are between guest and reset: the next daemon does what is left."""
+    for step in ("wait-closed", "reset", "probe"):
+        world = World({"vms": [{"name": "trainer-1"}]})
+        world.apply(2)
+        for _ in range(2):
+            world.call("vf.assign", vm="trainer-1", add=True, wait_seconds=PATIENCE)
+        world.fault(step, gpu="gpu0", nth=2, kill="before")
+        world.client().begin("vf.release", vm="trainer-1", all=True, wait_seconds=PATIENCE)
+        world.until_killed()
+        world.start()
+        until(lambda world=world: all(o["state"] == "done" for o in world.items("operation.list")), "all is done")
+        equal([vf["state"] for vf in world.items("vf.list")], ["free", "free"])
+        world.end()
+
+
+@test
 def submissions():
     """What was answered is there after kill -9: no accepted job is lost."""
     world = World()

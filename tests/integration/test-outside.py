@@ -51,6 +51,46 @@ def put_back_by_hand():
 
 
 @test
+def put_back_before_its_reset():
+    """A VF taken out and put back by hand under the daemon's eyes, before it was reset, is the VM's by somebody else's
+    hand, and who waits for its release hears so."""
+    world = World(config={"deadlines": {"closed": "1s"}})
+    world.apply(1)
+    assign(world, mode="live")
+    put_back(world)
+    until(lambda: world.vf(VF)["state"] == "attached" and world.vf(VF)["lease"]["owner"] == "foreign", "it is seen")
+    release(world, vf=VF)
+    assign(world, mode="live")
+    world.fault("wait-closed", gpu="gpu0", nth=1, hang=True)
+    client = world.client()
+    number = client.begin("vf.release", vf=VF, wait_seconds=PATIENCE)
+    until(lambda: world.vf(VF)["state"] == "resetting", "it has left its VM")
+    by_hand(world, "attach")
+    world.machine("release-hang")
+    answer = client.answer_to(number)
+    equal((answer["error"]["code"], answer["error"]["data"]["reason"]), (CONFLICT, "put_back"))
+    vf = world.vf(VF)
+    equal((vf["state"], vf["vm"], vf["lease"]["owner"]), ("attached", VM, "foreign"))
+    release(world, vf=VF)
+    equal((world.vf(VF)["state"], aliases(world)), ("free", []))
+
+
+@test
+def put_back_while_no_daemon_reset_it():
+    """The same where the daemon died between the guest's word and the reset: the release that was accepted is done."""
+    world = World()
+    world.apply(1)
+    assign(world, mode="live")
+    world.fault("wait-closed", gpu="gpu0", nth=1, kill="before")
+    world.client().begin("vf.release", vf=VF, wait_seconds=PATIENCE)
+    world.until_killed()
+    by_hand(world, "attach")
+    world.start()
+    until(lambda: all(o["state"] == "done" for o in world.items("operation.list")), "the release goes on")
+    equal((world.vf(VF)["state"], aliases(world)), ("free", []))
+
+
+@test
 def put_back_and_stored():
     """The same of one that stands in the definition, too: both sides go, under whatever alias."""
     world = World()

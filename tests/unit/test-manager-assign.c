@@ -435,6 +435,20 @@ static void every_row_has_its_rule(void **state)
 	}
 }
 
+/* Out of its VM, not reset yet, and put back by hand. */
+static void a_row_of_a_vf_that_was_put_back_before_its_reset(void **state)
+{
+	struct bench *b = *state;
+
+	write_row(b, VF_RESETTING);
+	bench_stop(b);
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	bench_start(b);
+	bench_settle(b);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_FOREIGN);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+}
+
 static void a_row_of_a_vf_that_is_elsewhere(void **state)
 {
 	static const enum vf_state rows[] = { VF_LEASED, VF_ATTACHING, VF_ATTACHED, VF_DETACHING, VF_RESETTING };
@@ -628,6 +642,7 @@ int main(void)
 		TEST(a_recovery_that_is_cut_off_counts_for_nothing),
 		TEST(a_kept_vf_of_an_earlier_daemon),
 		TEST(every_row_has_its_rule),
+		TEST(a_row_of_a_vf_that_was_put_back_before_its_reset),
 		TEST(a_row_of_a_vf_that_is_elsewhere),
 		TEST(what_no_event_tells_is_seen_within_a_minute),
 		TEST(one_that_was_put_back_is_found_by_its_address),
