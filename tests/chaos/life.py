@@ -502,7 +502,7 @@ class Life(World):
                         client.call("operation.cancel", operation=operation["operation"])
             if time.monotonic() > patience + PATIENCE:
                 raise Violation(f"never ends: {left}")
-            time.sleep(0.003)
+            time.sleep(0.01)  # each look costs the daemon a list of all jobs and operations
 
     def seen(self):
         return [job.seen() for job in self.submitted]
