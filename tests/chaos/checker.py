@@ -156,7 +156,7 @@ def quarantine(rows):
 
 
 class LastUsers:
-    """Who had each VF when one looked last, and in which cut of its card."""
+    """Who had each VF when one looked last, and in which cut of its card: a job's user, or all of a VM's."""
 
     def __init__(self):
         self.known = {}
@@ -168,13 +168,16 @@ class LastUsers:
             cut = gpu["writes"]["sriov_numvfs"]
             for vf in gpu["vfs"]:
                 row = rows["lease"].get(_key(gpu, vf["index"]))
-                if not row or row["state"] != "attached" or row["owner"] not in ("vm", "job", "kept"):
+                if not row or row["state"] != "attached" or row["owner"] == "none":
                     continue
-                before, when = self.known.get(vf["address"], (row["uid"], cut))
-                if gpu["name"] in kept and when == cut and before != row["uid"]:
-                    wrong.append(f"{gpu['name']}/vf{vf['index']} went from uid {before} to uid {row['uid']} without a "
-                                 "re-cut")
-                self.known[vf["address"]] = (row["uid"], cut)
+                user = ("uid", row["uid"]) if row["owner"] in ("job", "kept") else ("VM", row["vm_uuid"])
+                before, when = self.known.get(vf["address"], (user, cut))
+                # By hand, past the daemon, is nobody's rule; and a user may give what he had to a VM.
+                may = row["owner"] == "foreign" or before == ("uid", row["uid"])
+                if gpu["name"] in kept and when == cut and before != user and not may:
+                    wrong.append(f"{gpu['name']}/vf{vf['index']} went from {before[0]} {before[1]} to {user[0]} {user[1]} "
+                                 "without a re-cut")
+                self.known[vf["address"]] = (user, cut)
         return wrong
 
 

@@ -121,7 +121,8 @@ SPOILED = (
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5)), "gpu0 itself is in trainer-2, and has 3 VFs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5, live=False, config=True)), "gpu0 itself is in trainer-2"),
-    (lambda w: w.lease(1).update(uid=7), "went from uid 0 to uid 7 without a re-cut"),
+    (lambda w: w.lease(2).update(uid=7), "went from uid 0 to uid 7 without a re-cut"),
+    (lambda w: w.lease(1).update(vm_uuid=OTHER), f"went from VM {UUID} to VM {OTHER} without a re-cut"),
     (lambda w: w.rows["job"]["7"].update(uid=7), "is uid 7's, and uid 0 submitted it"),
     (lambda w: w.write("as-a", "root /g/trainer-1/root"), "ran as root in trainer-1, whose rule names trainer"),
     (lambda w: w.write("as-a", "trainer /g/trainer-2/home"), "ran in trainer-2, which no rule opens to it"),
@@ -176,7 +177,7 @@ def checker_knows_a_recut():
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder)
             spoil(world)
-            world.lease(1).update(uid=7)
+            world.lease(2).update(uid=7)
             equal(world.last.look(world.machine, world.rows, kept), [])
 
 

@@ -57,8 +57,9 @@ def put_back_before_its_reset():
     world = World(config={"deadlines": {"closed": "1s"}})
     world.apply(1)
     assign(world, mode="live")
+    epoch = world.vf(VF)["lease"]["epoch"]
     put_back(world)
-    until(lambda: world.vf(VF)["state"] == "attached" and world.vf(VF)["lease"]["owner"] == "foreign", "it is seen")
+    until(lambda: world.vf(VF)["state"] == "attached" and world.vf(VF)["lease"]["epoch"] != epoch, "it is seen")
     release(world, vf=VF)
     assign(world, mode="live")
     world.fault("wait-closed", gpu="gpu0", nth=1, hang=True)
