@@ -4,8 +4,8 @@
  * takes with it only what was built on it: the batch in flight and the open one. */
 #include "manager-state.h"
 
-/* Closes a batch early: a flood does not starve its first caller, and the store writes while the loop goes on reading;
- * what comes meanwhile is in the next. */
+/* Closes a batch early, after whoever adds the last: a flood does not starve its first caller, and the store writes while
+ * the loop goes on reading; what comes meanwhile is in the next. */
 #define BATCH_ITEMS_MAX 32
 #define RETRY_USEC (5 * USEC_PER_SEC) /* a full disk is looked at again this often */
 
@@ -83,6 +83,12 @@ static void close_later(struct manager *m)
 	(void)sd_event_source_set_enabled(m->outbox->close_source, SD_EVENT_ONESHOT);
 }
 
+/* Never at once: what one call or event stores is in one batch, or it could be half there after a crash. */
+static void close_soon(struct manager *m, int priority)
+{
+	(void)sd_event_source_set_priority(m->outbox->close_source, priority);
+}
+
 static void batch_close(struct manager *m)
 {
 	struct outbox *box = m->outbox;
@@ -91,6 +97,7 @@ static void batch_close(struct manager *m)
 	if (box->in_flight)
 		return; /* batch_written() comes here again */
 
+	close_soon(m, SD_EVENT_PRIORITY_IDLE);
 	events_write(m);
 	if (!box->batch) {
 		list_run(m, &box->open, true);
@@ -195,9 +202,7 @@ int outbox_begin(struct manager *m)
 	if (r < 0)
 		return r;
 	/* Idle: the batch closes when the loop has nothing more to read. */
-	r = sd_event_source_set_priority(box->close_source, SD_EVENT_PRIORITY_IDLE);
-	if (r < 0)
-		return r;
+	close_soon(m, SD_EVENT_PRIORITY_IDLE);
 	return sd_event_source_set_enabled(box->close_source, SD_EVENT_OFF);
 }
 
@@ -286,10 +291,9 @@ void outbox_add(struct manager *m, void (*on_commit)(struct manager *m, void *us
 	item->on_fail = on_fail;
 	item->userdata = userdata;
 	list_append(&box->open, item);
-	if (box->open.n >= BATCH_ITEMS_MAX)
-		batch_close(m);
-	else
-		close_later(m);
+	if (box->open.n == BATCH_ITEMS_MAX)
+		close_soon(m, SD_EVENT_PRIORITY_IMPORTANT);
+	close_later(m);
 }
 
 /* ---- replies ---- */

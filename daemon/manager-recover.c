@@ -89,8 +89,7 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 		snprintf(id, sizeof(id), "%llu", (unsigned long long)vf->lease.job);
 		if (!job && row_is_aside(m, "job", id)) {
 			/* Its job cannot be read, and may run still: nobody takes the VF from under it. */
-			vf->lease.owner = LEASE_VM;
-			vf_store(m, vf);
+			vf_lease_pass(m, vf, LEASE_VM, 0);
 			return;
 		}
 		if (!job || !streq_ptr(job->vf_name, vf->name) || job->state < JOB_STARTING ||

@@ -76,8 +76,7 @@ static void given_back(struct manager *m, struct vf *vf, void *userdata, const s
 		return; /* job_resume() tries again once it is back */
 	if (error && vf->state == VF_ATTACHED) {
 		/* The guest keeps it.  The job is over all the same; the lease stays until somebody helps. */
-		vf->lease.owner = LEASE_VM;
-		vf_store(m, vf);
+		vf_lease_pass(m, vf, LEASE_VM, 0);
 	}
 	attempt_over(m, job);
 }

@@ -269,6 +269,7 @@ void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uin
 {
 	vf->lease.owner = owner;
 	vf->lease.job = job;
+	vf_note_user(vf);
 	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name,
 		     json_pack("{s:s,s:I,s:s?}", "owner", lease_owner_to_string(owner), "epoch",

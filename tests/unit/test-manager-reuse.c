@@ -86,6 +86,23 @@ static void only_the_last_vm_gets_it(void **state)
 	expect_changed(b, assign_to(b, &adam, "train-b", VF), true);
 }
 
+/* Its job is over, and whoever works in that VM has it. */
+static void what_a_guest_keeps_of_a_job_is_its_vms(void **state)
+{
+	struct bench *b = *state;
+	struct vf *vf = bench_vf(b, VF);
+
+	expect_changed(b, assign_as(b, &eve, VF), true);
+	vf_lease_pass(b->m, vf, LEASE_JOB, 7);
+	assert_string_equal(vf->last_vm, "");
+	assert_int_equal(vf_only_for(b->m, vf).value, 1001);
+	vf_lease_pass(b->m, vf, LEASE_KEPT, 0);
+	assert_string_equal(vf->last_vm, "");
+	vf_lease_pass(b->m, vf, LEASE_VM, 0);
+	assert_string_equal(vf->last_vm, vf->lease.vm_uuid);
+	assert_int_equal(vf_only_for(b->m, vf).value, NOBODYS_JOB);
+}
+
 static void only_the_last_user_gets_it(void **state)
 {
 	struct bench *b = *state;
@@ -190,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(only_the_last_vm_gets_it),
+		TEST(what_a_guest_keeps_of_a_job_is_its_vms),
 		TEST(only_the_last_user_gets_it),
 		TEST(it_survives_a_restart),
 		TEST(a_recut_makes_it_anybodys),

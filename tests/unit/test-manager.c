@@ -444,11 +444,36 @@ static void ending_answers_everybody_once(void **state)
 	bench_until(b, bench_vf(b, "gpu0/vf2")->state == VF_ATTACHED);
 }
 
+/* A batch that is full is closed after whoever filled it: half of what one call stores is in no batch. */
+static struct bench *filling;
+static int rows_at_first_commit;
+
+static void first_committed(struct manager *m, void *userdata)
+{
+	if (rows_at_first_commit < 0)
+		rows_at_first_commit =
+			(int)bench_number(filling, "SELECT count(*) FROM meta WHERE id IN ('before', 'after')");
+}
+
+static void what_one_call_stores_is_in_one_batch(void **state)
+{
+	struct bench *b = filling = *state;
+
+	rows_at_first_commit = -1;
+	outbox_put(b->m, STORE_META, "before", json_object());
+	for (int i = 0; i < 100; i++)
+		outbox_add(b->m, first_committed, NULL, NULL);
+	outbox_put(b->m, STORE_META, "after", json_object());
+	bench_settle(b);
+	assert_int_equal(rows_at_first_commit, 2);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_state_has_a_name_and_a_way),
+		TEST(what_one_call_stores_is_in_one_batch),
 		TEST(a_name_stays_with_its_card),
 		TEST(names_come_in_the_order_of_addresses),
 		TEST(cutting_takes_the_steps_in_order),
