@@ -132,7 +132,7 @@ def details(tally):
 
 def workers():
     """Worlds side by side: much of what they do is waiting."""
-    return 12 * (os.cpu_count() or 1)
+    return 4 * (os.cpu_count() or 1)
 
 
 def folder_in_memory():

@@ -161,6 +161,11 @@ class LastUsers:
     def __init__(self):
         self.known = {}
 
+    def forget(self, gpu, index=None):
+        """Somebody had the VF, or all of the card, past the daemon."""
+        for key in [key for key in self.known if key[0] == gpu and index in (None, key[1])]:
+            del self.known[key]
+
     def look(self, machine, rows, kept=()):
         """What is wrong since then.  kept: names of GPUs whose VFs are for their last user until the next re-cut."""
         wrong = []
@@ -171,13 +176,13 @@ class LastUsers:
                 if not row or row["state"] != "attached" or row["owner"] == "none":
                     continue
                 user = ("uid", row["uid"]) if row["owner"] in ("job", "kept") else ("VM", row["vm_uuid"])
-                before, when = self.known.get(vf["address"], (user, cut))
+                before, when = self.known.get((gpu["name"], vf["index"]), (user, cut))
                 # By hand, past the daemon, is nobody's rule; and a user may give what he had to a VM.
                 may = row["owner"] == "foreign" or before == ("uid", row["uid"])
                 if gpu["name"] in kept and when == cut and before != user and not may:
                     wrong.append(f"{gpu['name']}/vf{vf['index']} went from {before[0]} {before[1]} to {user[0]} {user[1]} "
                                  "without a re-cut")
-                self.known[vf["address"]] = (user, cut)
+                self.known[gpu["name"], vf["index"]] = (user, cut)
         return wrong
 
 

@@ -349,6 +349,8 @@ class Life(World):
         if op == "reattach":
             return self.reattach(members["which"])
         reply = self.ask(op, **members)
+        if reply and "gpu" in members and op in ("hold", "foreign-attach", "set-numvfs", "unbind-driver"):
+            self.last_users.forget(members["gpu"], members.get("vf"))
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
         if reply and reply.get("hangs"):

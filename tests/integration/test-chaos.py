@@ -182,6 +182,16 @@ def checker_knows_a_recut():
 
 
 @test
+def checker_knows_what_others_did():
+    """Who had a VF past the daemon is nobody's last user."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder)
+        world.last.forget("gpu0", 1)
+        world.lease(1).update(vm_uuid=OTHER)
+        equal(world.last.look(world.machine, world.rows, ("gpu0",)), [])
+
+
+@test
 def checker_knows_the_end():
     """What is left when all should have been given back is told."""
     with tempfile.TemporaryDirectory() as folder:
