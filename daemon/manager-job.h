@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Operations and jobs. */
+#pragma once
+
+#include "manager-objects.h"
+
+/* ---- manager-operation.c ---- */
+struct operation *operation_new(struct manager *m, const char *method, const char *subject,
+				uid_t uid, json_t *input);
+struct operation *operation_find(struct manager *m, const char *name);
+bool operation_is_apply(const struct operation *op); /* cuts a GPU, whoever asked */
+void operation_store(struct manager *m, struct operation *op);
+/* Of a release: those that are left; borrows names.  Not stored. */
+void operation_set_input_vfs(struct operation *op, json_t *names);
+int operation_load(void *manager, const char *id, const json_t *doc);
+void operation_begin(struct manager *m, struct operation *op);
+void operation_done(struct manager *m, struct operation *op, json_t *result); /* takes result */
+void operation_failed(struct manager *m, struct operation *op, const struct rpc_error *error);
+/* It hangs in the kernel: who waits is told why, but it is not over; operation_goes_on() when it returns. */
+void operation_hangs(struct manager *m, struct operation *op, const struct rpc_error *error);
+void operation_goes_on(struct manager *m, struct operation *op);
+void operation_drop(struct manager *m, struct operation *op); /* undo of one that was not committed */
+void operation_free(struct manager *m, struct operation *op);
+void operations_forget_old(struct manager *m);
+/* Answers when the operation ends, at the latest after wait_usec (0 = as soon as it is committed). */
+void operation_reply(struct manager *m, struct operation *op, uint64_t wait_usec,
+		     struct reply *reply);
+json_t *operation_to_json(const struct operation *op);
+
+/* ---- manager-job*.c, manager-run.c, manager-place.c ---- */
+struct job *job_new(struct manager *m, uint64_t id); /* NULL = no memory */
+struct job *job_find(struct manager *m, const char *id);
+void job_set_state(struct manager *m, struct job *job, enum job_state state, const char *reason);
+void job_store(struct manager *m, struct job *job);
+int job_load(void *manager, const char *id, const json_t *doc);
+void job_free(struct manager *m, struct job *job);
+void jobs_forget_old(struct manager *m);
+json_t *job_to_json(const struct job *job, bool all);
+/* The job that a caller may act on; refuses by itself (NULL). */
+struct job *job_for(struct manager *m, const struct caller *caller, const char *id, struct reply *reply);
+json_t *job_attempt(const struct job *job); /* the present one, borrowed, or NULL */
+int job_attempt_dir(struct manager *m, const struct job *job, unsigned attempt, bool create);
+/* The files as they were at submit: in/0, in/1, … */
+int job_snapshot_files(struct manager *m, struct job *job);
+void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
+void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
+void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
+void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
+void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
+bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
+void job_unplace(struct job *job); /* its attempt was none */
+
+/* ---- manager-upload.c: files of jobs that are too large for one message ---- */
+int uploads_new(struct manager *m); /* forgets those of an earlier daemon */
+void uploads_free(struct manager *m);
+int upload_size(struct manager *m, const char *id, uid_t uid, uint64_t *ret); /* -ENOENT: not this user's */
+/* Moves the content to dirfd/name; the upload is over.  Returns 0 or a negative errno. */
+int upload_move(struct manager *m, const char *id, uid_t uid, int dirfd, const char *name);

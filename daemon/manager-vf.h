@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the manager does with VFs: leases, the way to a VM and back, and what ends or renews a lease by itself. */
+#pragma once
+
+#include "manager-objects.h"
+
+/* ---- manager-vf.c ---- */
+struct vf *vf_find(struct manager *m, const char *name_or_address);
+struct vf *vf_find_address(struct manager *m, const struct pci_address *address);
+void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
+void vf_store(struct manager *m, struct vf *vf);
+void vf_free(struct vf *vf);
+/* Leases a free VF; the caller has checked that it is free, and sets its state next, which stores both. */
+void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
+	      uint64_t job, uid_t uid, bool live, bool config);
+void vf_lease_end(struct manager *m, struct vf *vf);
+/* The state and the end of the lease, if it has one, in one row. */
+void vf_let_go(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
+/* Passes the lease of a VF that stays where it is on, to a job or (LEASE_KEPT) to whatever comes next. */
+void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job);
+struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */
+char *vf_alias(const struct vf *vf); /* returns new */
+const struct vf_facts *vf_facts_of(const struct vf *vf);
+/* The VF that the operation is about, when nothing else is under way with it; fails the operation by itself. */
+struct vf *operation_vf(struct manager *m, struct operation *op);
+bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
+int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
+
+/* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
+#define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
+
+/* ---- manager-handover.c, -attach.c, -detach.c, -side.c, -gate.c: a VF on its way to a VM and back ---- */
+/* error is NULL on success; borrowed. */
+typedef void (*handover_fn)(struct manager *m, struct vf *vf, void *userdata,
+			    const struct rpc_error *error);
+void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* Its VM gets it on the other side as well, or keeps it on the other side only (manager-side.c). */
+void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
+void handover_take_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
+bool lease_has_side(const struct vf *vf, enum lease_side side);
+enum lease_side operation_side(const struct operation *op); /* of an assign or release of one side; else both */
+/* Powers its VM off first, whose guest has no say then.  A detach that is under way is waited for. */
+void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
+bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
+bool handover_can_join(const struct vf *vf);
+/* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
+bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
+void handover_drop(struct vf *vf);    /* the daemon ends */
+void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
+void rpc_error_from_host(struct rpc_error *error, const struct host_reply *reply, const char *what);
+json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7) has … open"; returns new */
+
+/* ---- manager-power-off.c: release --force ---- */
+/* Refuses what cannot be forced, and what it breaks as long as nobody said yes to that.  vf is held by its VM. */
+int power_off_check(struct manager *m, const struct vf *vf, const struct vf_release_params *p,
+		    struct rpc_error *error);
+bool power_off_may_take(const struct vf *vf); /* it is in a running guest */
+void power_off_note(struct manager *m, struct operation *op, const struct vf *vf); /* accepted: its rows */
+/* The VM still runs as it did when the operation was accepted: not one that somebody started since. */
+bool power_off_is_due(struct manager *m, const struct operation *op, const struct vf *vf);
+
+/* ---- manager-assign.c, manager-release.c ---- */
+void assign_resume(struct manager *m, struct operation *op);
+void release_resume(struct manager *m, struct operation *op);
+
+struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid,
+			    const struct vm *vm); /* NULL = none */
+
+/* ---- manager-expiry.c: leases with an end ---- */
+void expiry_pump(struct manager *m); /* takes back those whose time is over */
+/* From now on so long, 0 = without end; undone when it cannot be stored. */
+int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_error *error);
+/* at: of the boot clock, 0 = none. */
+uint64_t expiry_wall(uint64_t at); /* wall clock, to the second; 0 = none */
+json_t *expiry_row(uint64_t at);
+uint64_t expiry_from_row(const json_t *row); /* boot clock of now */
+bool lease_was_never_confirmed(const struct vf *vf); /* and the time for that is over */
+
+/* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
+void fixed_pump(struct manager *m);
+void fixed_try_again(struct vm *vm); /* something changed: whatever failed may go well now */
+void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier daemon, not attached */
+void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */
+
+/* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
+bool alias_is_ours(const char *alias); /* NULL: no */
+bool alias_is_of_policy(const char *alias);
+const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm); /* the first; NULL = none */
+char *vm_missing_text(struct manager *m, const struct vm *vm); /* why it will not start; returns new, or NULL */
+bool vm_mend_missing(struct manager *m, struct vm *vm); /* true: one that the policy gave is being taken out */
+
+/* ---- manager-reset.c ---- */
+void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */
