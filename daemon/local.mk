@@ -23,15 +23,16 @@ libmanager_a_SOURCES = \
 	daemon/manager-drain.c daemon/manager-event.c daemon/manager-expiry.c daemon/manager-export.c \
 	daemon/manager-fits.c daemon/manager-fixed.c daemon/manager-gate.c daemon/manager-gpu.c \
 	daemon/manager-gpu.h daemon/manager-handover.c daemon/manager-handover.h \
-	daemon/manager-holders.c daemon/manager-hypervisor.c daemon/manager-job-files.c \
-	daemon/manager-job-hold.c daemon/manager-job-submit.c daemon/manager-job.c \
-	daemon/manager-job.h daemon/manager-load.c daemon/manager-look.c daemon/manager-missing.c \
-	daemon/manager-objects.h daemon/manager-operation.c daemon/manager-outbox.c \
-	daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c daemon/manager-plan.c \
-	daemon/manager-policy.c daemon/manager-pool.c daemon/manager-power-off.c \
-	daemon/manager-process.c daemon/manager-question.c daemon/manager-recover.c \
-	daemon/manager-release.c daemon/manager-reset.c daemon/manager-reuse.c daemon/manager-run.c \
-	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
+	daemon/manager-holders.c daemon/manager-host.c daemon/manager-hypervisor.c \
+	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
+	daemon/manager-job.c daemon/manager-job.h daemon/manager-load.c daemon/manager-look.c \
+	daemon/manager-missing.c daemon/manager-objects.h daemon/manager-operation.c \
+	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
+	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
+	daemon/manager-power-off.c daemon/manager-process.c daemon/manager-question.c \
+	daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c \
+	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-side.c \
+	daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
 	daemon/manager-tune-run.c daemon/manager-tune.c daemon/manager-tune.h daemon/manager-undo.c \
 	daemon/manager-upload.c daemon/manager-vf.c daemon/manager-vf.h daemon/manager-view.c \
 	daemon/manager-vm.c daemon/manager-vm.h daemon/manager-wanted.c daemon/manager-wedged.c \

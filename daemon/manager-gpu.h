@@ -20,9 +20,14 @@ void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the
 /* The leases of an earlier daemon whose VFs the kernel does not show: they wait until the wanted layout stands, and end
  * when it does not bring them back. */
 void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu);
-void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks the host; gpu_update() follows */
 /* Sets the state that it has when nothing is under way. */
 void gpu_calm(struct manager *m, struct gpu *gpu);
+struct gpu *gpu_new(struct manager *m, unsigned number, const struct pci_address *address); /* NULL = no memory */
+char *gpu_given_up_reason(const struct gpu *gpu); /* new */
+void gpu_driver_bound(struct gpu *gpu); /* what is known of an earlier binding means nothing, and its layout is due */
+
+/* ---- manager-host.c: the host's word ---- */
+void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks for it; gpu_update() follows */
 void manager_scan(struct manager *m);
 void manager_on_host_event(void *manager, const struct host_event *event);
 
