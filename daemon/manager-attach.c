@@ -38,8 +38,10 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		return;
 	}
 	rpc_error_move(&h->error, &error);
+	h->vf->last_user = h->user_before; /* no guest has seen it */
+	memcpy(h->vf->last_vm, h->vm_before, sizeof(h->vf->last_vm));
 	if (h->managed && h->vf->lease.live) {
-		/* No guest has seen it, but libvirt may have given it to the host after its own attempt. */
+		/* But libvirt may have given it to the host after its own attempt. */
 		h->rebind = true;
 		handover_probe(h);
 		return;
@@ -54,6 +56,8 @@ static void attach_now(struct handover *h)
 		handover_side_attach(h);
 		return;
 	}
+	h->user_before = h->vf->last_user;
+	memcpy(h->vm_before, h->vf->last_vm, sizeof(h->vm_before));
 	if (h->vf->lease.live)
 		vf_set_state(h->m, h->vf, VF_ATTACHING, NULL);
 	handover_ask_hv(h, HV_ATTACH, on_attached);

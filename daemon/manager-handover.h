@@ -16,6 +16,8 @@ struct handover {
 	enum lease_side side; /* that libvirt is asked for: of those that the lease names … */
 	bool one_side; /* … or one that it gets or loses, while it stays (manager-side.c) */
 	struct stored *stored; /* it goes on when its state is in the store */
+	struct known user_before; /* of an attach: last user and VM, which it stays when no guest has seen the VF */
+	char vm_before[37];
 	struct rpc_error error; /* of an attach that is being taken back */
 	handover_fn fn;
 	void *userdata;

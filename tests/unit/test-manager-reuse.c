@@ -157,6 +157,23 @@ static void an_attach_that_failed_early_leaves_the_user(void **state)
 	assert_false(bench_vf(b, VF)->last_user.known);
 }
 
+static void an_attach_that_libvirt_refused_leaves_the_user(void **state)
+{
+	struct bench *b = *state;
+
+	b->actors.hv_fault[HV_ATTACH] = HV_NO_MEMORY;
+	expect_error(b, assign_as(b, &eve, VF), RPC_NO_FIT, "no_memory");
+	bench_settle(b);
+	assert_false(bench_vf(b, VF)->last_user.known);
+	b->actors.hv_fault[HV_ATTACH] = HV_OK;
+	used_by_a_job_of_eve(b, VF);
+	b->actors.hv_fault[HV_ATTACH] = HV_NO_MEMORY;
+	expect_error(b, assign_as(b, &eve, VF), RPC_NO_FIT, "no_memory");
+	bench_settle(b);
+	assert_string_equal(bench_vf(b, VF)->last_vm, "");
+	assert_int_equal(bench_vf(b, VF)->last_user.value, 1001);
+}
+
 static void without_the_rule_it_is_anybodys(void **state)
 {
 	struct bench *b = *state;
@@ -212,6 +229,7 @@ int main(void)
 		TEST(it_survives_a_restart),
 		TEST(a_recut_makes_it_anybodys),
 		TEST(an_attach_that_failed_early_leaves_the_user),
+		TEST(an_attach_that_libvirt_refused_leaves_the_user),
 		TEST_ANY(without_the_rule_it_is_anybodys),
 		TEST_ANY(each_way_says_what_is_known),
 	};

@@ -106,9 +106,10 @@ check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
 # ---- the user before
 
 check "a pc starts" start_guest trainer-pc pc # it boots beside what follows
-refused 6 "last user \(uid 0\)" as operator-1 gpuvf assign trainer-off --vf gpu0/vf2 --config
-check "its last user gets it" gpuvf assign trainer-off --vf gpu0/vf2 --config
-check "and gives it back" gpuvf release trainer-off --config
+refused 6 "kept for VM trainer-on" gpuvf assign trainer-off --vf gpu0/vf2 --config
+check "the VM that had it last gets it" gpuvf assign trainer-on --vf gpu0/vf2 --config
+check "and gives it back" gpuvf release trainer-on --config
+refused 6 "last user \(uid 0\)" as operator-1 gpuvf assign trainer-off --vf gpu0/vf1 --config
 like "what is known of memory between users is said" "$(gpuvf show gpu0/vf2)" "memory_between_users.*same-user"
 
 # ---- the whole card
@@ -130,29 +131,55 @@ vm_is_listed() {
 epoch_of() {
 	gpuvf show "$1" | awk '$1 == "epoch" { print $2 }'
 }
-check "a VM that is off gets a VF" gpuvf assign trainer-off --vf gpu0/vf2 --config
-epoch=$(epoch_of gpu0/vf2)
+# libvirt tells nobody of this either.
+hostdev_xml "$(vf_member gpu0/vf3 address)" ua-by-hand >/run/by-hand.xml
+check "somebody writes a VF into a definition" virsh attach-device trainer-off /run/by-hand.xml --config
+check "it is seen" wait_for 20 vf_is gpu0/vf3 reserved
+is "it is that VM's" "$(vf_member gpu0/vf3 vm)" trainer-off
+check "and it is taken out" virsh detach-device trainer-off /run/by-hand.xml --config
+check "which is seen, too" wait_for 30 vf_is gpu0/vf3 free
+check "a VM that is off gets a VF" gpuvf assign trainer-off --vf gpu0/vf3 --config
+epoch=$(epoch_of gpu0/vf3)
 check "it is renamed" virsh domrename trainer-off trainer-other
 check "its new name is listed" wait_for 20 vm_is_listed trainer-other
 check_fails "its old one is not" vm_is_listed trainer-off
-is "the VF is its own" "$(vf_member gpu0/vf2 state) $(vf_member gpu0/vf2 vm)" "reserved trainer-other"
-is "under the same lease" "$(epoch_of gpu0/vf2)" "$epoch"
+is "the VF is its own" "$(vf_member gpu0/vf3 state) $(vf_member gpu0/vf3 vm)" "reserved trainer-other"
+is "under the same lease" "$(epoch_of gpu0/vf3)" "$epoch"
 check "it is undefined" virsh undefine trainer-other
-check "then the VF is free" wait_for 30 vf_is gpu0/vf2 free
+check "then the VF is free" wait_for 30 vf_is gpu0/vf3 free
 check_fails "and nobody lists the VM" vm_is_listed trainer-other
 
 # ---- a pc
 
+has_no_hostdev() {
+	! virsh dumpxml "$1" | grep -q '<hostdev'
+}
+epoch_is_not() {
+	[ -n "$(epoch_of gpu0/vf3)" ] && [ "$(epoch_of gpu0/vf3)" != "$1" ]
+}
 check "the agent of the pc answers" wait_agent trainer-pc
-check "it gets a VF while it runs" gpuvf assign trainer-pc --vf gpu0/vf2
+check "it gets a VF while it runs" gpuvf assign trainer-pc --vf gpu0/vf3
 like "which is plugged into the bus itself" "$(virsh dumpxml trainer-pc | sed -n '/<hostdev/,/<.hostdev/p')" \
 	"type='pci' domain='0x0000' bus='0x00'"
 check "the guest sees it" wait_for 20 guest_exec trainer-pc gpu-ok
-resets=$(vf_resets 0 1)
-check "and lets it go" gpuvf release trainer-pc
+check "its definition gets it as well" gpuvf assign trainer-pc --vf gpu0/vf3 --both
+is "and names it" "$(virsh dumpxml --inactive trainer-pc | grep -c '<hostdev')" 1
+check "the definition alone loses it" gpuvf release trainer-pc --config
+is "and names none" "$(virsh dumpxml --inactive trainer-pc | grep -c '<hostdev')" 0
+is "the guest has it" "$(vf_member gpu0/vf3 state)" attached
+epoch=$(epoch_of gpu0/vf3)
+check "the daemon is stopped" systemctl stop gpuvfd.socket gpuvfd.service
+check "somebody takes the VF out" virsh --quiet detach-device trainer-pc /run/by-hand.xml --live
+check "the guest lets it go" wait_for 30 has_no_hostdev trainer-pc
+check "and it is put back" virsh --quiet attach-device trainer-pc /run/by-hand.xml --live
+start_gpuvfd
+check "the next daemon sees that" wait_for 60 epoch_is_not "$epoch"
+is "it is the VM's" "$(vf_member gpu0/vf3 state) $(vf_member gpu0/vf3 vm)" "attached trainer-pc"
+resets=$(vf_resets 0 2)
+check "and the guest lets it go" gpuvf release trainer-pc
 is "libvirt shows none" "$(virsh dumpxml trainer-pc | grep -c '<hostdev')" 0
-is "the VF is free" "$(vf_member gpu0/vf2 state)" free
-check "by way of a reset" test "$(vf_resets 0 1)" -gt "$resets"
+is "the VF is free" "$(vf_member gpu0/vf3 state)" free
+check "by way of a reset" test "$(vf_resets 0 2)" -gt "$resets"
 check_fails "the guest does not see it any more" guest_exec trainer-pc gpu-ok
 check "the pc is ended" virsh destroy trainer-pc
 check "the second is given back" gpuvf apply gpu1 --vfs 0
