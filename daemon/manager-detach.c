@@ -61,17 +61,20 @@ static char *detaching_text(const struct vf *vf)
 			 rfc3339_format(until - until % USEC_PER_SEC, at));
 }
 
+void handover_detach_live(struct handover *h, void (*ask)(struct handover *h))
+{
+	_cleanup_free_ char *text = detaching_text(h->vf);
+
+	vf_set_state(h->m, h->vf, VF_DETACHING, text);
+	handover_when_stored(h, ask);
+}
+
 static void detach_now(struct handover *h)
 {
-	_cleanup_free_ char *text = NULL;
-
-	if (h->vf->state == VF_RESERVED) {
+	if (h->vf->state == VF_RESERVED)
 		handover_ask_detach(h);
-		return;
-	}
-	text = detaching_text(h->vf);
-	vf_set_state(h->m, h->vf, VF_DETACHING, text);
-	handover_when_stored(h, handover_ask_detach);
+	else
+		handover_detach_live(h, handover_ask_detach);
 }
 
 void handover_detach(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)

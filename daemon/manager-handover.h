@@ -58,6 +58,8 @@ void handover_side_attach(struct handover *h); /* the VM's turn came, and the VF
 
 /* manager-detach.c */
 void handover_ask_detach(struct handover *h); /* … of libvirt, and on to the gate */
+/* `detaching`, with what is waited for; ask, of libvirt, when that is durable. */
+void handover_detach_live(struct handover *h, void (*ask)(struct handover *h));
 
 /* manager-gate.c */
 void handover_quarantine(struct handover *h, const struct host_reply *reply, const char *what); /* … and ends it */

@@ -113,12 +113,10 @@ static void ask_side_detach(struct handover *h)
 
 static void take_now(struct handover *h)
 {
-	if (h->side == CONFIG_SIDE) {
+	if (h->side == CONFIG_SIDE)
 		ask_side_detach(h);
-		return;
-	}
-	vf_set_state(h->m, h->vf, VF_DETACHING, NULL);
-	handover_when_stored(h, ask_side_detach);
+	else
+		handover_detach_live(h, ask_side_detach);
 }
 
 void handover_take_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata)

@@ -112,9 +112,10 @@ def of_assign(chance):
 
 
 def of_release(chance):
+    how = chance.choice(({}, {}, {}, {"mode": "live"}, {"mode": "config"}))
     if chance.random() < 0.3:
-        return ("call", "vf.release", {"vf": vf_name(chance)})
-    return ("call", "vf.release", {"vm": chance.choice(VMS), "all": True})
+        return ("call", "vf.release", {"vf": vf_name(chance), **how})
+    return ("call", "vf.release", {"vm": chance.choice(VMS), "all": True, **how})
 
 
 def of_tune(chance):
