@@ -80,7 +80,7 @@ static void bind_if_needed(struct handover *h)
  * once only. */
 static void nobody_has_it(struct handover *h)
 {
-	if (h->vf->doubtful)
+	if (h->vf->doubtful || h->one_side) /* the latter: its VM may have run with it, or lost it, since its last reset */
 		handover_reset_vf(h, bind_if_needed);
 	else
 		bind_if_needed(h);

@@ -52,6 +52,10 @@ NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-fil
 STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after")
 
 
+# Most worlds have no jobs, whose guests take most of the time: for the rest of the time many more rounds are lived through.
+WITH_JOBS = 5  # every fifth
+WITHOUT_JOBS = ("apply", "assign", "release", "recover", "store")
+
 STRIDE = 11  # prime to how many there are: neighbours in the table come in different rounds
 
 
@@ -272,17 +276,19 @@ def flat(chance, makers):
     return [one for action in made for one in (action[1] if action[0] == "calls" else [action])]
 
 
-def actions(chance, trap, serial):
+def actions(chance, trap, serial, has_jobs):
     """A list of ("call", method, params), ("submit", …), ("machine", op, members), …, each with the pause
     before it."""
     makers = [kind for kind, weight in KINDS for _ in range(weight)]
     lead = flat(chance, of_trap(LEADS, trap, []))
-    others = [of_another(chance, chance.choice(makers)(chance)) for _ in range(chance.randint(4, 12))]
-    if chance.random() < RARELY:
+    others = [of_another(chance, chance.choice(makers)(chance))
+              for _ in range(chance.randint(4, 12) if has_jobs else chance.randint(2, 6))]
+    if has_jobs and chance.random() < RARELY:
         others += of_no_start(chance, f"{serial}.n")
     if chance.random() < RARELY:
         others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
     count = {"start": 2, "finish": 2, "cancel": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
+    count = count if has_jobs else 0
     more = of_trap(JOBS, trap, {})
     jobs = [submit(chance, f"{serial}.{n}", **more) for n in range(count)]
     when = ARMED.get(trap[0])
@@ -313,11 +319,11 @@ def nth_of(chance, step):
 class Round:
     """One round: what is done, where the daemon dies, what happens before the next one."""
 
-    def __init__(self, chance, number, step):
+    def __init__(self, chance, number, step, has_jobs):
         self.trap = step
         self.nth = nth_of(chance, step)
         self.in_start = step[0] == "recover" or chance.random() < 0.1
-        self.actions = actions(chance, step, number)
+        self.actions = actions(chance, step, number, has_jobs)
         self.until = of_trap(UNTIL, step, None)
         self.linger = chance.choice((0.005, 0.02, 0.06))
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
@@ -343,6 +349,11 @@ class World:
         self.gpus[1]["address"] = SECOND
         # Whose VFs are for their last user until the next re-cut.
         self.kept = chance.choice(((), (), ("gpu1",)))
+        has_jobs = number % WITH_JOBS == 0
         first = number * rounds
-        self.rounds = [Round(chance, f"{number}.{i}", steps[(first + i) * STRIDE % len(steps)])
+        if has_jobs:
+            first //= WITH_JOBS
+        else:
+            steps = [step for step in steps if step[0] in WITHOUT_JOBS]
+        self.rounds = [Round(chance, f"{number}.{i}", steps[(first + i) * STRIDE % len(steps)], has_jobs)
                        for i in range(rounds)]

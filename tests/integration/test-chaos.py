@@ -203,7 +203,7 @@ def checker_knows_the_end():
 
 @test
 def seed_decides():
-    """A seed gives the same choices again, another seed others; every named step is in its turn."""
+    """A seed gives the same choices again, another seed others; every named step is in its turn, where there are jobs."""
     def told(seed, number):
         plan = choices.World(seed, number, 20)
         return plan.gpus, [vars(one) for one in plan.rounds]
@@ -211,7 +211,8 @@ def seed_decides():
     equal(told("7", 3), told("7", 3))
     assert told("7", 3) != told("8", 3)
     steps = choices.named_steps()
-    first = [one.trap for number in range(-(-len(steps) // 20)) for one in choices.World("1", number, 20).rounds]
+    first = [one.trap for number in range(-(-len(steps) // 20))
+             for one in choices.World("1", choices.WITH_JOBS * number, 20).rounds]
     equal(set(first), set(steps), "steps of the first rounds")
     equal(copy.deepcopy(steps), choices.named_steps())
 

@@ -63,6 +63,9 @@ def plugged_as_well():
     equal(assign(world)["changed"], False, "with no side asked for")
     equal(assign(world, mode="live")["changed"], True)
     holds(world, "attached", (True, True), epoch=epoch)
+    release(world, vm=VM, mode="live")
+    assign(world, mode="live")
+    equal(world.writes()["attached_without_reset"], 0)
     release(world, vm=VM)
     holds(world, "free")
 
