@@ -307,6 +307,12 @@ static void a_vm_that_is_off_reserves_what_comes_later(void **state)
 	assert_int_equal(bench_vf(b, "gpu0/vf3")->state, VF_RESERVED);
 }
 
+static void nothing_is_attached(struct bench *b)
+{
+	for (unsigned vf = 1; vf <= 2; vf++)
+		fake_set_hostdev(&b->actors, 0, vf, false, false);
+}
+
 static void a_vf_that_vanishes_during_a_handover(void **state)
 {
 	static const struct {
@@ -326,14 +332,14 @@ static void a_vf_that_vanishes_during_a_handover(void **state)
 			waits = bench_assign(b, "train-a", "gpu0/vf2", FOREVER);
 		bench_until(b, fake_waiting(&b->actors) > 0 && bench_vf(b, VF)->handover);
 		fake_set_vfs(&b->actors, 0);
-		b->actors.vms[0]->n_hostdevs = 0;
+		nothing_is_attached(b);
 		fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
 		bench_until(b, !vf_find(b->m, VF));
 		fake_release(&b->actors, ~0U, ~0U);
 		expect_error(b, a, RPC_NOT_FOUND, NULL);
 		if (waits)
 			expect_error(b, waits, RPC_NOT_FOUND, NULL);
-		b->actors.vms[0]->n_hostdevs = 0;
+		nothing_is_attached(b);
 		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
 		bench_cut(b, 2);
 		expect_vf(b, VF, VF_FREE, LEASE_NONE);
