@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -278,6 +279,18 @@ class World:
         for client in self.clients:
             client.close()
         self.clients = []
+
+    def boot(self):
+        """The host goes down and comes up: another boot's id, and the state of the daemon as it was."""
+        self.kill()
+        database = sqlite3.connect(self.state / "state.db")
+        with database:
+            database.execute("UPDATE meta SET doc = json_object('value', ?) WHERE id = 'boot'",
+                             ["00000000-0000-4000-8000-000000000000"])
+        database.close()
+        self.machine("reboot")
+        self.start()
+        until(lambda: self.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
 
     def crash_and_restart(self):
         self.kill()

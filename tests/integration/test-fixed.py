@@ -2,7 +2,6 @@
 """VFs that the policy assigns to VMs: given by themselves, held while the VM is off, taken back without a word in it."""
 
 import json
-import sqlite3
 
 from harness import POLICY, World, equal, main, refused, test, until
 
@@ -237,14 +236,7 @@ def over_a_boot_of_the_host():
     """After a boot of the host what the definition names is the policy's again, also to be taken back."""
     world = fixed({"vm": "desk-1", "vram": "1GiB"})
     until_held(world, "desk-1", "reserved")
-    world.kill()
-    database = sqlite3.connect(world.state / "state.db")
-    with database:
-        database.execute("UPDATE meta SET doc = json_object('value', ?) WHERE id = 'boot'",
-                         ["00000000-0000-4000-8000-000000000000"])
-    database.close()
-    world.machine("reboot")
-    world.start()
+    world.boot()
     equal(until_held(world, "desk-1", "reserved")[0]["lease"]["owner"], "policy")
     set_assignments(world)
     until_free(world)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What others do to VFs that we gave, or would not give: put back by hand, taken while quarantined, kept over a boot."""
 
-import sqlite3
-
 from gpuvf_client import CONFLICT, HOST_ERROR
 from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
 
@@ -135,19 +133,6 @@ def quarantined_and_taken():
     until(lambda: world.vf(VF)["state"] == "free", "it is healed")
 
 
-def boot(world):
-    """The host goes down and comes up: a new boot, and the state of the daemon as it was."""
-    world.kill()
-    database = sqlite3.connect(world.state / "state.db")
-    with database:
-        database.execute("UPDATE meta SET doc = json_object('value', ?) WHERE id = 'boot'",
-                         ["00000000-0000-4000-8000-000000000000"])
-    database.close()
-    world.machine("reboot")
-    world.start()
-    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
-
-
 @test
 def stored_over_a_boot():
     """A lease that stands in a stored definition is what it was after a boot of the host, its end included; one of a
@@ -157,7 +142,7 @@ def stored_over_a_boot():
     kept = {assign(world, "off", for_seconds=3600)["vf"]: "off", assign(world, "trainer-1", mode="both")["vf"]: "trainer-1"}
     lost = assign(world, "trainer-2", mode="live")["vf"]
     before = {name: world.vf(name)["lease"] for name in kept}
-    boot(world)
+    world.boot()
     until(lambda: all(world.vf(name)["state"] == "reserved" for name in kept), "they are there again")
     for name, vm in kept.items():
         after = world.vf(name)["lease"]
@@ -178,7 +163,7 @@ def end_over_a_boot():
     world = World({"vms": MACHINE["vms"] + [{"name": "off", "state": "off"}]})
     world.apply(1)
     assign(world, "off", for_seconds=1)
-    boot(world)
+    world.boot()
     until(lambda: world.vf(VF)["state"] == "free", "its time is over")
 
 
