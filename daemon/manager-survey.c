@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What no event of libvirt tells: that somebody wrote a VF, or a GPU, into a stored definition, or took it out
- * (virsh attach-device --config).  Once a minute, and when somebody asks what is free, all domains are listed.  The list may be older than
+ * (virsh attach-device --config); and what was lost on its way here, so that no VM is thought off, or deaf, for long.
+ * Once a minute, and when somebody asks what is free, all domains are listed.  The list may be older than
  * what we, or an event, did meanwhile: it is a hint only, and a domain that it shows another way is asked for by itself. */
 #include "manager-state.h"
 
@@ -57,7 +58,8 @@ static bool has(const struct domain_facts *facts, const struct domain_hostdev *d
 
 static bool differs(const struct domain_facts *known, const struct domain_facts *listed)
 {
-	bool differs = known->n_hostdevs != listed->n_hostdevs;
+	bool differs = known->state != listed->state || known->agent != listed->agent ||
+		       known->n_hostdevs != listed->n_hostdevs;
 
 	for (size_t i = 0; i < listed->n_hostdevs && !differs; i++)
 		differs = !has(known, &listed->hostdevs[i]);

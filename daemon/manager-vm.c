@@ -316,13 +316,13 @@ static void renamed(struct manager *m, struct vm *vm, const char *name)
 
 void vm_update(struct manager *m, const struct domain_facts *facts)
 {
-	struct domain_facts *copy = domain_facts_copy(facts);
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
+	struct domain_facts *copy = vm && facts->reading < vm->facts->reading ? NULL : domain_facts_copy(facts);
 	enum vm_state before;
 	bool was_saved = vm && vm->facts->saved;
 
 	if (!copy)
-		return;
+		return; /* a later reading came before this one, or there is no memory */
 	if (!vm) {
 		vm = calloc(1, sizeof(*vm));
 		if (!vm) {

@@ -148,6 +148,9 @@ struct domain_hostdev {
 
 struct domain_facts {
 	char uuid[37];
+	/* Of two readings of a domain the one with the greater number began later: answers may overtake each other.
+	 * 0: a hypervisor whose answers come in the order of its readings. */
+	uint64_t reading;
 	char *name;
 	enum vm_state state;
 	bool persistent;

@@ -5,6 +5,7 @@
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
+#include <stdatomic.h>
 
 #include "hypervisor/agent-answer.h"
 #include "hypervisor/domain-xml.h"
@@ -120,6 +121,13 @@ static int read_side(virDomainPtr domain, struct domain_facts *facts, enum domai
 	return xml ? domain_xml_read(facts, side, xml, strlen(xml)) : -EIO;
 }
 
+static uint64_t next_reading(void)
+{
+	static atomic_uint_least64_t last;
+
+	return atomic_fetch_add(&last, 1) + 1;
+}
+
 /* Returns 0, -EIO with libvirt's error set, or what domain_xml_read() says. */
 static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 {
@@ -129,6 +137,7 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 
 	if (!facts)
 		return -ENOMEM;
+	facts->reading = next_reading();
 	if (virDomainGetState(domain, &state, NULL, 0) < 0)
 		return -EIO;
 	persistent = virDomainIsPersistent(domain);
@@ -167,6 +176,7 @@ static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 
 	if (!facts || !name)
 		return -ENOMEM;
+	facts->reading = next_reading();
 	facts->name = strndup(name, 255);
 	facts->guest_root = strdup("");
 	facts->state = VM_OTHER;

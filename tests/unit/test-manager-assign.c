@@ -364,6 +364,39 @@ static void libvirt_comes_and_goes(void **state)
 	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 }
 
+/* Two threads ask libvirt: what one read first may come last. */
+static void of_two_readings_the_later_counts(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_(domain_facts_freep) struct domain_facts *facts = domain_facts_copy(b->actors.vms[0]);
+	struct hv_event event = { .type = HV_EVENT_DOMAIN, .uuid = facts->uuid, .domain = facts };
+	struct vm *vm = vm_find(b->m, "train-a");
+
+	facts->reading = 7;
+	facts->agent = VM_AGENT_CONNECTED;
+	b->actors.hv.on_event(b->actors.hv.userdata, &event);
+	facts->reading = 6;
+	facts->agent = VM_AGENT_DISCONNECTED;
+	b->actors.hv.on_event(b->actors.hv.userdata, &event);
+	assert_int_equal(vm->facts->agent, VM_AGENT_CONNECTED);
+	facts->reading = 8;
+	b->actors.hv.on_event(b->actors.hv.userdata, &event);
+	assert_int_equal(vm->facts->agent, VM_AGENT_DISCONNECTED);
+}
+
+static void a_lost_event_is_made_good_by_the_next_look(void **state)
+{
+	struct bench *b = *state;
+	struct vm *vm = vm_find(b->m, "train-a");
+
+	b->actors.vms[0]->agent = VM_AGENT_DISCONNECTED;
+	b->actors.vms[1]->state = VM_PAUSED;
+	b->m->survey.at = 0;
+	survey_asked(b->m);
+	bench_until(b, vm->facts->agent == VM_AGENT_DISCONNECTED);
+	bench_until(b, vm_find(b->m, "train-b")->facts->state == VM_PAUSED);
+}
+
 static void a_recovery_that_is_cut_off_counts_for_nothing(void **state)
 {
 	struct bench *b = *state;
@@ -646,6 +679,8 @@ int main(void)
 		TEST(a_vf_that_vanishes_during_a_handover),
 		TEST(libvirt_comes_and_goes),
 		TEST(a_recovery_that_is_cut_off_counts_for_nothing),
+		TEST(of_two_readings_the_later_counts),
+		TEST(a_lost_event_is_made_good_by_the_next_look),
 		TEST(a_kept_vf_of_an_earlier_daemon),
 		TEST(every_row_has_its_rule),
 		TEST(a_row_of_a_vf_that_was_put_back_before_its_reset),

@@ -115,7 +115,8 @@ job=$(as alice gpuvf submit --vm trainer-noexec -- true)
 quarantined() {
 	[ "$(member vm.get '{"vm": "trainer-noexec"}' reason)" != null ]
 }
-check "where exec is disabled, the VM is quarantined" wait_for 120 quarantined
+check "where exec is disabled, the VM is quarantined" wait_for 120 quarantined ||
+	note "$(virsh dumpxml trainer-noexec | grep -B3 guest_agent)"
 note "$(gpuvf show trainer-noexec)"
 like "after three attempts, with the reason" "$(member vm.get '{"vm": "trainer-noexec"}' reason)" \
 	"3 jobs.*exec"
