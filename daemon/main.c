@@ -117,10 +117,10 @@ static int make_actors(struct daemon *d)
 		r = host_helper_new(d->event, NULL, o->sysfs_root,
 				    json_get_bool(d->config, "allow_debugfs", false), &d->host);
 		if (r == 0)
-			r = hypervisor_libvirt_new(d->event, uri, &d->hypervisor);
+			r = hypervisor_libvirt_new(d->event, uri, &d->hypervisor, &message);
 		if (r == 0 && !o->sysfs_root)
 			r = sleep_lock_new(d->event, NULL, &d->sleep);
-		return r < 0 ? complain(r, NULL) : 0;
+		return r < 0 ? complain(r, message) : 0;
 	}
 	program = sibling("gpuvf-machine", BINDIR);
 	path = o->machine ? strdup(o->machine) : xasprintf("%s/machine.sock", o->state_dir);

@@ -37,7 +37,7 @@ dist_knownbad_DATA = data/known-bad.json
 if HAVE_CMOCKA
 DOCTOR_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 DOCTOR_TEST_LIBS = libdoctor.a libhypervisor.a libhost.a libpolicy.a libcore.a liblog.a libgpuvf.a \
-	$(TEST_LIBS) $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS) \
+	$(TEST_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS) \
 	$(JANSSON_LIBS)
 DOCTOR_TESTS = tests/unit/test-bundle tests/unit/test-doctor tests/unit/test-known-bad
 check_PROGRAMS += $(DOCTOR_TESTS)

@@ -131,8 +131,8 @@ json_t *hv_reply_to_json(const struct hv_reply *reply);
 int hv_reply_from_json(const json_t *json, struct hv_reply *ret);
 
 struct sd_event;
-/* uri NULL = "qemu:///system". */
-int hypervisor_libvirt_new(struct sd_event *event, const char *uri, struct hypervisor **ret);
+/* uri NULL = "qemu:///system".  Returns 0 or a negative errno; *ret_message (new) is set where there is more to say. */
+int hypervisor_libvirt_new(struct sd_event *event, const char *uri, struct hypervisor **ret, char **ret_message);
 
 static inline struct hypervisor *hypervisor_free(struct hypervisor *hv)
 {

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <uthash.h>
 
+#include "hypervisor/libvirt-library.h"
 #include "lib/clock.h"
 #include "lib/units.h"
 
@@ -49,7 +50,7 @@ static void pool_unref(struct call_pool *p)
 	if (atomic_fetch_sub(&p->refs, 1) > 1)
 		return;
 	if (p->connection)
-		virConnectClose(p->connection);
+		vir.ConnectClose(p->connection);
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -130,13 +131,13 @@ static void run_work(struct call_pool *p, struct work *w)
 	uint64_t begin;
 
 	if (connection)
-		virConnectRef(connection);
+		vir.ConnectRef(connection);
 	pthread_mutex_unlock(&p->lock);
 
 	begin = now_boottime();
 	w->fn(connection, w->payload);
 	if (connection)
-		virConnectClose(connection);
+		vir.ConnectClose(connection);
 
 	pthread_mutex_lock(&p->lock);
 	work_done(p, w, now_boottime() - begin);
@@ -278,7 +279,7 @@ void call_pool_set_connection(struct call_pool *p, virConnectPtr connection)
 	virConnectPtr old;
 
 	if (connection)
-		virConnectRef(connection);
+		vir.ConnectRef(connection);
 	pthread_mutex_lock(&p->lock);
 	old = p->connection;
 	p->connection = connection;
@@ -286,7 +287,7 @@ void call_pool_set_connection(struct call_pool *p, virConnectPtr connection)
 	/* whoever opened it holds a reference until it was closed by a thread: this does not block
 	 */
 	if (old)
-		virConnectClose(old);
+		vir.ConnectClose(old);
 }
 
 int call_pool_submit(struct call_pool *p, const char *key, call_fn fn, void *payload,

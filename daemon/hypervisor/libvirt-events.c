@@ -2,12 +2,12 @@
 /* The event thread and the callbacks that run on it. */
 #include "hypervisor/libvirt-events.h"
 
-#include <libvirt/virterror.h>
 #include <libxml/parser.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "hypervisor/libvirt-library.h"
 #include "log/log.h"
 
 /* What callbacks need; each registered domain callback holds a reference until libvirt says that it
@@ -37,24 +37,28 @@ static void quiet(void *userdata, virErrorPtr error)
 static void *event_thread(void *userdata)
 {
 	for (;;)
-		if (virEventRunDefaultImpl() < 0)
+		if (vir.EventRunDefaultImpl() < 0)
 			log_ratelimited(LOG_ERR, -EIO, NULL, NULL, "libvirt's event loop failed");
 	return NULL;
 }
 
 static int start_result;
+static char *start_message;
 
 static void start_once(void)
 {
 	sigset_t all, saved;
 	pthread_t thread;
 
+	start_result = libvirt_library_load(&start_message);
+	if (start_result < 0)
+		return;
 	xmlInitParser();
-	if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) {
+	if (vir.Initialize() < 0 || vir.EventRegisterDefaultImpl() < 0) {
 		start_result = -EIO;
 		return;
 	}
-	virSetErrorFunc(NULL, quiet);
+	vir.SetErrorFunc(NULL, quiet);
 
 	/* signals are the loop's */
 	sigfillset(&all);
@@ -65,11 +69,13 @@ static void start_once(void)
 		pthread_detach(thread);
 }
 
-int libvirt_events_start(void)
+int libvirt_events_start(char **ret_message)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, start_once);
+	if (start_message)
+		*ret_message = strdup(start_message);
 	return start_result;
 }
 
@@ -116,7 +122,7 @@ static void post(struct target *t, enum libvirt_event_type type, virDomainPtr do
 	event->generation = t->generation;
 	event->reason = reason;
 	event->owner = t->owner;
-	if (domain && virDomainGetUUIDString(domain, event->uuid) < 0)
+	if (domain && vir.DomainGetUUIDString(domain, event->uuid) < 0)
 		return libvirt_event_free(event);
 	if (alias) {
 		event->alias = strndup(alias, 255);
@@ -198,9 +204,9 @@ struct libvirt_subscription *libvirt_events_unsubscribe(struct libvirt_subscript
 	if (!s)
 		return NULL;
 	for (size_t i = 0; i < s->n_ids; i++)
-		(void)virConnectDomainEventDeregisterAny(s->connection, s->ids[i]);
-	(void)virConnectUnregisterCloseCallback(s->connection, on_close);
-	virConnectClose(s->connection);
+		(void)vir.ConnectDomainEventDeregisterAny(s->connection, s->ids[i]);
+	(void)vir.ConnectUnregisterCloseCallback(s->connection, on_close);
+	vir.ConnectClose(s->connection);
 	target_unref(s->target);
 	free(s);
 	return NULL;
@@ -214,12 +220,12 @@ static void register_close(virConnectPtr connection, struct target *t)
 {
 	bool kept;
 
-	kept = virConnectRegisterCloseCallback(connection, on_close, target_ref(t), target_unref) >=
+	kept = vir.ConnectRegisterCloseCallback(connection, on_close, target_ref(t), target_unref) >=
 		       0 &&
-	       virConnectRegisterCloseCallback(connection, on_close, t, NULL) < 0;
+	       vir.ConnectRegisterCloseCallback(connection, on_close, t, NULL) < 0;
 	if (!kept)
 		target_unref(t);
-	virResetLastError();
+	vir.ResetLastError();
 }
 
 int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, mailbox_fn fn,
@@ -240,7 +246,7 @@ int libvirt_events_watch_close(virConnectPtr connection, struct outbox *outbox, 
 	t->generation = generation;
 	s->target = t;
 	s->connection = connection;
-	virConnectRef(connection);
+	vir.ConnectRef(connection);
 
 	register_close(connection, t);
 	*ret = s;
@@ -258,7 +264,7 @@ int libvirt_events_subscribe(virConnectPtr connection, struct outbox *outbox, ma
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(callbacks); i++) {
-		int id = virConnectDomainEventRegisterAny(connection, NULL, callbacks[i].id,
+		int id = vir.ConnectDomainEventRegisterAny(connection, NULL, callbacks[i].id,
 							  callbacks[i].callback,
 							  target_ref(s->target), target_unref);
 
@@ -268,7 +274,7 @@ int libvirt_events_subscribe(virConnectPtr connection, struct outbox *outbox, ma
 		}
 		target_unref(s->target);
 		if (callbacks[i].required) {
-			*ret_message = xasprintf("%s", virGetLastErrorMessage());
+			*ret_message = xasprintf("%s", vir.GetLastErrorMessage());
 			libvirt_events_unsubscribe(s);
 			return -EIO;
 		}

@@ -27,9 +27,9 @@ struct libvirt_event {
 
 void libvirt_event_free(struct libvirt_event *event);
 
-/* Before the first libvirt call of the process; again does nothing.  Starts the thread, which never
- * ends. Returns 0 or a negative errno. */
-int libvirt_events_start(void);
+/* Before the first libvirt call of the process; again does nothing.  Loads libvirt and starts the thread, which never
+ * ends. Returns 0 or a negative errno; *ret_message (new) is set where there is more to say. */
+int libvirt_events_start(char **ret_message);
 
 struct libvirt_subscription;
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Three connections to libvirt: opened on a thread, watched, given up together, opened again after
  * a pause. */
-#include <libvirt/virterror.h>
-
 #include "hypervisor/libvirt-internal.h"
+#include "hypervisor/libvirt-library.h"
 #include "lib/units.h"
 #include "log/log.h"
 
@@ -30,7 +29,7 @@ static void disconnect_all(struct connect_work *w)
 	for (size_t i = 0; i < LINE_MAX; i++) {
 		w->subscriptions[i] = libvirt_events_unsubscribe(w->subscriptions[i]);
 		if (w->connections[i])
-			virConnectClose(w->connections[i]);
+			vir.ConnectClose(w->connections[i]);
 		w->connections[i] = NULL;
 	}
 }
@@ -65,16 +64,16 @@ static struct connect_work *connect_work_new(struct libvirt *l)
 
 static bool connect_line(struct connect_work *w, enum line line)
 {
-	virConnectPtr connection = virConnectOpen(w->uri);
+	virConnectPtr connection = vir.ConnectOpen(w->uri);
 	int r;
 
 	w->connections[line] = connection;
 	if (!connection) {
-		w->message = xasprintf("%s", virGetLastErrorMessage());
+		w->message = xasprintf("%s", vir.GetLastErrorMessage());
 		return false;
 	}
 	/* a driver inside this process has none, and needs none */
-	(void)virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
+	(void)vir.ConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
 
 	if (line == LINE_QUERIES)
 		r = libvirt_events_subscribe(connection, w->outbox, libvirt_on_event, w->owner,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "hypervisor/domain-survey.h"
+#include "hypervisor/libvirt-library.h"
 #include "hypervisor/pin-memory.h"
 #include "lib/io.h"
 
@@ -21,7 +22,7 @@ static uint64_t promised; /* to attaches and starts that are under way */
 struct known libvirt_resident(virDomainPtr domain)
 {
 	virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-	int n = virDomainMemoryStats(domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0), i;
+	int n = vir.DomainMemoryStats(domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0), i;
 
 	for (i = 0; i < n; i++)
 		if (stats[i].tag == VIR_DOMAIN_MEMORY_STAT_RSS)
@@ -50,7 +51,7 @@ static bool has_it_all(virDomainPtr domain, const struct domain_facts *facts)
 	for (size_t i = 0; i < facts->n_hostdevs; i++)
 		if (facts->hostdevs[i].live)
 			return true;
-	xml = virDomainGetXMLDesc(domain, 0);
+	xml = vir.DomainGetXMLDesc(domain, 0);
 	return xml && domain_survey_read(xml, strlen(xml), &survey) == 0 &&
 	       (survey.hugepages || (survey.locked && !off));
 }

@@ -3,12 +3,11 @@
  * libvirt. */
 #include "hypervisor/libvirt-ops.h"
 
-#include <libvirt/libvirt-qemu.h>
-#include <libvirt/virterror.h>
 #include <stdatomic.h>
 
 #include "hypervisor/agent-answer.h"
 #include "hypervisor/domain-xml.h"
+#include "hypervisor/libvirt-library.h"
 #include "hypervisor/libvirt-memory.h"
 #include "lib/clock.h"
 #include "lib/units.h"
@@ -25,8 +24,7 @@
  * a second more, so that libvirt's own answer comes before our deadline. */
 #define AGENT_SYNC_USEC (6 * USEC_PER_SEC)
 
-DEFINE_CLEANUP(virDomainPtr, virDomainFree);
-#define _cleanup_domain_ _cleanup_(virDomainFreep)
+#define _cleanup_domain_ _cleanup_(libvirt_domain_freep)
 
 int libvirt_op_init(struct libvirt_op *op, const struct hv_request *request)
 {
@@ -78,7 +76,7 @@ static void fail(struct libvirt_op *op, enum hv_failure failure, const char *mes
 /* From libvirt's last error of this thread.  Returns false, for `return fail_libvirt(op)`. */
 static bool fail_libvirt(struct libvirt_op *op)
 {
-	virErrorPtr error = virGetLastError();
+	virErrorPtr error = vir.GetLastError();
 	const char *message = error && error->message ? error->message : "unknown error of libvirt";
 
 	fail(op, libvirt_failure(op->op, error ? error->code : VIR_ERR_INTERNAL_ERROR, message),
@@ -117,7 +115,7 @@ static int read_side(virDomainPtr domain, struct domain_facts *facts, enum domai
 {
 	_cleanup_free_ char *xml = NULL;
 
-	xml = virDomainGetXMLDesc(domain, side == DOMAIN_XML_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
+	xml = vir.DomainGetXMLDesc(domain, side == DOMAIN_XML_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
 	return xml ? domain_xml_read(facts, side, xml, strlen(xml)) : -EIO;
 }
 
@@ -138,18 +136,18 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 	if (!facts)
 		return -ENOMEM;
 	facts->reading = next_reading();
-	if (virDomainGetState(domain, &state, NULL, 0) < 0)
+	if (vir.DomainGetState(domain, &state, NULL, 0) < 0)
 		return -EIO;
-	persistent = virDomainIsPersistent(domain);
+	persistent = vir.DomainIsPersistent(domain);
 	if (persistent < 0)
 		return -EIO;
 
-	id = virDomainGetID(domain);
+	id = vir.DomainGetID(domain);
 	facts->state = state_of(state, id != (unsigned)-1);
 	facts->persistent = persistent > 0;
 	facts->id = facts->state == VM_OFF || id == (unsigned)-1 ? -1 : (int)id;
 	facts->free_ports = -1;
-	facts->saved = facts->state == VM_OFF && virDomainHasManagedSaveImage(domain, 0) > 0;
+	facts->saved = facts->state == VM_OFF && vir.DomainHasManagedSaveImage(domain, 0) > 0;
 	facts->guest_root = strdup("");
 	if (!facts->guest_root)
 		return -ENOMEM;
@@ -172,7 +170,7 @@ static int read_domain(virDomainPtr domain, struct domain_facts **ret)
 static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 {
 	_cleanup_(domain_facts_freep) struct domain_facts *facts = calloc(1, sizeof(*facts));
-	const char *name = virDomainGetName(domain);
+	const char *name = vir.DomainGetName(domain);
 
 	if (!facts || !name)
 		return -ENOMEM;
@@ -181,7 +179,7 @@ static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 	facts->guest_root = strdup("");
 	facts->state = VM_OTHER;
 	facts->id = facts->free_ports = -1;
-	if (!facts->name || !facts->guest_root || virDomainGetUUIDString(domain, facts->uuid) < 0)
+	if (!facts->name || !facts->guest_root || vir.DomainGetUUIDString(domain, facts->uuid) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(facts);
 	return 0;
@@ -209,7 +207,7 @@ static bool add_domain(struct libvirt_op *op, virDomainPtr domain)
 	if (r == -EIO)
 		return fail_libvirt(op);
 	if (r == -EINVAL || r == -E2BIG) {
-		log_vm(virDomainGetName(domain), LOG_WARNING, r, "its XML cannot be read");
+		log_vm(vir.DomainGetName(domain), LOG_WARNING, r, "its XML cannot be read");
 		r = read_bare(domain, &facts);
 	}
 	if (r < 0 || reply_add(&op->reply, facts) < 0)
@@ -220,7 +218,7 @@ static bool add_domain(struct libvirt_op *op, virDomainPtr domain)
 
 static virDomainPtr look_up(struct libvirt_op *op, virConnectPtr connection)
 {
-	virDomainPtr domain = virDomainLookupByUUIDString(connection, op->uuid);
+	virDomainPtr domain = vir.DomainLookupByUUIDString(connection, op->uuid);
 
 	if (!domain)
 		(void)fail_libvirt(op);
@@ -235,7 +233,7 @@ static void do_list(struct libvirt_op *op, virConnectPtr connection)
 	bool ok = true;
 	int n;
 
-	n = virConnectListAllDomains(connection, &domains, 0);
+	n = vir.ConnectListAllDomains(connection, &domains, 0);
 	if (n < 0) {
 		(void)fail_libvirt(op);
 		return;
@@ -247,7 +245,7 @@ static void do_list(struct libvirt_op *op, virConnectPtr connection)
 			if (ok)
 				fail(op, HV_OK, NULL);
 		}
-		virDomainFree(domains[i]);
+		vir.DomainFree(domains[i]);
 	}
 	free(domains);
 }
@@ -258,7 +256,7 @@ static void do_get(struct libvirt_op *op, virConnectPtr connection)
 
 	if (!domain)
 		return;
-	if (op->barrier && virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, NULL, NULL,
+	if (op->barrier && vir.DomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, NULL, NULL,
 						BARRIER_URI, VIR_DOMAIN_AFFECT_CURRENT) < 0) {
 		(void)fail_libvirt(op);
 		/* a domain that ended in between has no job left to wait for */
@@ -331,7 +329,7 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 	why = op->live ? libvirt_memory_take(domain, facts, &taken) : NULL;
 	if (why)
 		return fail(op, HV_NO_MEMORY, why);
-	r = virDomainAttachDeviceFlags(domain, xml, flags);
+	r = vir.DomainAttachDeviceFlags(domain, xml, flags);
 	libvirt_memory_done(taken);
 	if (r < 0) {
 		(void)fail_libvirt(op);
@@ -352,15 +350,15 @@ static int detach_side(virDomainPtr domain, const struct domain_hostdev *hostdev
 	_cleanup_free_ char *xml = NULL;
 
 	if (hostdev->alias && domain_xml_alias_is_valid(hostdev->alias))
-		return virDomainDetachDeviceAlias(domain, hostdev->alias, flag);
+		return vir.DomainDetachDeviceAlias(domain, hostdev->alias, flag);
 	xml = domain_xml_hostdev(&hostdev->address, NULL, false); /* it is found by its address */
-	return xml ? virDomainDetachDeviceFlags(domain, xml, flag) : -1;
+	return xml ? vir.DomainDetachDeviceFlags(domain, xml, flag) : -1;
 }
 
 /* True when libvirt is asking the guest already: then only the waiting is left. */
 static bool detach_is_under_way(void)
 {
-	return strstr(virGetLastErrorMessage(), "already in the process of unplug") != NULL;
+	return strstr(vir.GetLastErrorMessage(), "already in the process of unplug") != NULL;
 }
 
 static void do_detach(struct libvirt_op *op, virConnectPtr connection)
@@ -412,9 +410,9 @@ static void refine_not_running(struct libvirt_op *op, virDomainPtr domain)
 {
 	int state;
 
-	if (op->reply.failure != HV_NOT_RUNNING || virDomainGetState(domain, &state, NULL, 0) < 0)
+	if (op->reply.failure != HV_NOT_RUNNING || vir.DomainGetState(domain, &state, NULL, 0) < 0)
 		return;
-	switch (state_of(state, virDomainIsActive(domain) > 0)) {
+	switch (state_of(state, vir.DomainIsActive(domain) > 0)) {
 	case VM_OFF:
 		break;
 	case VM_CRASHED:
@@ -435,7 +433,7 @@ static void do_agent(struct libvirt_op *op, virConnectPtr connection)
 		return;
 	end = op->deadline_usec - MIN_OF(op->deadline_usec, AGENT_SYNC_USEC);
 	/* whole seconds, at least one */
-	answer = virDomainQemuAgentCommand(
+	answer = vir.DomainQemuAgentCommand(
 		domain, op->command,
 		(int)MIN_OF(end > now ? MAX_OF((end - now) / USEC_PER_SEC, 1u) : 1u, 3600u), 0);
 	if (!answer) {
@@ -469,7 +467,7 @@ static void do_start(struct libvirt_op *op, virConnectPtr connection)
 	why = starts_with_device(facts) ? libvirt_memory_take(domain, facts, &taken) : NULL;
 	if (why)
 		return fail(op, HV_NO_MEMORY, why);
-	if (virDomainCreate(domain) < 0)
+	if (vir.DomainCreate(domain) < 0)
 		(void)fail_libvirt(op);
 	libvirt_memory_done(taken);
 }
@@ -480,7 +478,7 @@ static void do_shutdown(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
 
-	if (domain && virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT |
+	if (domain && vir.DomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT |
 							     VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) < 0)
 		(void)fail_libvirt(op);
 }
@@ -490,7 +488,7 @@ static void do_destroy(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
 
-	if (domain && virDomainDestroy(domain) < 0)
+	if (domain && vir.DomainDestroy(domain) < 0)
 		(void)fail_libvirt(op);
 }
 
@@ -506,11 +504,11 @@ void libvirt_op_run(struct libvirt_op *op, virConnectPtr connection)
 		return fail(op, HV_DISCONNECTED, "no connection to libvirt");
 	if (now_boottime() >= op->deadline_usec)
 		return fail(op, HV_TIMEOUT, "its turn did not come before the deadline");
-	virResetLastError();
+	vir.ResetLastError();
 	functions[op->op](op, connection);
 
 	/* an RPC error over a connection that lives is an answer that was too big for it, nothing
 	 * more: a guest must not be able to end everybody's connection with one */
-	if (op->reply.failure == HV_DISCONNECTED && virConnectIsAlive(connection) == 1)
+	if (op->reply.failure == HV_DISCONNECTED && vir.ConnectIsAlive(connection) == 1)
 		op->reply.failure = op->op == HV_AGENT ? HV_AGENT_GARBAGE : HV_FAILED;
 }

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/libvirt-survey.h"
 
-#include <libvirt/virterror.h>
-
+#include "hypervisor/libvirt-library.h"
 #include "hypervisor/libvirt-memory.h"
 #include "hypervisor/libvirt-ops.h"
 
 #define DEFAULT_URI "qemu:///system"
-
-DEFINE_CLEANUP(virDomainPtr, virDomainFree);
-
-static void connection_closep(virConnectPtr *connection)
-{
-	if (*connection)
-		virConnectClose(*connection);
-}
 
 void libvirt_survey_done(struct libvirt_survey *s)
 {
@@ -37,13 +28,13 @@ static void quiet(void *userdata, virErrorPtr error)
 /* A domain that vanished meanwhile is simply not surveyed. */
 static void survey_domain(virConnectPtr connection, bool want_xml, struct surveyed_domain *d)
 {
-	_cleanup_(virDomainFreep) virDomainPtr domain =
-		virDomainLookupByUUIDString(connection, d->facts->uuid);
+	_cleanup_(libvirt_domain_freep) virDomainPtr domain =
+		vir.DomainLookupByUUIDString(connection, d->facts->uuid);
 	_cleanup_free_ char *xml = NULL;
 
 	if (!domain)
 		return;
-	xml = virDomainGetXMLDesc(domain, 0);
+	xml = vir.DomainGetXMLDesc(domain, 0);
 	if (!xml)
 		return;
 	d->surveyed = domain_survey_read(xml, strlen(xml), &d->survey) == 0;
@@ -76,8 +67,8 @@ static int read_all(virConnectPtr connection, bool want_xml, struct libvirt_surv
 	struct libvirt_op op;
 	int r;
 
-	(void)virConnectGetLibVersion(connection, &s->libvirt_version);
-	(void)virConnectGetVersion(connection, &s->hypervisor_version);
+	(void)vir.ConnectGetLibVersion(connection, &s->libvirt_version);
+	(void)vir.ConnectGetVersion(connection, &s->hypervisor_version);
 	r = libvirt_op_init(&op, &list);
 	if (r < 0)
 		return r;
@@ -95,14 +86,17 @@ static int read_all(virConnectPtr connection, bool want_xml, struct libvirt_surv
 int libvirt_survey_read(const char *uri, bool want_xml, struct libvirt_survey *ret,
 			char **ret_message)
 {
-	_cleanup_(connection_closep) virConnectPtr connection = NULL;
+	_cleanup_(libvirt_connection_closep) virConnectPtr connection = NULL;
 	_cleanup_(libvirt_survey_done) struct libvirt_survey s = {0};
 	int r;
 
-	virSetErrorFunc(NULL, quiet);
-	connection = virConnectOpenReadOnly(uri ? uri : DEFAULT_URI);
+	r = libvirt_library_load(ret_message);
+	if (r < 0)
+		return r;
+	vir.SetErrorFunc(NULL, quiet);
+	connection = vir.ConnectOpenReadOnly(uri ? uri : DEFAULT_URI);
 	if (!connection) {
-		*ret_message = strdup(virGetLastErrorMessage());
+		*ret_message = strdup(vir.GetLastErrorMessage());
 		return -EIO;
 	}
 	r = read_all(connection, want_xml, &s, ret_message);

@@ -353,7 +353,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.free = libvirt_free,
 };
 
-static int libvirt_init(struct libvirt *l, sd_event *event, const char *uri)
+static int libvirt_init(struct libvirt *l, sd_event *event, const char *uri, char **ret_message)
 {
 	int r;
 
@@ -363,7 +363,7 @@ static int libvirt_init(struct libvirt *l, sd_event *event, const char *uri)
 	if (!l->uri)
 		return -ENOMEM;
 
-	r = libvirt_events_start();
+	r = libvirt_events_start(ret_message);
 	if (r < 0)
 		return r;
 	r = outbox_new(&l->outbox);
@@ -382,14 +382,14 @@ static int libvirt_init(struct libvirt *l, sd_event *event, const char *uri)
 	return 0;
 }
 
-int hypervisor_libvirt_new(struct sd_event *event, const char *uri, struct hypervisor **ret)
+int hypervisor_libvirt_new(struct sd_event *event, const char *uri, struct hypervisor **ret, char **ret_message)
 {
 	struct libvirt *l = calloc(1, sizeof(*l));
 	int r;
 
 	if (!l)
 		return -ENOMEM;
-	r = libvirt_init(l, event, uri);
+	r = libvirt_init(l, event, uri, ret_message);
 	if (r < 0) {
 		libvirt_free(&l->base);
 		return r;

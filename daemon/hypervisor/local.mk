@@ -12,6 +12,7 @@ libhypervisor_a_SOURCES = \
 	daemon/hypervisor/libvirt-events.c daemon/hypervisor/libvirt-events.h \
 	daemon/hypervisor/libvirt-facts.c \
 	daemon/hypervisor/libvirt-internal.h \
+	daemon/hypervisor/libvirt-library.c daemon/hypervisor/libvirt-library.h \
 	daemon/hypervisor/libvirt-link.c \
 	daemon/hypervisor/libvirt-memory.c daemon/hypervisor/libvirt-memory.h \
 	daemon/hypervisor/libvirt-ops.c daemon/hypervisor/libvirt-ops.h \
@@ -27,10 +28,10 @@ EXTRA_DIST += \
 
 if HAVE_CMOCKA
 HYPERVISOR_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS)
-HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) $(LIBVIRT_LIBS) \
+HYPERVISOR_TEST_LIBS = libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 HYPERVISOR_TESTS = tests/unit/test-agent-answer tests/unit/test-domain-survey tests/unit/test-domain-xml \
-	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls \
+	tests/unit/test-hypervisor-message tests/unit/test-libvirt tests/unit/test-libvirt-calls tests/unit/test-libvirt-library \
 	tests/unit/test-libvirt-reconnect tests/unit/test-outbox tests/unit/test-pin-memory
 check_PROGRAMS += $(HYPERVISOR_TESTS)
 TESTS += $(HYPERVISOR_TESTS)
@@ -48,10 +49,13 @@ tests_unit_test_hypervisor_message_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_hypervisor_message_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_libvirt_SOURCES = tests/unit/test-libvirt.c
 tests_unit_test_libvirt_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
-tests_unit_test_libvirt_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_libvirt_LDADD = $(HYPERVISOR_TEST_LIBS) $(LIBVIRT_LIBS)
 tests_unit_test_libvirt_calls_SOURCES = tests/unit/test-libvirt-calls.c
 tests_unit_test_libvirt_calls_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_libvirt_calls_LDADD = $(HYPERVISOR_TEST_LIBS)
+tests_unit_test_libvirt_library_SOURCES = tests/unit/test-libvirt-library.c
+tests_unit_test_libvirt_library_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
+tests_unit_test_libvirt_library_LDADD = $(HYPERVISOR_TEST_LIBS)
 tests_unit_test_libvirt_reconnect_SOURCES = tests/unit/test-libvirt-reconnect.c
 tests_unit_test_libvirt_reconnect_CPPFLAGS = $(HYPERVISOR_TEST_CPPFLAGS)
 tests_unit_test_libvirt_reconnect_LDADD = $(HYPERVISOR_TEST_LIBS)

@@ -26,7 +26,7 @@ daemon/runner/librunner_a-launcher-text.$(OBJEXT): daemon/runner/launcher-text.i
 
 if HAVE_CMOCKA
 RUNNER_TEST_LIBS = librunner.a libsim.a libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) \
-	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 RUNNER_TESTS = tests/unit/test-guest-answer tests/unit/test-outputs
 check_PROGRAMS += $(RUNNER_TESTS) tests/unit/test-runner
 TESTS += $(RUNNER_TESTS)

@@ -57,12 +57,12 @@ tests_fuzz_fuzz_units_LDADD = $(FUZZ_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-agent-answer
 tests_fuzz_fuzz_agent_answer_SOURCES = tests/fuzz/fuzz-agent-answer.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_agent_answer_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+tests_fuzz_fuzz_agent_answer_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-domain-xml
 tests_fuzz_fuzz_domain_xml_SOURCES = tests/fuzz/fuzz-domain-xml.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_domain_xml_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+tests_fuzz_fuzz_domain_xml_LDADD = libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-simulation
@@ -87,22 +87,22 @@ tests_fuzz_fuzz_policy_LDADD = libpolicy.a libcore.a $(FUZZ_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-guest-answer
 tests_fuzz_fuzz_guest_answer_SOURCES = tests/fuzz/fuzz-guest-answer.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_guest_answer_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+tests_fuzz_fuzz_guest_answer_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-outputs
 tests_fuzz_fuzz_outputs_SOURCES = tests/fuzz/fuzz-outputs.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_outputs_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+tests_fuzz_fuzz_outputs_LDADD = librunner.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-known-bad
 tests_fuzz_fuzz_known_bad_SOURCES = tests/fuzz/fuzz-known-bad.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_known_bad_LDADD = libdoctor.a libhypervisor.a libhost.a libpolicy.a libcore.a liblog.a \
-	$(FUZZ_LIBS) $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS)
+	$(FUZZ_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-redact
 tests_fuzz_fuzz_redact_SOURCES = tests/fuzz/fuzz-redact.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_redact_LDADD = libdoctor.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) $(LIBVIRT_LIBS) \
+tests_fuzz_fuzz_redact_LDADD = libdoctor.a libhypervisor.a libcore.a liblog.a $(FUZZ_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz-vfio-alias

@@ -150,7 +150,7 @@ static int set_up(void **state)
 
 	assert_int_equal(sd_event_new(&f->event), 0);
 	uri = xasprintf("test+unix:///default?socket=%s", f->socket);
-	assert_int_equal(hypervisor_libvirt_new(f->event, uri, &f->hv), 0);
+	assert_int_equal(hypervisor_libvirt_new(f->event, uri, &f->hv, NULL), 0);
 	f->hv->on_event = on_event;
 	f->hv->userdata = f;
 	*state = f;

@@ -119,7 +119,7 @@ static int set_up(void **state)
 
 	assert_non_null(f);
 	assert_int_equal(sd_event_new(&f->event), 0);
-	assert_int_equal(hypervisor_libvirt_new(f->event, URI, &f->hv), 0);
+	assert_int_equal(hypervisor_libvirt_new(f->event, URI, &f->hv, NULL), 0);
 	f->hv->on_event = on_event;
 	f->hv->userdata = f;
 	f->other = virConnectOpen(URI);
@@ -453,7 +453,7 @@ static void test_nobody_there(void **state)
 	const struct hv_request request = { .op = HV_LIST };
 
 	assert_int_equal(hypervisor_libvirt_new(
-				 f->event, "test+unix:///default?socket=/nonexistent", &nobody),
+				 f->event, "test+unix:///default?socket=/nonexistent", &nobody, NULL),
 			 0);
 	hypervisor_free(f->hv);
 	f->hv = nobody;
@@ -486,6 +486,6 @@ int main(void)
 
 	log_setup(LOG_ERR, false);
 	/* before the first libvirt call of this process, ours included */
-	assert_int_equal(libvirt_events_start(), 0);
+	assert_int_equal(libvirt_events_start(NULL), 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
