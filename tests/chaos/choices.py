@@ -53,7 +53,7 @@ STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after
 
 
 # Most worlds have no jobs, whose guests take most of the time: for the rest of the time many more rounds are lived through.
-WITH_JOBS = 5  # every fifth
+WITH_JOBS = 10  # every tenth
 WITHOUT_JOBS = ("apply", "assign", "release", "recover", "store")
 
 STRIDE = 11  # prime to how many there are: neighbours in the table come in different rounds

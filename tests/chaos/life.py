@@ -484,7 +484,7 @@ class Life(World):
 
     @staticmethod
     def under_way(client):
-        return [o for o in client.items("operation.list") if o["state"] in ("accepted", "running")]
+        return [o for state in ("accepted", "running") for o in client.items("operation.list", state=state)]
 
     def until_calm(self):
         client = self.client_for_checks
@@ -504,7 +504,7 @@ class Life(World):
                         client.call("operation.cancel", operation=operation["operation"])
             if time.monotonic() > patience + PATIENCE:
                 raise Violation(f"never ends: {left}")
-            time.sleep(0.01)  # each look costs the daemon a list of all jobs and operations
+            time.sleep(0.01)
 
     def seen(self):
         return [job.seen() for job in self.submitted]
