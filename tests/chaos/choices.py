@@ -53,7 +53,7 @@ STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after
 
 
 # Most worlds have no jobs, whose guests take most of the time: for the rest of the time many more rounds are lived through.
-WITH_JOBS = 10  # every tenth
+WITH_JOBS = 6  # every sixth
 WITHOUT_JOBS = ("apply", "assign", "release", "recover", "store")
 
 STRIDE = 11  # prime to how many there are: neighbours in the table come in different rounds
@@ -351,9 +351,11 @@ class World:
         self.kept = chance.choice(((), (), ("gpu1",)))
         has_jobs = number % WITH_JOBS == 0
         first = number * rounds
-        if has_jobs:
+        without_jobs = [step for step in steps if step[0] in WITHOUT_JOBS]
+        if has_jobs:  # and what others come to as well is met half as often
             first //= WITH_JOBS
+            steps += [step for step in steps if step not in without_jobs]
         else:
-            steps = [step for step in steps if step[0] in WITHOUT_JOBS]
+            steps = without_jobs
         self.rounds = [Round(chance, f"{number}.{i}", steps[(first + i) * STRIDE % len(steps)], has_jobs)
                        for i in range(rounds)]

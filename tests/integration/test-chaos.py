@@ -211,7 +211,7 @@ def seed_decides():
     equal(told("7", 3), told("7", 3))
     assert told("7", 3) != told("8", 3)
     steps = choices.named_steps()
-    first = [one.trap for number in range(-(-len(steps) // 20))
+    first = [one.trap for number in range(2 * len(steps) // 20)
              for one in choices.World("1", choices.WITH_JOBS * number, 20).rounds]
     equal(set(first), set(steps), "steps of the first rounds")
     equal(copy.deepcopy(steps), choices.named_steps())
