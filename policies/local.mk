@@ -13,5 +13,4 @@ check_PROGRAMS += tests/support/check-document
 tests_support_check_document_SOURCES = tests/support/check-document.c
 tests_support_check_document_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_support_check_document_LDADD = libpolicy.a libcore.a libgpuvf.a $(JANSSON_LIBS)
-TESTS += tests/integration/test-schema.py
-EXTRA_DIST += tests/integration/test-schema.py tests/data/jobs tests/data/policies
+EXTRA_DIST += tests/data/jobs tests/data/policies

@@ -8,26 +8,21 @@ include tests/testbed/local.mk
 INTEGRATION_TESTS = \
 	tests/integration/test-api.py \
 	tests/integration/test-assert.py \
-	tests/integration/test-assign.py \
 	tests/integration/test-outside.py \
 	tests/integration/test-side.py \
 	tests/integration/test-audit.py \
 	tests/integration/test-cli.py \
 	tests/integration/test-degraded.py \
-	tests/integration/test-doctor.py \
 	tests/integration/test-drain.py \
+	tests/integration/test-every-way.py \
 	tests/integration/test-fixed.py \
-	tests/integration/test-guests.py \
 	tests/integration/test-hotplug.py \
-	tests/integration/test-memory.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
-	tests/integration/test-saved.py \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \
-	tests/integration/test-ways.py \
-	tests/integration/test-wedged.py
+	tests/integration/test-ways.py
 TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
 EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
 EXTRA_DIST += tests/support/transcript.py tests/data/transcript.json

@@ -39,8 +39,8 @@ DOCTOR_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 DOCTOR_TEST_LIBS = libdoctor.a libhypervisor.a libhost.a libpolicy.a libcore.a liblog.a libgpuvf.a \
 	$(TEST_LIBS) $(LIBXML_LIBS) $(LIBPCI_LIBS) $(UDEV_LIBS) $(SYSTEMD_LIBS) \
 	$(JANSSON_LIBS)
-DOCTOR_TESTS = tests/unit/test-bundle tests/unit/test-doctor tests/unit/test-known-bad
-check_PROGRAMS += $(DOCTOR_TESTS)
+DOCTOR_TESTS = tests/unit/test-bundle tests/unit/test-known-bad
+check_PROGRAMS += $(DOCTOR_TESTS) tests/unit/test-doctor
 TESTS += $(DOCTOR_TESTS)
 tests_unit_test_doctor_SOURCES = tests/unit/test-doctor.c $(FAKE_GPU)
 tests_unit_test_doctor_CPPFLAGS = $(DOCTOR_TEST_CPPFLAGS)

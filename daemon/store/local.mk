@@ -15,9 +15,9 @@ libstore_a_SOURCES = \
 	daemon/store/store.c daemon/store/store.h
 
 if HAVE_CMOCKA
-STORE_TESTS = tests/unit/test-store tests/unit/test-store-file tests/unit/test-store-find \
+STORE_TESTS = tests/unit/test-store tests/unit/test-store-find \
 	tests/unit/test-store-schema
-check_PROGRAMS += $(STORE_TESTS)
+check_PROGRAMS += $(STORE_TESTS) tests/unit/test-store-file
 TESTS += $(STORE_TESTS)
 STORE_TEST_SUPPORT = tests/support/store-bench.c tests/support/store-bench.h
 STORE_TEST_LIBS = libstore.a liblog.a libgpuvf.a $(TEST_LIBS) \
