@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One struct guest runs one thing at a time; a thing is a chain of agent commands, each with its
  * own answer function. */
-#include "runner/guest.h"
-
-#include <systemd/sd-event.h>
-
-#include "lib/base64.h"
 #include "lib/clock.h"
 #include "lib/escape.h"
 #include "lib/units.h"
 #include "runner/guest-answer.h"
+#include "runner/guest-internal.h"
 
 /* Between looks at a short program: most end at once. */
 #define EXEC_PAUSE_MIN (20 * USEC_PER_MSEC)
@@ -27,27 +23,6 @@ struct flight {
 /* All of them: a hypervisor that is freed first never answers, and then they stay reachable here.
  */
 static struct flight *flights;
-
-typedef void (*step_fn)(struct guest *g, const struct hv_reply *reply);
-
-struct guest {
-	sd_event *event;
-	struct hypervisor *hypervisor;
-	char *uuid;
-	struct flight *flight; /* what is under way */
-	sd_event_source *timer;
-	step_fn step; /* takes the answer of the command under way */
-	guest_fn fn;
-	void *userdata;
-
-	/* of the thing under way */
-	enum hv_failure early; /* what finish_later() will say */
-	uint64_t pid, deadline, pause;
-	uint64_t handle, offset;
-	size_t max, written;
-	int fd;
-	bool handle_open; /* to be closed when the rest fails */
-};
 
 /* ---- Commands ------------------------------------------------------------------------------ */
 
@@ -106,7 +81,7 @@ static int send_command(struct flight *f, json_t *command, hv_reply_fn fn)
 
 /* ---- Ending -------------------------------------------------------------------------------- */
 
-static void answer(struct guest *g, const struct guest_answer *a)
+void guest_end(struct guest *g, const struct guest_answer *a)
 {
 	guest_fn fn = TAKE_PTR(g->fn);
 
@@ -116,7 +91,7 @@ static void answer(struct guest *g, const struct guest_answer *a)
 	fn(g->userdata, a);
 }
 
-static void answer_failure(struct guest *g, enum hv_failure failure, const char *message)
+void guest_end_failed(struct guest *g, enum hv_failure failure, const char *message)
 {
 	_cleanup_free_ char *escaped = NULL;
 	struct guest_answer a = { .failure = failure, .exit_code = -1 };
@@ -125,22 +100,22 @@ static void answer_failure(struct guest *g, enum hv_failure failure, const char 
 		message = hv_failure_to_string(failure);
 	escaped = escape_terminal(message, strlen(message), false);
 	a.message = escaped ? escaped : "out of memory";
-	answer(g, &a);
+	guest_end(g, &a);
 }
 
-static void answer_garbage(struct guest *g, const char *what)
+void guest_end_garbage(struct guest *g, const char *what)
 {
 	_cleanup_free_ char *message =
 		xasprintf("the guest agent's answer to %s makes no sense", what);
 
-	answer_failure(g, HV_AGENT_GARBAGE, message);
+	guest_end_failed(g, HV_AGENT_GARBAGE, message);
 }
 
-static void answer_done(struct guest *g)
+void guest_end_done(struct guest *g)
 {
 	const struct guest_answer a = { .failure = HV_OK };
 
-	answer(g, &a);
+	guest_end(g, &a);
 }
 
 static int on_finish_later(sd_event_source *source, uint64_t usec, void *userdata)
@@ -148,7 +123,7 @@ static int on_finish_later(sd_event_source *source, uint64_t usec, void *userdat
 	struct guest *g = userdata;
 
 	g->timer = sd_event_source_disable_unref(g->timer);
-	answer_failure(g, g->early, "the request could not be made");
+	guest_end_failed(g, g->early, "the request could not be made");
 	return 0;
 }
 
@@ -164,7 +139,7 @@ static void finish_later(struct guest *g, enum hv_failure failure)
 {
 	g->early = failure;
 	if (set_timer(g, 0, on_finish_later) < 0)
-		answer_failure(g, failure, "out of memory"); /* early is better than never */
+		guest_end_failed(g, failure, "out of memory"); /* early is better than never */
 }
 
 static void on_reply(void *userdata, const struct hv_reply *reply)
@@ -182,11 +157,11 @@ static void on_reply(void *userdata, const struct hv_reply *reply)
 	}
 	if (g->handle_open)
 		guest_close(g, g->handle);
-	answer_failure(g, reply->failure, reply->message);
+	guest_end_failed(g, reply->failure, reply->message);
 }
 
 /* Takes arguments. */
-static void command(struct guest *g, const char *execute, json_t *arguments, step_fn step)
+void guest_command(struct guest *g, const char *execute, json_t *arguments, guest_step_fn step)
 {
 	json_t *json = command_new(execute, arguments);
 	int r;
@@ -207,7 +182,7 @@ static void command(struct guest *g, const char *execute, json_t *arguments, ste
 	}
 }
 
-static void begin(struct guest *g, guest_fn fn, void *userdata)
+void guest_begin(struct guest *g, guest_fn fn, void *userdata)
 {
 	g->fn = fn;
 	g->userdata = userdata;
@@ -218,13 +193,13 @@ static void begin(struct guest *g, guest_fn fn, void *userdata)
 
 static void on_ping(struct guest *g, const struct hv_reply *reply)
 {
-	answer_done(g);
+	guest_end_done(g);
 }
 
 void guest_ping(struct guest *g, guest_fn fn, void *userdata)
 {
-	begin(g, fn, userdata);
-	command(g, "guest-ping", NULL, on_ping);
+	guest_begin(g, fn, userdata);
+	guest_command(g, "guest-ping", NULL, on_ping);
 }
 
 static void on_info(struct guest *g, const struct hv_reply *reply)
@@ -233,17 +208,17 @@ static void on_info(struct guest *g, const struct hv_reply *reply)
 	const char *missing;
 
 	if (guest_answer_info(reply->result, &missing) < 0)
-		return answer_garbage(g, "guest-info");
+		return guest_end_garbage(g, "guest-info");
 	if (!missing)
-		return answer_done(g);
+		return guest_end_done(g);
 	message = xasprintf("the guest agent's configuration does not allow %s", missing);
-	answer_failure(g, HV_AGENT_DISABLED, message);
+	guest_end_failed(g, HV_AGENT_DISABLED, message);
 }
 
 void guest_info(struct guest *g, guest_fn fn, void *userdata)
 {
-	begin(g, fn, userdata);
-	command(g, "guest-info", NULL, on_info);
+	guest_begin(g, fn, userdata);
+	guest_command(g, "guest-info", NULL, on_info);
 }
 
 /* ---- Programs ------------------------------------------------------------------------------ */
@@ -279,12 +254,12 @@ static void on_exec_status(struct guest *g, const struct hv_reply *reply)
 	struct guest_answer a = { .failure = HV_OK };
 
 	if (guest_answer_exec_status(reply->result, &status) < 0)
-		return answer_garbage(g, "guest-exec-status");
+		return guest_end_garbage(g, "guest-exec-status");
 	if (!status.exited && now_boottime() >= g->deadline)
-		return answer_failure(g, HV_TIMEOUT, "a program in the guest did not end in time");
+		return guest_end_failed(g, HV_TIMEOUT, "a program in the guest did not end in time");
 	if (!status.exited) {
 		if (set_timer(g, g->pause, on_exec_pause) < 0)
-			return answer_failure(g, HV_FAILED, NULL);
+			return guest_end_failed(g, HV_FAILED, NULL);
 		g->pause = MIN_OF(g->pause * 2, EXEC_PAUSE_MAX);
 		return;
 	}
@@ -294,29 +269,29 @@ static void on_exec_status(struct guest *g, const struct hv_reply *reply)
 	a.out_size = status.out_size;
 	a.err = status.err;
 	a.err_size = status.err_size;
-	answer(g, &a);
+	guest_end(g, &a);
 }
 
 static void ask_status(struct guest *g)
 {
-	command(g, "guest-exec-status", json_pack("{s:I}", "pid", (json_int_t)g->pid),
+	guest_command(g, "guest-exec-status", json_pack("{s:I}", "pid", (json_int_t)g->pid),
 		on_exec_status);
 }
 
 static void on_exec(struct guest *g, const struct hv_reply *reply)
 {
 	if (guest_answer_pid(reply->result, &g->pid) < 0)
-		return answer_garbage(g, "guest-exec");
+		return guest_end_garbage(g, "guest-exec");
 	ask_status(g);
 }
 
 void guest_exec(struct guest *g, const char *const *argv, uint64_t timeout_usec, guest_fn fn,
 		void *userdata)
 {
-	begin(g, fn, userdata);
+	guest_begin(g, fn, userdata);
 	g->deadline = now_boottime() + timeout_usec;
 	g->pause = EXEC_PAUSE_MIN;
-	command(g, "guest-exec", exec_arguments(argv, true), on_exec);
+	guest_command(g, "guest-exec", exec_arguments(argv, true), on_exec);
 }
 
 /* The agent keeps a record of a program until its end was asked for once. */
@@ -346,132 +321,7 @@ void guest_exec_forget(struct guest *g, const char *const *argv)
 		flight_free(f);
 }
 
-/* ---- Writing a file ------------------------------------------------------------------------ */
-
-static json_t *open_arguments(const char *path, const char *mode)
-{
-	return json_pack("{s:s, s:s}", "path", path, "mode", mode);
-}
-
-static json_t *handle_arguments(const struct guest *g)
-{
-	return json_pack("{s:I}", "handle", (json_int_t)g->handle);
-}
-
-static void put_next(struct guest *g);
-
-static void on_put_closed(struct guest *g, const struct hv_reply *reply)
-{
-	answer_done(g);
-}
-
-static void on_put_written(struct guest *g, const struct hv_reply *reply)
-{
-	if (guest_answer_number(reply->result, "count", g->written) < 0) {
-		guest_close(g, g->handle);
-		return answer_garbage(g, "guest-file-write");
-	}
-	put_next(g);
-}
-
-static void put_next(struct guest *g)
-{
-	_cleanup_free_ char *buffer = malloc(GUEST_COPY_CHUNK), *text = NULL;
-	ssize_t n;
-
-	do {
-		n = buffer ? read(g->fd, buffer, GUEST_COPY_CHUNK) : -1;
-	} while (n < 0 && buffer && errno == EINTR);
-	text = n > 0 ? base64_encode(buffer, (size_t)n) : NULL;
-	if (n < 0 || (n > 0 && !text)) {
-		guest_close(g, g->handle);
-		return answer_failure(g, HV_FAILED, "a file cannot be read on the host");
-	}
-	if (n == 0) {
-		g->handle_open = false;
-		command(g, "guest-file-close", handle_arguments(g), on_put_closed);
-		return;
-	}
-	g->written = (size_t)n;
-	command(g, "guest-file-write",
-		json_pack("{s:I, s:s, s:I}", "handle", (json_int_t)g->handle, "buf-b64", text,
-			  "count", (json_int_t)n),
-		on_put_written);
-}
-
-static void on_put_opened(struct guest *g, const struct hv_reply *reply)
-{
-	if (guest_answer_handle(reply->result, &g->handle) < 0)
-		return answer_garbage(g, "guest-file-open");
-	g->handle_open = true;
-	put_next(g);
-}
-
-void guest_put(struct guest *g, const char *path, int fd, guest_fn fn, void *userdata)
-{
-	begin(g, fn, userdata);
-	g->fd = fd;
-	command(g, "guest-file-open", open_arguments(path, "w"), on_put_opened);
-}
-
-/* ---- Reading a file ------------------------------------------------------------------------ */
-
-static void answer_opened(struct guest *g)
-{
-	const struct guest_answer a = { .failure = HV_OK, .handle = g->handle };
-
-	answer(g, &a);
-}
-
-static void on_sought(struct guest *g, const struct hv_reply *reply)
-{
-	if (guest_answer_number(reply->result, "position", g->offset) < 0) {
-		guest_close(g, g->handle);
-		return answer_garbage(g, "guest-file-seek");
-	}
-	answer_opened(g);
-}
-
-static void on_opened(struct guest *g, const struct hv_reply *reply)
-{
-	if (guest_answer_handle(reply->result, &g->handle) < 0)
-		return answer_garbage(g, "guest-file-open");
-	if (g->offset == 0)
-		return answer_opened(g);
-	g->handle_open = true;
-	command(g, "guest-file-seek",
-		json_pack("{s:I, s:I, s:i}", "handle", (json_int_t)g->handle, "offset",
-			  (json_int_t)g->offset, "whence", 0),
-		on_sought);
-}
-
-void guest_open(struct guest *g, const char *path, uint64_t offset, guest_fn fn, void *userdata)
-{
-	begin(g, fn, userdata);
-	g->offset = offset;
-	command(g, "guest-file-open", open_arguments(path, "r"), on_opened);
-}
-
-static void on_read(struct guest *g, const struct hv_reply *reply)
-{
-	struct guest_answer a = { .failure = HV_OK };
-	_cleanup_free_ void *data = NULL;
-
-	if (guest_answer_read(reply->result, g->max, &data, &a.size, &a.eof) < 0)
-		return answer_garbage(g, "guest-file-read");
-	a.data = data;
-	answer(g, &a);
-}
-
-void guest_read(struct guest *g, uint64_t handle, size_t max, guest_fn fn, void *userdata)
-{
-	begin(g, fn, userdata);
-	g->handle = handle;
-	g->max = max;
-	command(g, "guest-file-read",
-		json_pack("{s:I, s:I}", "handle", (json_int_t)handle, "count", (json_int_t)max),
-		on_read);
-}
+/* ---- Closing a file ------------------------------------------------------------------------- */
 
 static void on_closed(void *userdata, const struct hv_reply *reply)
 {

@@ -4,6 +4,7 @@ librunner_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(builddir)/daemon $(JANSSON_CFLAGS) $(S
 librunner_a_SOURCES = \
 	daemon/runner/guest.c daemon/runner/guest.h \
 	daemon/runner/guest-answer.c daemon/runner/guest-answer.h \
+	daemon/runner/guest-file.c daemon/runner/guest-internal.h \
 	daemon/runner/launcher-text.c daemon/runner/launcher-text.h \
 	daemon/runner/outputs.c daemon/runner/outputs.h \
 	daemon/runner/plan.c daemon/runner/plan.h \
