@@ -4,7 +4,10 @@
 import os
 import shutil
 
-from harness import BUILD, PATIENCE, Skip, World, equal, main, test
+# Under valgrind a daemon takes fifty times as long, and beside many others.
+os.environ.setdefault("GPUVF_TEST_PATIENCE", "300")
+
+from harness import BUILD, PATIENCE, Skip, World, equal, main, test  # noqa: E402
 
 VALGRIND = ("valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect "
             "--soname-synonyms=somalloc=libjemalloc.so* "  # the daemon's malloc() is not that of the C library
