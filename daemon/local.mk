@@ -21,12 +21,13 @@ libmanager_a_SOURCES = \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-audit.c \
 	daemon/manager-detach.c daemon/manager-doctor-checks.c daemon/manager-doctor.c \
 	daemon/manager-drain.c daemon/manager-event.c daemon/manager-expiry.c daemon/manager-export.c \
-	daemon/manager-fits.c daemon/manager-fixed.c daemon/manager-gate.c daemon/manager-gpu.c \
+	daemon/manager-fits.c daemon/manager-fixed.c daemon/manager-follow.c daemon/manager-gate.c \
+	daemon/manager-gpu.c \
 	daemon/manager-gpu.h daemon/manager-handover.c daemon/manager-handover.h \
 	daemon/manager-holders.c daemon/manager-host.c daemon/manager-hypervisor.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-job.c daemon/manager-job.h daemon/manager-load.c daemon/manager-look.c \
-	daemon/manager-missing.c daemon/manager-objects.h daemon/manager-operation.c \
+	daemon/manager-lost.c daemon/manager-missing.c daemon/manager-moved.c daemon/manager-objects.h daemon/manager-operation.c \
 	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
 	daemon/manager-power-off.c daemon/manager-process.c daemon/manager-question.c \
@@ -53,7 +54,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
-	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-load \
+	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
 	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
@@ -75,6 +76,9 @@ tests_unit_test_manager_audit_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_drain_SOURCES = tests/unit/test-manager-drain.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_drain_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_drain_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_follow_SOURCES = tests/unit/test-manager-follow.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_follow_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_follow_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_load_SOURCES = tests/unit/test-manager-load.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_load_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_load_LDADD = $(MANAGER_TEST_LIBS)

@@ -90,11 +90,12 @@ static struct vf *pick_free(struct manager *m, const struct gpu *only, const str
 	return best;
 }
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid, const struct vm *vm)
+struct vf *assign_pick_free(struct manager *m, const struct gpu *only, const char *profile, uint64_t vram_bytes, uid_t uid,
+			    const struct vm *vm)
 {
 	const struct vf_assign_params p = { .profile = (char *)profile, .vram_bytes = vram_bytes };
 
-	return pick_free(m, NULL, &p, uid, vm);
+	return pick_free(m, only, &p, uid, vm);
 }
 
 static int refuse_vf(const struct vf *vf, struct rpc_error *error)
@@ -365,6 +366,10 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 		return;
 	}
 	vf_lease(m, vf, LEASE_VM, vm, 0, caller->uid, live, config);
+	vf->lease.chosen = !named;
+	vf->lease.vram = named ? 0 : vram_of(vf);
+	if (!p->add)
+		json_decref(lost_forget(m, vm, NULL)); /* what it had and is not there is not waited for any more */
 	if (p->for_usec != FOR_ABSENT && p->for_usec > 0)
 		vf->lease.expires = now_boottime() + p->for_usec;
 	vf_set_state(m, vf, VF_LEASED, NULL);

@@ -147,6 +147,8 @@ void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, h
 	h->side = side;
 	if (side == LIVE_SIDE)
 		handover_ask_host(h, HOST_HOLDERS, h->vf->index, on_looked);
+	else if (vf->state == VF_RESERVED)
+		bind_if_needed(h); /* for its VM's start, by whoever */
 	else
 		attach_in_turn(h);
 }

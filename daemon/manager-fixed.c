@@ -17,9 +17,12 @@ static void arm(struct manager *m)
 	uint64_t now = now_boottime(), next = UINT64_MAX;
 	struct vm *vm, *tmp;
 
-	HASH_ITER(hh, m->vms, vm, tmp)
+	HASH_ITER(hh, m->vms, vm, tmp) {
 		if (vm->fixed.retry_at > now)
 			next = MIN_OF(next, vm->fixed.retry_at);
+		if (vm->follow.retry_at > now)
+			next = MIN_OF(next, vm->follow.retry_at);
+	}
 	m->fixed_timer = sd_event_source_disable_unref(m->fixed_timer);
 	if (next != UINT64_MAX)
 		(void)sd_event_add_time(m->event, &m->fixed_timer, CLOCK_BOOTTIME, next, USEC_PER_MSEC, on_retry, m);
@@ -32,6 +35,13 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 	arm(m);
 	manager_pump(m);
 	return 0;
+}
+
+void vm_tries_later(struct manager *m, struct vm_tries *tries)
+{
+	tries->retry_at = now_boottime() + (RETRY_USEC << MIN_OF(tries->failures, RETRY_DOUBLED_MAX));
+	tries->failures++;
+	arm(m);
 }
 
 static void tell(struct manager *m, struct vm *vm, const char *failure)
@@ -47,12 +57,8 @@ static void tell(struct manager *m, struct vm *vm, const char *failure)
 
 void fixed_failed(struct manager *m, struct vm *vm, const char *why)
 {
-	uint64_t pause = RETRY_USEC << MIN_OF(vm->fixed.failures, RETRY_DOUBLED_MAX);
-
-	vm->fixed.failures++;
-	vm->fixed.retry_at = now_boottime() + pause;
+	vm_tries_later(m, &vm->fixed);
 	tell(m, vm, why);
-	arm(m);
 }
 
 static void done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
@@ -130,7 +136,7 @@ static char *why_not_named(struct manager *m, const struct vm *vm, const struct 
 /* NULL, and new ret_why, when there is none. */
 static struct vf *find_free(struct manager *m, const struct vm *vm, const struct policy_assignment *a, char **ret_why)
 {
-	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, a->profile, a->vram_bytes, m->own_uid, vm);
+	struct vf *vf = a->vf ? vf_find(m, a->vf) : assign_pick_free(m, NULL, a->profile, a->vram_bytes, m->own_uid, vm);
 
 	if (a->vf && (!vf || vf->state != VF_FREE || !vf_is_open_to(m, vf, m->own_uid, vm) || vf->handover || gpu_is_draining(vf->gpu) ||
 		      (vf->gpu->state != GPU_READY && vf->gpu->state != GPU_UNMANAGED))) {
@@ -310,6 +316,6 @@ void fixed_pump(struct manager *m)
 
 void fixed_try_again(struct vm *vm)
 {
-	vm->fixed.retry_at = 0;
-	vm->fixed.failures = 0;
+	vm->fixed.retry_at = vm->follow.retry_at = 0;
+	vm->fixed.failures = vm->follow.failures = 0;
 }

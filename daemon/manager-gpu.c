@@ -203,9 +203,8 @@ static bool is_of_another_card(const struct vf *vf, const json_t *row)
 /* A lease row of the daemon before us, for the VF that the kernel shows now. */
 static void adopt_row(struct manager *m, struct vf *vf)
 {
-	_cleanup_free_ char *id =
-		xasprintf("%s/%u", PCI_ADDRESS_STR(&vf->gpu->address), vf->index);
-	json_t *row = m->lease_rows && id ? json_object_get(m->lease_rows, id) : NULL;
+	_cleanup_free_ char *id = vf_row_id(vf->gpu, vf->index);
+	_cleanup_json_ json_t *row = m->lease_rows && id ? json_incref(json_object_get(m->lease_rows, id)) : NULL;
 
 	if (!row)
 		return;
@@ -220,6 +219,12 @@ static void adopt_row(struct manager *m, struct vf *vf)
 		log_vf(vf->name, LOG_WARNING, 0, "The stored lease cannot be read: dropped");
 	vf->inherited = true;
 	json_object_del(m->lease_rows, id);
+	if (!json_get_bool(row, "gone", false))
+		return;
+	/* The trail has its end; and it may be made another way than the one that vanished. */
+	(void)free_and_strdup(&vf->profile, NULL);
+	json_decref(vf->audited);
+	vf->audited = NULL;
 }
 
 static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *facts)
@@ -237,6 +242,8 @@ static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *
 			return;
 		gpu->vfs[gpu->n_vfs++] = vf;
 		adopt_row(m, vf);
+		if (vf->lease.owner != LEASE_NONE && !vf->audited)
+			vf_store(m, vf); /* it is its holder's again */
 		if (m->hypervisor_connected)
 			recover_late_vf(m, vf);
 		manager_emit(m, "vf.changed", vf->name,
@@ -244,17 +251,25 @@ static void add_vfs(struct manager *m, struct gpu *gpu, const struct gpu_facts *
 	}
 }
 
-/* Takes it, out of the GPU's list already. */
-static void vf_vanishes(struct manager *m, struct vf *vf)
+/* Takes it, out of the GPU's list already.  waits: its lease stays, where a stored definition names it. */
+static void vf_vanishes(struct manager *m, struct vf *vf, bool waits)
 {
+	_cleanup_free_ char *id = vf_row_id(vf->gpu, vf->index);
+	_cleanup_json_ json_t *row = NULL;
+
 	if (vf->lease.owner != LEASE_NONE)
 		log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
 		       strempty(vf->lease.vm_name));
 	vf->last_vm[0] = '\0';
 	vf->last_user = (struct known){ 0 }; /* its memory went with it, and all else it was given */
 	vf->weighted.on = false;
+	row = waits && id ? lost_row(vf) : NULL;
 	(void)free_and_strdup(&vf->profile, NULL);
 	vf_let_go(m, vf, VF_GONE, "the kernel no longer shows it");
+	if (row) {
+		json_object_set(m->lease_rows, id, row);
+		outbox_put(m, STORE_LEASE, id, json_incref(row));
+	}
 	if (vf->handover)
 		vf->gpu = NULL; /* its step in flight still points here: the gate frees it at its end */
 	else
@@ -264,7 +279,7 @@ static void vf_vanishes(struct manager *m, struct vf *vf)
 static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
 {
 	while (gpu->n_vfs > keep)
-		vf_vanishes(m, gpu->vfs[--gpu->n_vfs]);
+		vf_vanishes(m, gpu->vfs[--gpu->n_vfs], true);
 }
 
 void gpu_driver_bound(struct gpu *gpu)
@@ -277,14 +292,25 @@ void gpu_driver_bound(struct gpu *gpu)
 	gpu->given_up = NULL;
 }
 
-/* Another card is in its slot: its name is never used again.  Stored, or the next daemon would look for it there. */
-static void gpu_displaced(struct manager *m, struct gpu *gpu)
+void gpu_readdress(struct manager *m, struct gpu *gpu, const struct pci_address *to, bool all)
 {
 	remove_vfs(m, gpu, 0); /* their rows have the address */
-	gpu->address = (struct pci_address){ .domain = UINT32_MAX, .bus = 0, .function = 0 };
-	gpu_absent(m, gpu);
+	lost_move(m, gpu, to, all);
+	gpu->address = *to;
 	audit_gpu(m, gpu, "daemon:host");
 	gpu_store(m, gpu);
+}
+
+/* No card has such an address, and no other GPU that is nowhere. */
+#define NOWHERE_DOMAIN 0x0fffffff
+
+void gpu_displaced(struct manager *m, struct gpu *gpu, bool all)
+{
+	const struct pci_address nowhere = { .domain = NOWHERE_DOMAIN, .bus = (uint8_t)(gpu->number >> 8),
+					     .device = gpu->number >> 3 & 31, .function = gpu->number & 7 };
+
+	gpu_readdress(m, gpu, &nowhere, all);
+	gpu_absent(m, gpu);
 }
 
 void gpu_update(struct manager *m, struct gpu_facts *facts)
@@ -293,7 +319,7 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 	bool fresh;
 
 	while (gpu && gpu->serial && facts->serial && !streq(gpu->serial, facts->serial)) {
-		gpu_displaced(m, gpu);
+		gpu_displaced(m, gpu, false);
 		gpu = gpu_find_address(m, &facts->address);
 	}
 	fresh = !gpu;
@@ -342,6 +368,16 @@ void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu)
 		f->num_vfs = 0;
 }
 
+void gpu_end_lease_of_absent(struct manager *m, struct gpu *gpu, unsigned index)
+{
+	struct vf *vf = vf_new(gpu, index, &gpu->address);
+
+	if (!vf)
+		return;
+	adopt_row(m, vf);
+	vf_vanishes(m, vf, false);
+}
+
 void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu)
 {
 	_cleanup_free_ char *prefix = xasprintf("%s/", PCI_ADDRESS_STR(&gpu->address));
@@ -350,14 +386,13 @@ void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu)
 	void *tmp;
 
 	json_object_foreach_safe(m->lease_rows, tmp, id, row) {
-		struct vf *vf = prefix && strncmp(id, prefix, strlen(prefix)) == 0
-					? vf_new(gpu, (unsigned)strtoul(id + strlen(prefix), NULL, 10), &gpu->address)
-					: NULL;
+		unsigned index;
 
-		if (!vf)
+		if (!prefix || strncmp(id, prefix, strlen(prefix)) != 0)
 			continue;
-		adopt_row(m, vf);
-		vf_vanishes(m, vf);
+		index = (unsigned)strtoul(id + strlen(prefix), NULL, 10);
+		if (!lost_waits(m, gpu, index, row))
+			gpu_end_lease_of_absent(m, gpu, index);
 	}
 }
 

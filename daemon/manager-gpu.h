@@ -20,11 +20,19 @@ void gpu_vfs_are_gone(struct manager *m, struct gpu *gpu); /* 0 was written: the
 /* The leases of an earlier daemon whose VFs the kernel does not show: they wait until the wanted layout stands, and end
  * when it does not bring them back. */
 void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu);
+void gpu_end_lease_of_absent(struct manager *m, struct gpu *gpu, unsigned index); /* that one, now */
+/* It is there from now on, without VFs, and so are its rows: all, or those of stored definitions only. */
+void gpu_readdress(struct manager *m, struct gpu *gpu, const struct pci_address *to, bool all);
+/* Another card is in its slot: its name waits for its own.  Stored, or the next daemon would look for it there. */
+void gpu_displaced(struct manager *m, struct gpu *gpu, bool all);
 /* Sets the state that it has when nothing is under way. */
 void gpu_calm(struct manager *m, struct gpu *gpu);
 struct gpu *gpu_new(struct manager *m, unsigned number, const struct pci_address *address); /* NULL = no memory */
 char *gpu_given_up_reason(const struct gpu *gpu); /* new */
 void gpu_driver_bound(struct gpu *gpu); /* what is known of an earlier binding means nothing, and its layout is due */
+
+/* ---- manager-moved.c: cards that are in another slot ---- */
+void cards_moved(struct manager *m, const struct host_reply *scan); /* before its facts are taken over */
 
 /* ---- manager-host.c: the host's word ---- */
 void gpu_refresh(struct manager *m, struct gpu *gpu); /* asks for it; gpu_update() follows */
@@ -42,6 +50,8 @@ enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu);
 /* Notes which profile each VF was made of. */
 void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout);
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
+bool gpu_will_be_healed(struct manager *m, const struct gpu *gpu); /* it is not as wanted, and will be by itself */
+bool gpu_is_calm(const struct gpu *gpu); /* it is there, and no layout is due or under way */
 void gpu_drift_absent(struct manager *m, struct gpu *gpu); /* its card is going; facts are still there */
 json_t *drift_view(struct manager *m, const struct gpu *gpu); /* returns new */
 void wanted_pump(struct manager *m); /* makes layouts that are due, heals what may be healed */

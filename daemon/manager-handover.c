@@ -172,10 +172,20 @@ void handover_ask_host(struct handover *h, enum host_op op, unsigned vf, host_re
 		fn(h, &reply);
 }
 
+/* What its VM's stored definition names in its place, where that alone is asked for. */
+static const struct domain_hostdev *stale_of(const struct handover *h)
+{
+	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	bool stored_only = h->one_side ? h->side == CONFIG_SIDE : !h->vf->lease.live;
+
+	return vm && stored_only ? follow_stale(vm, h->vf) : NULL;
+}
+
 void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 {
 	_cleanup_free_ char *alias = vf_alias(h->vf);
 	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
+	const struct domain_hostdev *stale = op == HV_DETACH ? stale_of(h) : NULL;
 	struct hv_request request = {
 		.op = op,
 		.uuid = h->vm_uuid,
@@ -187,6 +197,10 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 		.deadline_usec = op == HV_ATTACH && vm ? hv_pinning_deadline(op, vm->facts->memory_bytes) : 0,
 	};
 
+	if (stale) {
+		request.address = stale->address;
+		request.alias = stale->alias;
+	}
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, fn, h) < 0) {
 		struct hv_reply reply = { .failure = HV_FAILED };
 
@@ -197,10 +211,12 @@ void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn)
 void handover_note_stored(struct handover *h, bool there)
 {
 	_cleanup_free_ char *alias = there ? vf_alias(h->vf) : NULL;
-	struct vm *vm = h->vf->lease.config ? vm_find_uuid(h->m, h->vm_uuid) : NULL;
+	struct vm *vm = h->vf->lease.config || h->vf->lease.instead ? vm_find_uuid(h->m, h->vm_uuid) : NULL;
+	const struct domain_hostdev *stale = there ? NULL : stale_of(h);
+	const struct pci_address address = stale ? stale->address : h->vf->address;
 
 	if (vm)
-		vm_note_stored(vm, &h->vf->address, alias, there);
+		vm_note_stored(vm, &address, alias, there);
 }
 
 bool handover_other_side(struct handover *h, const struct hv_reply *reply, enum hv_op op, hv_reply_fn fn)

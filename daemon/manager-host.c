@@ -158,6 +158,7 @@ static void on_scan(void *userdata, const struct host_reply *reply)
 		m->scanned = true;
 		m->scan_failures = 0;
 	}
+	cards_moved(m, reply);
 	for (size_t i = 0; i < reply->n_facts; i++)
 		scanned(m, reply->facts[i]);
 	set_stuck_early(m);

@@ -273,7 +273,7 @@ static bool outlives_boot(const json_t *row)
 {
 	const char *state = strempty(json_get_string(row, "state")), *owner = strempty(json_get_string(row, "owner"));
 
-	return json_get_bool(row, "config", false) &&
+	return (json_get_bool(row, "config", false) || json_get_string(row, "instead")) &&
 	       (streq(owner, lease_owner_to_string(LEASE_VM)) || streq(owner, lease_owner_to_string(LEASE_POLICY))) &&
 	       (streq(state, vf_state_to_string(VF_ATTACHED)) || streq(state, vf_state_to_string(VF_DETACHING)) ||
 		streq(state, vf_state_to_string(VF_RESERVED)));
@@ -282,12 +282,7 @@ static bool outlives_boot(const json_t *row)
 /* Its VM is off, and its memory was without power. */
 static void settle_booted(struct manager *m, const char *id, json_t *row)
 {
-	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
-	json_object_del(row, "live");
-	json_object_del(row, "domain_id");
-	json_object_del(row, "reason");
-	json_object_del(row, "last_uid");
-	json_object_del(row, "last_vm");
+	vf_row_off(row);
 	outbox_put(m, STORE_LEASE, id, json_incref(row));
 }
 

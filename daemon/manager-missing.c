@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* VFs that stored definitions of VMs name and the host does not have: after somebody else cut the card, or a boot
  * with another layout.  Such a VM would not start.  What the policy assigned is taken out, so that the VM gets another
- * one; what somebody put there by hand is told, and stays his. */
+ * one; what gpuvf assign gave follows (manager-lost.c); what somebody put there by hand is told, and stays his. */
 #include "manager-state.h"
 
 #include <stdio.h>
@@ -38,11 +38,15 @@ static struct gpu *gpu_of_missing(struct manager *m, const struct domain_hostdev
 }
 
 /* A GPU that is away, or is being cut, may have it again in a moment. */
-static bool is_missing(struct manager *m, const struct domain_hostdev *dev)
+static bool is_missing(struct manager *m, const struct vm *vm, const struct domain_hostdev *dev)
 {
 	const struct gpu *gpu;
 
-	if (!m->ready || !dev->config || dev->live || vf_find_address(m, &dev->address))
+	if (!m->ready || !dev->config || dev->live)
+		return false;
+	if (follow_is_stale(m, vm, dev))
+		return true;
+	if (vf_find_address(m, &dev->address))
 		return false;
 	gpu = gpu_of_missing(m, dev);
 	return gpu && gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED);
@@ -51,7 +55,7 @@ static bool is_missing(struct manager *m, const struct domain_hostdev *dev)
 const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm)
 {
 	for (size_t i = 0; i < vm->facts->n_hostdevs; i++)
-		if (is_missing(m, &vm->facts->hostdevs[i]))
+		if (is_missing(m, vm, &vm->facts->hostdevs[i]))
 			return &vm->facts->hostdevs[i];
 	return NULL;
 }
@@ -59,7 +63,10 @@ const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *v
 char *vm_missing_text(struct manager *m, const struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
+	char *lost = m->ready ? lost_text(m, vm) : NULL;
 
+	if (lost)
+		return lost;
 	return dev ? xasprintf("its stored definition names %s, a VF that is not there: it will not start",
 			       PCI_ADDRESS_STR(&dev->address))
 		   : NULL;
@@ -67,48 +74,58 @@ char *vm_missing_text(struct manager *m, const struct vm *vm)
 
 /* ---- mending ---- */
 
-struct mending {
+struct taking {
 	struct manager *m;
 	char uuid[37];
 	struct pci_address address;
+	bool of_policy;
 };
 
-static void on_mended(void *userdata, const struct hv_reply *reply)
+static void on_taken_out(void *userdata, const struct hv_reply *reply)
 {
-	_cleanup_free_ struct mending *mending = userdata;
-	struct manager *m = mending->m;
-	struct vm *vm = vm_find_uuid(m, mending->uuid);
+	_cleanup_free_ struct taking *t = userdata;
+	struct manager *m = t->m;
+	struct vm *vm = vm_find_uuid(m, t->uuid);
+	const char *why = reply->message ? reply->message : "a VF that is gone cannot be taken out of its definition";
 
 	if (!vm)
 		return;
-	vm->fixed.mending = false;
+	(t->of_policy ? &vm->fixed : &vm->follow)->busy = false;
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY)
-		vm_note_stored(vm, &mending->address, NULL, false);
+		vm_note_stored(vm, &t->address, NULL, false);
+	else if (t->of_policy)
+		fixed_failed(m, vm, why);
 	else
-		fixed_failed(m, vm, reply->message ? reply->message : "a VF that is gone cannot be taken out of its definition");
+		follow_failed(m, vm, why);
 	manager_pump(m);
+}
+
+void vm_take_out(struct manager *m, struct vm *vm, const struct domain_hostdev *dev, struct vm_tries *tries)
+{
+	struct hv_request request = { .op = HV_DETACH, .uuid = vm->uuid, .config = true, .address = dev->address,
+				      .alias = dev->alias };
+	struct taking *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return;
+	log_vm(vm->facts->name, LOG_NOTICE, 0, "%s is gone from the host: it is taken out of the definition of VM %s",
+	       PCI_ADDRESS_STR(&dev->address), vm->facts->name);
+	t->m = m;
+	t->address = dev->address;
+	t->of_policy = tries == &vm->fixed;
+	snprintf(t->uuid, sizeof(t->uuid), "%s", vm->uuid);
+	tries->busy = true;
+	if (m->hypervisor->ops->request(m->hypervisor, &request, on_taken_out, t) < 0)
+		on_taken_out(t, &(struct hv_reply){ .failure = HV_FAILED });
 }
 
 bool vm_mend_missing(struct manager *m, struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
-	struct hv_request request = { .op = HV_DETACH, .uuid = vm->uuid, .config = true };
-	struct mending *mending;
 
-	if (!dev || !alias_is_of_policy(dev->alias))
-		return vm->fixed.mending;
-	if (vm->fixed.mending || vm->fixed.retry_at > now_boottime())
-		return true;
-	mending = calloc(1, sizeof(*mending));
-	if (!mending)
-		return true;
-	log_vm(vm->facts->name, LOG_NOTICE, 0, "%s is gone from the host: it is taken out of the definition of VM %s",
-	       PCI_ADDRESS_STR(&dev->address), vm->facts->name);
-	mending->m = m;
-	mending->address = request.address = dev->address;
-	snprintf(mending->uuid, sizeof(mending->uuid), "%s", vm->uuid);
-	vm->fixed.mending = true;
-	if (m->hypervisor->ops->request(m->hypervisor, &request, on_mended, mending) < 0)
-		on_mended(mending, &(struct hv_reply){ .failure = HV_FAILED });
+	if (!dev || !alias_is_of_policy(dev->alias) || follow_is_stale(m, vm, dev))
+		return vm->fixed.busy;
+	if (!vm->fixed.busy && vm->fixed.retry_at <= now_boottime())
+		vm_take_out(m, vm, dev, &vm->fixed);
 	return true;
 }

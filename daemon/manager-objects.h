@@ -44,6 +44,10 @@ struct lease {
 	char *vm_name;
 	bool live, config;    /* where the hostdev is, or shall be */
 	bool adopted;	      /* … and bears another alias than this lease's */
+	bool chosen;	      /* which VF it is was left to us (vf.assign without vf): another like it does as well */
+	uint64_t vram;	      /* of one that was chosen: bytes, when it was given; 0 = not known */
+	char *instead;	      /* alias of the hostdev in whose place it is to be written into its VM's stored definition
+			       * (manager-follow.c); NULL = that is as it should be */
 	uid_t uid;	      /* who asked */
 	uint64_t since;	      /* wall clock */
 	uint64_t confirm_by;  /* boot clock: it ends then unless its holder has shown; 0 = it has */
@@ -159,6 +163,14 @@ struct wedged {
 	uint64_t since; /* wall clock */
 };
 
+/* What is tried again after a failure, each time after a longer pause (manager-fixed.c). */
+struct vm_tries {
+	char *failure;	   /* of the last; NULL = it went well */
+	uint64_t retry_at; /* boot clock */
+	unsigned failures; /* in a row */
+	bool busy;	   /* its stored definition is being changed */
+};
+
 struct vm {
 	char uuid[37];
 	struct domain_facts *facts;
@@ -168,12 +180,8 @@ struct vm {
 	char *quarantine;	/* why no job is placed here; NULL = fine */
 	struct wedged wedged;
 	struct vm_pool pool;
-	struct { /* what the policy assigns to it (manager-fixed.c) */
-		char *failure;	   /* why it does not have that; NULL = it has */
-		uint64_t retry_at; /* boot clock */
-		unsigned failures; /* in a row */
-		bool mending;	   /* a VF that is gone is on its way out of its definition */
-	} fixed;
+	struct vm_tries fixed;	/* to give it what the policy assigns to it */
+	struct vm_tries follow; /* to make its stored definition name VFs that are there (manager-follow.c) */
 	struct { /* the host had not what a job's VF would have pinned (manager-pool.c) */
 		char *failure;	   /* with the numbers; NULL = it had */
 		uint64_t retry_at; /* boot clock: no VF is plugged in for a job before */
@@ -293,13 +301,13 @@ struct manager {
 	void (*hypervisor_known)(void *userdata); /* that is over */
 	void *hypervisor_known_userdata;
 	json_t *vm_rows; /* as loaded: uuid → row, until the VM is seen */
-	json_t *lease_rows; /* as loaded: "address/index" → row, until the GPU was scanned */
+	json_t *lease_rows; /* of VFs that are not there, "address/index" → row: not scanned yet, or lost (manager-lost.c) */
 	json_t *stuck_early; /* of cards that have no name yet: address → attribute; NULL = none */
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *expiry_timer; /* the next end of a lease */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
-	sd_event_source *fixed_timer; /* tries assignments of the policy again */
+	sd_event_source *fixed_timer; /* tries assignments of the policy, and changes of definitions, again */
 	struct {
 		sd_event_source *timer;
 		uint64_t at; /* boot clock: the last was asked for then */

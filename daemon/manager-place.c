@@ -67,7 +67,7 @@ static void fill_vms(struct manager *m, struct round *r)
 		r->sched_vms[i] = (struct sched_vm){
 			.name = vm->facts->name,
 			.running = vm->facts->state == VM_RUNNING && !vm->pool.stopping,
-			.can_start = pool_may_start(vm, r->rules[i]),
+			.can_start = pool_may_start(m, vm, r->rules[i]),
 			.starting = vm->pool.starting,
 			.saved = vm->facts->saved,
 			.agent = vm->facts->agent == VM_AGENT_CONNECTED,

@@ -254,16 +254,16 @@ uint64_t pool_ready_usec(struct manager *m)
 	return json_get_uint(json_object_get(m->config, "deadlines"), "guest_ready_usec", 300 * USEC_PER_SEC);
 }
 
-bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule)
+bool pool_may_start(struct manager *m, const struct vm *vm, const struct policy_vm_rule *rule)
 {
 	return rule && rule->start == VM_START_ON_DEMAND && vm->facts->state == VM_OFF &&
 	       vm->facts->persistent && !vm->quarantine && !vm->wedged.reason && !vm->pool.starting && !vm->pool.stopping &&
-	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime();
+	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime() && !vm_missing_vf(m, vm);
 }
 
 void pool_start(struct manager *m, struct vm *vm)
 {
-	if (!pool_may_start(vm, policy_match_vm(m->policy, vm->facts->name)))
+	if (!pool_may_start(m, vm, policy_match_vm(m->policy, vm->facts->name)))
 		return;
 	log_vm(vm->facts->name, LOG_NOTICE, 0, "VM %s is started for a job that waits", vm->facts->name);
 	vm->pool.asked_before = vm->pool.ours;
@@ -448,7 +448,7 @@ static void look_at_image(struct manager *m, struct vm *vm, uint64_t now, uint64
 {
 	const struct policy_vm_rule *rule = vm->facts->saved && m->jobs ? policy_match_vm(m->policy, vm->facts->name) : NULL;
 
-	if (!rule || rule->vf != VM_VF_ASSIGNED || !pool_may_start(vm, rule))
+	if (!rule || rule->vf != VM_VF_ASSIGNED || !pool_may_start(m, vm, rule))
 		return;
 	if (now >= vm->pool.image_at) {
 		vm->pool.image_at = now + IMAGE_USEC;

@@ -200,6 +200,25 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 	return 0;
 }
 
+/* What is not there is not waited for any more, and leaves the stored definition that names it.  True: that was all. */
+static bool release_lost(struct manager *m, const struct vf_release_params *p, struct reply *reply)
+{
+	const struct vm *vm = p->vm ? vm_find(m, p->vm) : NULL;
+	json_t *names;
+
+	if (side_of_mode(p->mode) == LIVE_SIDE || (p->vm ? !vm : vf_find(m, p->vf) != NULL))
+		return false;
+	names = lost_forget(m, vm, p->vf);
+	if (!names)
+		return false;
+	if (vm && vm_has_lease(m, vm)) {
+		json_decref(names);
+		return false; /* and those that are there */
+	}
+	outbox_reply(m, reply, json_pack("{s:b,s:o,s:n}", "changed", 1, "released", names, "operation"));
+	return true;
+}
+
 void manager_vf_release(struct manager *m, const struct caller *caller,
 			const struct vf_release_params *p, struct reply *reply)
 {
@@ -224,6 +243,8 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		reply_error_done(reply, &error);
 		return;
 	}
+	if (release_lost(m, p, reply))
+		return;
 	r = calloc(1, sizeof(*r));
 	if (!r || collect(m, p, r, &error) < 0 ||
 	    (p->force && r->n > 0 && power_off_check(m, r->vfs[0], p, &error) < 0)) {

@@ -70,9 +70,9 @@ struct job *lease_job(struct manager *m, const struct lease *lease)
 
 /* ---- rows ---- */
 
-static char *row_id(const struct vf *vf)
+char *vf_row_id(const struct gpu *gpu, unsigned index)
 {
-	return xasprintf("%s/%u", PCI_ADDRESS_STR(&vf->gpu->address), vf->index);
+	return xasprintf("%s/%u", PCI_ADDRESS_STR(&gpu->address), index);
 }
 
 static json_t *weighted_row(const struct vf_weighted *w)
@@ -93,7 +93,7 @@ static void weighted_from_row(struct vf_weighted *w, const json_t *row)
 }
 
 /* It is written six times for a VF that is given and taken back: what is not so is left out. */
-static json_t *lease_row(const struct vf *vf)
+json_t *vf_row(const struct vf *vf)
 {
 	const struct lease *lease = &vf->lease;
 	json_t *doc = json_pack("{s:s,s:s,s:I,s:s,s:s?,s:I,s:I}", "state", vf_state_to_string(vf->state), "owner",
@@ -111,6 +111,12 @@ static json_t *lease_row(const struct vf *vf)
 		json_put_bool(doc, "config", true);
 	if (lease->adopted)
 		json_put_bool(doc, "adopted", true);
+	if (lease->chosen)
+		json_put_bool(doc, "chosen", true);
+	if (lease->vram)
+		json_put_uint(doc, "vram", lease->vram);
+	if (lease->instead)
+		json_put_string(doc, "instead", lease->instead);
 	if (lease->confirm_by)
 		json_put(doc, "confirm_by", expiry_row(lease->confirm_by));
 	if (lease->domain_id >= 0)
@@ -132,9 +138,18 @@ static json_t *lease_row(const struct vf *vf)
 	return doc;
 }
 
+void vf_row_off(json_t *row)
+{
+	static const char *const of_a_run[] = { "live", "domain_id", "reason", "last_uid", "last_vm" };
+
+	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
+	for (size_t i = 0; i < ARRAY_SIZE(of_a_run); i++)
+		json_object_del(row, of_a_run[i]);
+}
+
 void vf_store(struct manager *m, struct vf *vf)
 {
-	_cleanup_free_ char *id = vf->gpu ? row_id(vf) : NULL;
+	_cleanup_free_ char *id = vf->gpu ? vf_row_id(vf->gpu, vf->index) : NULL;
 
 	if (!id)
 		return;
@@ -144,7 +159,7 @@ void vf_store(struct manager *m, struct vf *vf)
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
-	outbox_put(m, STORE_LEASE, id, lease_row(vf));
+	outbox_put(m, STORE_LEASE, id, vf_row(vf));
 }
 
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
@@ -163,6 +178,8 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.live = json_get_bool(row, "live", false);
 	vf->lease.config = json_get_bool(row, "config", false);
 	vf->lease.adopted = json_get_bool(row, "adopted", false);
+	vf->lease.chosen = json_get_bool(row, "chosen", false);
+	vf->lease.vram = json_get_uint(row, "vram", 0);
 	vf->lease.uid = (uid_t)json_get_uint(row, "uid", 0);
 	vf->lease.since = json_get_uint(row, "since", 0);
 	vf->lease.confirm_by = expiry_from_row(json_object_get(row, "confirm_by"));
@@ -178,6 +195,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	if (vf->state == VF_GONE)
 		vf->state = VF_FREE;
 	if (free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")) < 0 ||
+	    free_and_strdup(&vf->lease.instead, json_get_string(row, "instead")) < 0 ||
 	    free_and_strdup(&vf->reason, json_get_string(row, "reason")) < 0 ||
 	    free_and_strdup(&vf->profile, json_get_string(row, "profile")) < 0)
 		return -ENOMEM;
@@ -193,6 +211,7 @@ void vf_free(struct vf *vf)
 	free(vf->reason);
 	free(vf->profile);
 	free(vf->lease.vm_name);
+	free(vf->lease.instead);
 	process_forget(vf);
 	json_decref(vf->audited);
 	free(vf);
@@ -252,7 +271,9 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	vf->lease.uid = uid;
 	vf->lease.live = live;
 	vf->lease.config = config;
-	vf->lease.adopted = false;
+	vf->lease.adopted = vf->lease.chosen = false;
+	vf->lease.vram = 0;
+	(void)free_and_strdup(&vf->lease.instead, NULL);
 	vf->lease.confirm_by = now_boottime() + CONFIRM_USEC;
 	vf->lease.domain_id = -1;
 	vf->lease.expires = vf->lease.expiry_retry_at = 0;
@@ -282,7 +303,9 @@ static void end_lease(struct manager *m, struct vf *vf)
 	vf->lease.job = 0;
 	vf->lease.confirm_by = vf->lease.expires = 0;
 	vf->lease.domain_id = -1;
-	vf->lease.live = vf->lease.config = false;
+	vf->lease.live = vf->lease.config = vf->lease.chosen = false;
+	vf->lease.vram = 0;
+	(void)free_and_strdup(&vf->lease.instead, NULL);
 	vf->lease.vm_uuid[0] = '\0';
 	free(vf->lease.vm_name);
 	vf->lease.vm_name = NULL;

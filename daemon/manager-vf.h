@@ -25,6 +25,9 @@ const struct vf_facts *vf_facts_of(const struct vf *vf);
 struct vf *operation_vf(struct manager *m, struct operation *op);
 bool vf_fits(const struct vf *vf, const char *profile, uint64_t vram_bytes);
 int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row);
+json_t *vf_row(const struct vf *vf);			    /* as it is stored; returns new */
+char *vf_row_id(const struct gpu *gpu, unsigned index); /* returns new */
+void vf_row_off(json_t *row); /* of a VM that is off: its stored definition alone has it, and no memory is left */
 
 /* q35 takes a VF in ports only, which are made before the start; pc in any free slot of its buses. */
 #define NO_PORT_HINT "take a device out, or, in its XML, add a pcie-root-port (q35) or pci-bridge (pc) and restart it"
@@ -67,8 +70,9 @@ bool power_off_is_due(struct manager *m, const struct operation *op, const struc
 void assign_resume(struct manager *m, struct operation *op);
 void release_resume(struct manager *m, struct operation *op);
 
-struct vf *assign_pick_free(struct manager *m, const char *profile, uint64_t vram_bytes, uid_t uid,
-			    const struct vm *vm); /* NULL = none */
+/* The smallest that fits, of one GPU (only) or any; NULL = none. */
+struct vf *assign_pick_free(struct manager *m, const struct gpu *only, const char *profile, uint64_t vram_bytes, uid_t uid,
+			    const struct vm *vm);
 
 /* ---- manager-expiry.c: leases with an end ---- */
 void expiry_pump(struct manager *m); /* takes back those whose time is over */
@@ -85,6 +89,7 @@ void fixed_pump(struct manager *m);
 void fixed_try_again(struct vm *vm); /* something changed: whatever failed may go well now */
 void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier daemon, not attached */
 void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */
+void vm_tries_later(struct manager *m, struct vm_tries *tries); /* not before a pause, longer each time; then pumps */
 
 /* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
 bool alias_is_ours(const char *alias); /* NULL: no */
@@ -92,6 +97,32 @@ bool alias_is_of_policy(const char *alias);
 const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm); /* the first; NULL = none */
 char *vm_missing_text(struct manager *m, const struct vm *vm); /* why it will not start; returns new, or NULL */
 bool vm_mend_missing(struct manager *m, struct vm *vm); /* true: one that the policy gave is being taken out */
+/* Takes a hostdev out of its stored definition.  tries: &vm->fixed or &vm->follow, busy until then. */
+void vm_take_out(struct manager *m, struct vm *vm, const struct domain_hostdev *dev, struct vm_tries *tries);
+
+/* ---- manager-lost.c: leases of VFs that are not there, and that stored definitions of VMs name still ---- */
+json_t *lost_row(const struct vf *vf); /* of one that vanishes; NULL: its lease ends with it; returns new */
+bool lost_waits(struct manager *m, const struct gpu *gpu, unsigned index, const json_t *row); /* it is not over */
+/* With their card.  all: other rows of it, too; else those of stored definitions. */
+void lost_move(struct manager *m, const struct gpu *gpu, const struct pci_address *to, bool all);
+/* The VM is not to have them any more: they are taken out of its definition.  only: that VF; NULL = any.  Returns their
+ * names; new, NULL = there is none. */
+json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only);
+bool lost_has(struct manager *m, const struct vm *vm, const char *alias); /* one of that VM's, with this alias */
+char *lost_text(struct manager *m, const struct vm *vm); /* why the VM does not have one, and the way out; new, or NULL */
+void lost_pump(struct manager *m);
+
+/* ---- manager-follow.c: a stored definition follows its VM's VF to another address, or to another VF ---- */
+const struct domain_hostdev *vm_stored_alias(const struct vm *vm, const char *alias); /* NULL = it has none */
+/* What the stored definition names in the place of this VF; NULL = nothing. */
+const struct domain_hostdev *follow_stale(const struct vm *vm, const struct vf *vf);
+/* The hostdev is of a lease of that VM, and the address is not that VF's, or not any more. */
+bool follow_is_stale(struct manager *m, const struct vm *vm, const struct domain_hostdev *dev);
+bool follow_waits(struct manager *m, struct vm *vm, struct vf *vf); /* the VM's definition is yet to name this VF */
+void follow_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later; NULL: it went well */
+bool follow_may(const struct vm *vm); /* its stored definition can be changed now */
+void follow_vm_gone(struct manager *m, const struct vm *vm);
+void follow_pump(struct manager *m);
 
 /* ---- manager-reset.c ---- */
 void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */

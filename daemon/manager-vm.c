@@ -33,6 +33,7 @@ void vm_free(struct manager *m, struct vm *vm)
 	free(vm->quarantine);
 	wedged_done(&vm->wedged);
 	free(vm->fixed.failure);
+	free(vm->follow.failure);
 	free(vm->memory.failure);
 	free(vm);
 }
@@ -108,6 +109,8 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 	}
 	if (vf->state != VF_FREE && !elsewhere && !was_process)
 		return;
+	if (!dev->live && follow_is_stale(m, vm, dev))
+		return; /* what was there when it was written was another VF: it is on its way out */
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
@@ -133,6 +136,18 @@ bool vf_is_elsewhere(struct manager *m, const struct vf *vf)
 		if (dev && dev->live && !streq(vm->uuid, vf->lease.vm_uuid))
 			return true;
 	}
+	return false;
+}
+
+bool vm_has_lease(struct manager *m, const struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE &&
+			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				return true;
 	return false;
 }
 
@@ -256,6 +271,8 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 		vf_lease_end(m, vf);
 	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
 		return;
+	if (!shown.live && !shown.config && follow_waits(m, vm, vf))
+		return;
 	if (shown.live || shown.config) {
 		hostdev_seen(m, vm, vf, &shown);
 	} else if (vf->state == VF_RESERVED && vf_is_elsewhere(m, vf)) {
@@ -371,6 +388,7 @@ void vm_gone(struct manager *m, const char *uuid)
 	vm->facts->state = VM_OFF;
 	while (vm->facts->n_hostdevs > 0)
 		free(vm->facts->hostdevs[--vm->facts->n_hostdevs].alias);
+	follow_vm_gone(m, vm);
 	vm_compare_hostdevs(m, vm, true);
 	jobs_of_stopped_vm(m, vm);
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));

@@ -11,6 +11,7 @@ void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
+bool vm_has_lease(struct manager *m, const struct vm *vm); /* of any VF, by whomever */
 bool vf_is_live(struct manager *m, const struct vf *vf); /* in the running guest of any VM, by libvirt's last word */
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
@@ -53,7 +54,7 @@ void vm_no_memory(struct vm *vm, const char *why); /* NULL: there was enough */
 bool vm_lacks_memory(const struct vm *vm);
 const char *pool_state(const struct vm *vm); /* "starting", "stopping", NULL */
 uint64_t pool_ready_usec(struct manager *m);
-bool pool_may_start(const struct vm *vm, const struct policy_vm_rule *rule);
+bool pool_may_start(struct manager *m, const struct vm *vm, const struct policy_vm_rule *rule);
 void pool_start(struct manager *m, struct vm *vm); /* a job waits for it; again does nothing */
 void pool_follow(struct manager *m, struct vm *vm, enum vm_state before); /* its facts are new */
 void pool_pump(struct manager *m);

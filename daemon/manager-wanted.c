@@ -293,6 +293,21 @@ static enum healing healing_of(struct manager *m, const struct gpu *gpu, const c
 	return too_early(gpu) || gpu->own.settled_at > now_boottime() ? HEALING_LATER : HEALING_NOW;
 }
 
+bool gpu_will_be_healed(struct manager *m, const struct gpu *gpu)
+{
+	const char *why;
+
+	return gpu->drift && healing_of(m, gpu, &why) >= HEALING_WAITING;
+}
+
+bool gpu_is_calm(const struct gpu *gpu)
+{
+	bool state = gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED || gpu->state == GPU_DRAINING;
+
+	return state && gpu->facts && !gpu->stuck && !gpu->due && !gpu->apply && !gpu->apply_accepted && !gpu->own.running &&
+	       !gpu->reading;
+}
+
 json_t *drift_view(struct manager *m, const struct gpu *gpu)
 {
 	const char *why = NULL;

@@ -215,6 +215,8 @@ static int on_pump(sd_event_source *source, void *userdata)
 	if (!m->sleeping)
 		(void)job_place(m);
 	expiry_pump(m);
+	lost_pump(m);
+	follow_pump(m);
 	fixed_pump(m);
 	pool_pump(m);
 	weights_update(m);

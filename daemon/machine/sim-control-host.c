@@ -56,6 +56,26 @@ json_t *sim_control_plug_gpu(struct sim_control *x)
 	return sim_control_done();
 }
 
+/* Another slot: other buses were numbered, or somebody put it there.  Nobody is told. */
+json_t *sim_control_move_gpu(struct sim_control *x)
+{
+	bool present = x->gpu->present;
+	struct pci_address address;
+	struct sim_gpu *other;
+
+	if (!x->c.address || pci_address_parse(x->c.address, &address) < 0)
+		return sim_control_refuse(strdup("address: a PCI address is needed"));
+	other = sim_kernel_find(&x->m->kernel, &address);
+	if (other && other != x->gpu)
+		return sim_control_refuse(xasprintf("%s is there", other->name));
+	if (sim_gpu_held(x->gpu) > 0)
+		return sim_control_refuse(strdup("a VM holds one of its VFs"));
+	sim_gpu_set_present(&x->m->kernel, x->gpu, false);
+	x->gpu->spec.address = address;
+	sim_gpu_set_present(&x->m->kernel, x->gpu, present);
+	return sim_control_done();
+}
+
 json_t *sim_control_unbind_driver(struct sim_control *x)
 {
 	json_t *refusal = refuse_waiting(x);

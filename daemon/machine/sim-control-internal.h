@@ -5,7 +5,7 @@
 #include "machine/sim-machine-internal.h"
 
 struct sim_control_members {
-	char *gpu, *vm, *alias;
+	char *gpu, *vm, *alias, *address;
 	uint64_t vf, value, tile;
 	int attribute; /* enum vf_attribute */
 	bool live, config, debugfs, silent;
@@ -28,6 +28,7 @@ struct sim_vf *sim_control_vf(struct sim_control *x, json_t **ret_refusal);
 json_t *sim_control_set_numvfs(struct sim_control *x);
 json_t *sim_control_unplug_gpu(struct sim_control *x);
 json_t *sim_control_plug_gpu(struct sim_control *x);
+json_t *sim_control_move_gpu(struct sim_control *x);
 json_t *sim_control_unbind_driver(struct sim_control *x);
 json_t *sim_control_bind_driver(struct sim_control *x);
 json_t *sim_control_set_attribute(struct sim_control *x);

@@ -44,13 +44,43 @@ static void call_free(struct fake_call *call)
 
 /* ---- the host ---- */
 
-static struct pci_address vf_address(unsigned vf)
+static struct pci_address vf_address(const struct gpu_facts *gpu, unsigned vf)
 {
 	struct pci_address address;
 
 	(void)pci_address_parse(FAKE_PF, &address);
-	address.function = vf;
+	if (gpu)
+		address = gpu->address;
+	address.function = (uint8_t)vf;
 	return address;
+}
+
+static struct gpu_facts *card_at(struct fake_actors *f, const struct pci_address *address)
+{
+	return f->other && pci_address_equal(&f->other->address, address) ? f->other : f->gpu;
+}
+
+void fake_add_other(struct fake_actors *f, const char *pf, const char *serial, unsigned n)
+{
+	f->other = gpu_facts_copy(f->gpu);
+	for (size_t i = 0; i < f->other->n_vfs; i++)
+		vf_facts_done(&f->other->vfs[i]);
+	free(f->other->vfs);
+	free(f->other->serial);
+	(void)pci_address_parse(pf, &f->other->address);
+	f->other->serial = strdup(serial);
+	f->other->vfs = calloc(n + 1, sizeof(*f->other->vfs));
+	f->other->n_vfs = f->other->num_vfs = n;
+	for (unsigned i = 0; i < n; i++)
+		f->other->vfs[i] = (struct vf_facts){ .index = i + 1, .address = vf_address(f->other, i + 1),
+						      .iommu_group = (int)i + 30 };
+}
+
+void fake_move_gpu(struct fake_actors *f, const char *pf)
+{
+	(void)pci_address_parse(pf, &f->gpu->address);
+	for (unsigned i = 0; i < f->gpu->n_vfs; i++)
+		f->gpu->vfs[i].address = vf_address(f->gpu, i + 1);
 }
 
 void fake_set_vfs(struct fake_actors *f, unsigned n)
@@ -61,7 +91,7 @@ void fake_set_vfs(struct fake_actors *f, unsigned n)
 	f->gpu->vfs = calloc(n + 1, sizeof(*f->gpu->vfs));
 	f->gpu->n_vfs = f->gpu->num_vfs = n;
 	for (unsigned i = 0; i < n; i++)
-		f->gpu->vfs[i] = (struct vf_facts){ .index = i + 1, .address = vf_address(i + 1),
+		f->gpu->vfs[i] = (struct vf_facts){ .index = i + 1, .address = vf_address(f->gpu, i + 1),
 						    .iommu_group = (int)i + 10,
 						    .values = {
 							    [VF_ATTR_VRAM] = { true, f->quota[i + 1] },
@@ -112,6 +142,8 @@ static void look(struct fake_actors *f, const struct host_request *q, struct hos
 
 static void host_do(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
 {
+	struct gpu_facts *card = card_at(f, &q->gpu);
+
 	if (q->op != HOST_SCAN && !f->gpu) {
 		reply->r = -ENODEV;
 		return;
@@ -135,22 +167,28 @@ static void host_do(struct fake_actors *f, const struct host_request *q, struct 
 		change(f, q, reply);
 		break;
 	case HOST_BIND_VFIO:
-		free(f->gpu->vfs[q->vf - 1].driver);
-		f->gpu->vfs[q->vf - 1].driver = strdup("vfio-pci");
-		f->gpu->vfs[q->vf - 1].vfio = true;
-		reply->driver = f->gpu->vfs[q->vf - 1].driver;
+		free(card->vfs[q->vf - 1].driver);
+		card->vfs[q->vf - 1].driver = strdup("vfio-pci");
+		card->vfs[q->vf - 1].vfio = true;
+		reply->driver = card->vfs[q->vf - 1].driver;
 		break;
 	case HOST_HOLDERS:
 		look(f, q, reply);
 		break;
 	case HOST_PROBE_VF:
-		reply->driver = f->gpu->vfs[q->vf - 1].driver;
-		reply->value = (struct known){ true, f->gpu->vfs[q->vf - 1].vfio };
+		reply->driver = card->vfs[q->vf - 1].driver;
+		reply->value = (struct known){ true, card->vfs[q->vf - 1].vfio };
 		break;
 	case HOST_SCAN:
+		reply->facts = f->scan;
+		if (f->gpu)
+			f->scan[reply->n_facts++] = f->gpu;
+		if (f->other)
+			f->scan[reply->n_facts++] = f->other;
+		break;
 	case HOST_READ:
-		reply->facts = &f->gpu;
-		reply->n_facts = f->gpu ? 1 : 0;
+		reply->facts = card == f->other ? &f->other : &f->gpu;
+		reply->n_facts = card ? 1 : 0;
 		break;
 	default:
 		break;
@@ -186,10 +224,8 @@ static struct domain_facts *vm_of(struct fake_actors *f, const char *uuid)
 	return NULL;
 }
 
-void fake_set_hostdev(struct fake_actors *f, unsigned vm, unsigned vf, bool live, bool config)
+static void set_hostdev(struct domain_facts *d, struct pci_address address, bool live, bool config)
 {
-	struct domain_facts *d = f->vms[vm];
-	struct pci_address address = vf_address(vf);
 	size_t i = 0;
 
 	while (i < d->n_hostdevs && !pci_address_equal(&d->hostdevs[i].address, &address))
@@ -206,15 +242,18 @@ void fake_set_hostdev(struct fake_actors *f, unsigned vm, unsigned vf, bool live
 	}
 }
 
+void fake_set_hostdev(struct fake_actors *f, unsigned vm, unsigned vf, bool live, bool config)
+{
+	set_hostdev(f->vms[vm], vf_address(f->gpu, vf), live, config);
+}
+
 /* Nothing is live of a VM that is off. */
-static void power_off(struct fake_actors *f, struct domain_facts *d)
+static void power_off(struct domain_facts *d)
 {
 	d->state = VM_OFF;
 	d->id = -1;
-	for (unsigned vm = 0; vm < FAKE_VMS; vm++)
-		for (size_t i = d->n_hostdevs; f->vms[vm] == d && i-- > 0;)
-			fake_set_hostdev(f, vm, d->hostdevs[i].address.function, false,
-					 d->hostdevs[i].config);
+	for (size_t i = d->n_hostdevs; i-- > 0;)
+		set_hostdev(d, d->hostdevs[i].address, false, d->hostdevs[i].config);
 }
 
 static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_reply *reply,
@@ -240,7 +279,7 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 	if (q->op == HV_DESTROY && d->state == VM_OFF)
 		reply->failure = HV_NOT_RUNNING;
 	else if (q->op == HV_DESTROY)
-		power_off(f, d);
+		power_off(d);
 	if (q->op == HV_GET)
 		list[reply->n_domains++] = d;
 	if (q->op != HV_ATTACH && q->op != HV_DETACH)
@@ -262,9 +301,7 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 	}
 	live = q->live ? q->op == HV_ATTACH : live;
 	config = q->config ? q->op == HV_ATTACH : config;
-	for (unsigned i = 0; i < FAKE_VMS; i++)
-		if (f->vms[i] == d)
-			fake_set_hostdev(f, i, q->address.function, live, config);
+	set_hostdev(d, q->address, live, config);
 	for (size_t i = 0; i < d->n_hostdevs && q->op == HV_ATTACH; i++)
 		if (pci_address_equal(&d->hostdevs[i].address, &q->address))
 			(void)free_and_strdup(&d->hostdevs[i].alias, q->alias);
@@ -386,6 +423,7 @@ void fake_actors_done(struct fake_actors *f)
 	for (size_t i = 0; i < FAKE_VMS; i++)
 		f->vms[i] = domain_facts_free(f->vms[i]);
 	f->gpu = gpu_facts_free(f->gpu);
+	f->other = gpu_facts_free(f->other);
 	sd_event_source_disable_unref(f->source);
 }
 

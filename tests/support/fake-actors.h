@@ -29,6 +29,8 @@ struct fake_actors {
 	unsigned n_host[HOST_OP_MAX], n_hv[HV_OP_MAX]; /* asked so far */
 	char log[4096]; /* what was asked of the host to change: "set-numvfs 4;…" */
 	struct gpu_facts *gpu; /* NULL = no card */
+	struct gpu_facts *scan[2]; /* as the last scan told */
+	struct gpu_facts *other; /* a second one, whose VFs nobody writes; NULL = none */
 	struct vf_holder *holders; /* what a look for processes shows; the test's */
 	size_t n_holders;
 	uint64_t quota[8];
@@ -43,6 +45,9 @@ void fake_release(struct fake_actors *f, unsigned host_ops, unsigned hv_ops);
 size_t fake_waiting(const struct fake_actors *f); /* calls without an answer */
 
 void fake_add_vm(struct fake_actors *f, unsigned n, const char *name, enum vm_state state);
+/* Another card, in that slot, cut into n VFs. */
+void fake_add_other(struct fake_actors *f, const char *pf, const char *serial, unsigned n);
+void fake_move_gpu(struct fake_actors *f, const char *pf); /* with its VFs; while no daemon runs */
 void fake_set_hostdev(struct fake_actors *f, unsigned vm, unsigned vf, bool live, bool config);
 /* The kernel's side without the manager: VFs come or go. */
 void fake_set_vfs(struct fake_actors *f, unsigned n);
