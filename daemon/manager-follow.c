@@ -57,16 +57,28 @@ bool follow_is_stale(struct manager *m, const struct vm *vm, const struct domain
 	return lost_has(m, vm, dev->alias);
 }
 
+/* Under its own alias, or one that somebody else gave it; not another lease's, which is to go. */
+static bool is_here(const struct vm *vm, const struct vf *vf, const char *alias)
+{
+	const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
+
+	return dev && dev->config && (!alias_is_ours(dev->alias) || streq_ptr(dev->alias, alias));
+}
+
 bool follow_waits(struct manager *m, struct vm *vm, struct vf *vf)
 {
-	_cleanup_free_ char *alias = NULL;
+	_cleanup_free_ char *alias = vf_alias(vf);
 
+	if (vf->lease.instead && !follow_stale(vm, vf) && is_here(vm, vf, alias)) {
+		(void)free_and_strdup(&vf->lease.instead, NULL);
+		vf_store(m, vf); /* written by an earlier daemon, or by somebody else */
+		return false;
+	}
 	if (vf->lease.instead)
 		return true;
 	if (vf->state != VF_RESERVED || vf->lease.adopted ||
 	    (vf->lease.owner != LEASE_VM && vf->lease.owner != LEASE_POLICY))
 		return false;
-	alias = vf_alias(vf);
 	if (!alias || !elsewhere(vm, vf, alias))
 		return false;
 	log_vf(vf->name, LOG_NOTICE, 0, "it is at %s now: the stored definition of VM %s follows", PCI_ADDRESS_STR(&vf->address),
@@ -85,6 +97,28 @@ void follow_vm_gone(struct manager *m, const struct vm *vm)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			if (streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
 				(void)free_and_strdup(&gpu->vfs[i]->lease.instead, NULL);
+}
+
+char *follow_text(struct manager *m, const struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			const struct vf *vf = gpu->vfs[i];
+			const struct domain_hostdev *dev = follow_stale(vm, vf);
+			const char *why = vm->follow.failure ? vm->follow.failure : "that is under way";
+
+			if (!vf->lease.instead || !streq(vf->lease.vm_uuid, vm->uuid))
+				continue;
+			if (dev)
+				return xasprintf("its stored definition names %s and is to name %s (%s) in its place: it "
+						 "should not start before; %s", PCI_ADDRESS_STR(&dev->address),
+						 PCI_ADDRESS_STR(&vf->address), vf->name, why);
+			return xasprintf("its stored definition is yet to name %s (%s): it starts without; %s",
+					 PCI_ADDRESS_STR(&vf->address), vf->name, why);
+		}
+	return NULL;
 }
 
 /* ---- writing ---- */

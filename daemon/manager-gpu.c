@@ -310,7 +310,8 @@ void gpu_displaced(struct manager *m, struct gpu *gpu, bool all)
 					     .device = gpu->number >> 3 & 31, .function = gpu->number & 7 };
 
 	gpu_readdress(m, gpu, &nowhere, all);
-	gpu_absent(m, gpu);
+	if (gpu->facts || gpu->state != GPU_ABSENT)
+		gpu_absent(m, gpu);
 }
 
 void gpu_update(struct manager *m, struct gpu_facts *facts)

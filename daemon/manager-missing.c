@@ -63,10 +63,12 @@ const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *v
 char *vm_missing_text(struct manager *m, const struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
-	char *lost = m->ready ? lost_text(m, vm) : NULL;
+	char *text = m->ready ? follow_text(m, vm) : NULL;
 
-	if (lost)
-		return lost;
+	if (m->ready && !text)
+		text = lost_text(m, vm);
+	if (text)
+		return text;
 	return dev ? xasprintf("its stored definition names %s, a VF that is not there: it will not start",
 			       PCI_ADDRESS_STR(&dev->address))
 		   : NULL;

@@ -121,6 +121,7 @@ bool follow_is_stale(struct manager *m, const struct vm *vm, const struct domain
 bool follow_waits(struct manager *m, struct vm *vm, struct vf *vf); /* the VM's definition is yet to name this VF */
 void follow_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later; NULL: it went well */
 bool follow_may(const struct vm *vm); /* its stored definition can be changed now */
+char *follow_text(struct manager *m, const struct vm *vm); /* what it is yet to name, and why not now; new, or NULL */
 void follow_vm_gone(struct manager *m, const struct vm *vm);
 void follow_pump(struct manager *m);
 

@@ -271,7 +271,7 @@ static void compare_vf(struct manager *m, struct vm *vm, struct vf *vf, bool sur
 		vf_lease_end(m, vf);
 	if (vf->handover || (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
 		return;
-	if (!shown.live && !shown.config && follow_waits(m, vm, vf))
+	if (!shown.live && follow_waits(m, vm, vf))
 		return;
 	if (shown.live || shown.config) {
 		hostdev_seen(m, vm, vf, &shown);
