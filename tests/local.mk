@@ -16,6 +16,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-drain.py \
 	tests/integration/test-every-way.py \
 	tests/integration/test-fixed.py \
+	tests/integration/test-follow.py \
 	tests/integration/test-hotplug.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stored definition of a VM that is off follows its VF: to another slot of its card, to another VF when its own is
+gone; what cannot follow is told, with the way out."""
+
+from gpuvf_client import RpcError
+from harness import MACHINE, PATIENCE, World, equal, main, test, until
+
+VM = "off"
+VF = "gpu0/vf1"
+CARDS = [{"model": "Flex 170", "driver": "xe", "total_vfs": 31, "vram": "16GiB", "address": address, "serial": serial}
+         for address, serial in (("0000:03:00.0", "ONE"), ("0000:04:00.0", "TWO"))]
+
+
+def world_of(cards=1, vfs=2, **more):
+    world = World({"gpus": CARDS[:cards], "vms": MACHINE["vms"] + [{"name": VM, "state": "off"}]}, **more)
+    for card in range(cards):
+        world.apply(vfs, f"gpu{card}")
+    return world
+
+
+def assign(world, vm=VM, **more):
+    return world.call("vf.assign", vm=vm, wait_seconds=PATIENCE, **more)
+
+
+def stored(world, vm=VM):
+    """(address, alias) of what the definition names, as the made-up libvirt has it."""
+    entry = next(one for one in world.machine("state")["vms"] if one["name"] == vm)
+    return [(one["address"], one["alias"]) for one in entry["hostdevs"] if one["config"]]
+
+
+def until_names(world, vf, vm=VM):
+    """The definition names that VF, and no other."""
+    def look():
+        shown = world.vf(vf)
+        return shown["state"] == "reserved" and stored(world, vm) == [
+            (shown["address"], f"ua-gpuvf-{vf[3]}-{vf[7:]}-e{shown['lease']['epoch']}")]
+    until(look, f"the definition of {vm} names {vf}")
+    equal(world.vm(vm)["vfs"], [vf])
+    until(lambda: world.vm(vm)["cannot_start"] is None, "nothing is told any more")
+
+
+def booted(world, *ops):
+    """The host is off; somebody works in it; it is on again."""
+    def at_work(op, **members):
+        real(op, **members)
+        if op == "reboot":
+            for one, more in ops:
+                real(one, **more)
+    real, world.machine = world.machine, at_work
+    try:
+        world.boot()
+    finally:
+        world.machine = real
+
+
+def starts_with(world, vf):
+    world.machine("domain-start", vm=VM)
+    until(lambda: world.vf(vf)["state"] == "attached", f"it runs with {vf}")
+    equal(world.vf(vf)["vm"], VM)
+    world.machine("domain-stop", vm=VM)
+    until(lambda: world.vf(vf)["state"] == "reserved", "it is off")
+
+
+@test
+def another_card_was_put_in():
+    """Another card was put in and has the address of before: the VM has the same VF of the same card under the same
+    lease, and nobody's VF is handed over."""
+    world = world_of(2)
+    assign(world, vf=VF, for_seconds=3600)
+    before = world.vf(VF)
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}),
+           ("move-gpu", {"gpu": "gpu1", "address": "0000:03:00.0"}))
+    until_names(world, VF)
+    other = world.vf("gpu1/vf1")
+    equal((other["address"], other["state"], other["vm"]), (before["address"], "free", None))
+    after = world.vf(VF)
+    equal(after["address"], "0000:05:00.1")
+    for what in ("owner", "epoch", "uid", "since", "expires"):
+        equal(after["lease"][what], before["lease"][what], what)
+    starts_with(world, VF)
+    rows = [row for row in world.call("audit.list", limit=500)["items"] if row["subject"] == VF]
+    assert all((row["after"] or {}).get("state") != "gone" for row in rows), rows
+
+
+@test
+def two_changed_places():
+    """Two cards changed places: each VM has the VF of its own card, also where a third VM is without an alias of ours."""
+    world = world_of(2)
+    assign(world, vf=VF)
+    assign(world, "trainer-1", vf="gpu1/vf1", mode="config")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu1", vf=2, config=True)
+    theirs = stored(world, "trainer-2")
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:06:00.0"}),
+           ("move-gpu", {"gpu": "gpu1", "address": "0000:03:00.0"}),
+           ("move-gpu", {"gpu": "gpu0", "address": "0000:04:00.0"}))
+    equal([world.gpu(f"gpu{n}")["address"] for n in range(2)], ["0000:04:00.0", "0000:03:00.0"])
+    until_names(world, VF)
+    until_names(world, "gpu1/vf1", "trainer-1")
+    equal(stored(world, "trainer-2"), theirs, "what somebody put there by hand is his")
+    starts_with(world, VF)
+
+
+@test
+def killed_at_each_step():
+    """kill -9 before and after each call of libvirt: the next daemon does the rest, and nobody else ever has it."""
+    for op in ("detach", "attach"):
+        for when in ("before", "after"):
+            world = world_of()
+            assign(world, vf=VF)
+            epoch = world.vf(VF)["lease"]["epoch"]
+            world.fault(op, vm=VM, nth=1, kill=when)
+            try:
+                booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}))
+            except (OSError, EOFError, AssertionError):
+                pass
+            world.until_killed()
+            world.machine("clear-faults")
+            world.start()
+            until_names(world, VF)
+            equal(world.vf(VF)["lease"]["epoch"], epoch, f"{op}, {when}")
+            world.end()
+
+
+@test
+def libvirt_hangs():
+    """A libvirt that does not answer, or refuses: the lease stays, and it is done when libvirt is well again."""
+    world = world_of()
+    assign(world, vf=VF)
+    world.fault("attach", vm=VM, nth=1, error="failed", message="libvirt is out of sorts")
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}))
+    told = until(lambda: world.vm(VM)["cannot_start"], "it is told")
+    assert "out of sorts" in told and VF in told, told
+    assert [one for one in world.call("daemon.status")["troubles"] if one["what"] == "vf-missing"]
+    until_names(world, VF)
+
+
+def another_layout(world, vfs):
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    world.machine("set-numvfs", gpu="gpu0", value=vfs)
+    until(lambda: len(world.gpu()["vfs"]) == vfs, "it is seen")
+
+
+@test
+def another_like_it():
+    """Somebody wrote sriov_numvfs: a VF that had been chosen for the VM is gone, another of as much memory is there in
+    its place, under a lease of the same user; it comes as soon as one is free."""
+    world = world_of(config={"heal_drift": False})
+    assign(world, "trainer-1", vf=VF, mode="config")
+    equal(assign(world, for_seconds=3600)["vf"], "gpu0/vf2")
+    before = world.vf("gpu0/vf2")["lease"]
+    another_layout(world, 1)
+    told = until(lambda: world.vm(VM)["cannot_start"], "it is told")
+    assert "no free VF of gpu0 serves as much" in told and "gpuvf release off" in told, told
+    world.call("vf.release", vm="trainer-1", wait_seconds=PATIENCE)
+    until_names(world, VF)
+    after = world.vf(VF)["lease"]
+    equal([after[what] for what in ("owner", "uid", "expires")], [before[what] for what in ("owner", "uid", "expires")])
+    starts_with(world, VF)
+    world.crash_and_restart()
+    until_names(world, VF)
+
+
+@test
+def another_like_it_after_a_boot():
+    """The host booted with another layout: the same, and the one of trainer-1 is trainer-1's still."""
+    world = world_of(vfs=3)
+    assign(world, "trainer-1", vf=VF, mode="config")
+    assign(world, "trainer-2", vf="gpu0/vf2", mode="config")
+    equal(assign(world)["vf"], "gpu0/vf3")
+    world.call("vf.release", vm="trainer-2", wait_seconds=PATIENCE)
+    world.kill()
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    world.start()
+    until_names(world, "gpu0/vf2")
+    until_names(world, VF, "trainer-1")
+
+
+@test
+def killed_while_another_comes():
+    """kill -9 before and after each call of libvirt, when another VF takes the place."""
+    for op in ("detach", "attach"):
+        for when in ("before", "after"):
+            world = world_of(config={"heal_drift": False})
+            assign(world, "trainer-1", vf=VF, mode="config")
+            assign(world)
+            world.call("vf.release", vm="trainer-1", wait_seconds=PATIENCE)
+            world.fault(op, vm=VM, nth=1, kill=when)
+            world.machine("set-numvfs", gpu="gpu0", value=0)
+            world.machine("set-numvfs", gpu="gpu0", value=1)
+            world.until_killed()
+            world.machine("clear-faults")
+            world.start()
+            until_names(world, VF)
+            world.end()
+
+
+@test
+def named():
+    """One that was asked for by name is not replaced: it is told before the VM fails to start, by every way of asking,
+    and the ways out that are named lead out."""
+    world = world_of(config={"heal_drift": False})
+    assign(world, vf="gpu0/vf2")
+    epoch = world.vf("gpu0/vf2")["lease"]["epoch"]
+    another_layout(world, 1)
+    told = until(lambda: world.vm(VM)["cannot_start"], "it is told")
+    assert "0000:03:00.2 (gpu0/vf2)" in told and "asked for by name" in told, told
+    assert "will not start" in world.cli("show", VM, check=0).stdout
+    assert "vm-vf-missing" in world.cli("-q", "doctor").stdout.split()
+    try:
+        world.machine("domain-start", vm=VM)
+    except AssertionError:
+        pass
+    equal(world.vm(VM)["state"], "off")
+    world.crash_and_restart()
+    equal(world.vm(VM)["cannot_start"], told)
+    world.apply(2)
+    until_names(world, "gpu0/vf2")
+    equal(world.vf("gpu0/vf2")["lease"]["epoch"], epoch, "it is its lease still")
+    another_layout(world, 1)
+    until(lambda: world.vm(VM)["cannot_start"], "it is told")
+    world.cli("release", VM, check=0)
+    until(lambda: stored(world) == [] and world.vm(VM)["cannot_start"] is None, "it is taken out")
+    world.apply(2)
+    equal(world.vf("gpu0/vf2")["state"], "free")
+    assign(world, vf="gpu0/vf2")
+    another_layout(world, 1)
+    world.cli("assign", VM, check=0)
+    until_names(world, VF)
+
+
+@test
+def a_drain_and_another_layout():
+    """What an operator's cut is refused for: a VM that is off is named among the disturbed, under whatever address."""
+    world = world_of()
+    assign(world, vf=VF)
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}))
+    until_names(world, VF)
+    plan = world.call("gpu.plan", gpu="gpu0", layout={"vfs": 4})
+    assert f"VM {VM} (reserved" in str(plan["disturbs"]), plan
+    try:
+        world.apply(4)
+    except RpcError as error:
+        assert VM in str(error), error
+    else:
+        raise AssertionError("cut under it")
+
+
+if __name__ == "__main__":
+    main()
