@@ -187,11 +187,12 @@ static void check_missing_vfs(struct manager *m, const char *id, struct findings
 		if (!missing)
 			continue;
 		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_VM, vm->facts->name);
-		finding_what(f, "it will not start: a VF of its stored definition is gone");
+		finding_what(f, vm_missing_vf(m, vm) ? "it will not start: a VF of its stored definition is gone"
+						     : "it starts without a VF that it is to have");
 		finding_evidence_text(f, "libvirt, kernel", missing);
 		finding_cure(f,
-			     "cut the GPU so that it has the VF again (gpuvf apply), or take the hostdev out "
-			     "with virsh edit %s and give it another: gpuvf assign %s",
+			     "cut the GPU so that it has the VF again (gpuvf apply), or give it another (gpuvf assign %s), "
+			     "or none (gpuvf release %s); what virsh put there virsh edit takes out",
 			     vm->facts->name, vm->facts->name);
 	}
 }
@@ -222,7 +223,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "sleep-lock", "the host is kept awake while VFs are in use", check_sleep_lock },
 	{ "gpu-drift", "each GPU is cut as wanted", check_drift },
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
-	{ "vm-vf-missing", "no VM that is off names a VF that is gone", check_missing_vfs },
+	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },
 	{ NULL },
 };

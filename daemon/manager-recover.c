@@ -198,6 +198,18 @@ static void on_barrier(void *userdata, const struct hv_reply *reply)
 		barriers_passed(m);
 }
 
+static bool touched(struct manager *m, const struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE &&
+			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				return true;
+	return false;
+}
+
 void manager_recover(struct manager *m)
 {
 	struct vm *vm, *tmp;
@@ -212,7 +224,7 @@ void manager_recover(struct manager *m)
 	HASH_ITER(hh, m->vms, vm, tmp) {
 		struct hv_request request = { .op = HV_GET, .uuid = vm->uuid, .barrier = true };
 
-		if (vm->facts->state != VM_OFF && vm_has_lease(m, vm) &&
+		if (vm->facts->state != VM_OFF && touched(m, vm) &&
 		    m->hypervisor->ops->request(m->hypervisor, &request, on_barrier, m) == 0)
 			m->barriers++;
 	}

@@ -201,22 +201,17 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 }
 
 /* What is not there is not waited for any more, and leaves the stored definition that names it.  True: that was all. */
-static bool release_lost(struct manager *m, const struct vf_release_params *p, struct reply *reply)
+static bool release_lost(struct manager *m, const struct vf_release_params *p, size_t present, struct reply *reply)
 {
-	const struct vm *vm = p->vm ? vm_find(m, p->vm) : NULL;
-	json_t *names;
+	json_t *names = side_of_mode(p->mode) == LIVE_SIDE ? NULL
+							   : lost_forget(m, p->vm ? vm_find(m, p->vm) : NULL, p->vf);
 
-	if (side_of_mode(p->mode) == LIVE_SIDE || (p->vm ? !vm : vf_find(m, p->vf) != NULL))
-		return false;
-	names = lost_forget(m, vm, p->vf);
-	if (!names)
-		return false;
-	if (vm && vm_has_lease(m, vm)) {
-		json_decref(names);
-		return false; /* and those that are there */
+	if (names && present == 0) {
+		outbox_reply(m, reply, json_pack("{s:b,s:o,s:n}", "changed", 1, "released", names, "operation"));
+		return true;
 	}
-	outbox_reply(m, reply, json_pack("{s:b,s:o,s:n}", "changed", 1, "released", names, "operation"));
-	return true;
+	json_decref(names);
+	return false;
 }
 
 void manager_vf_release(struct manager *m, const struct caller *caller,
@@ -243,7 +238,7 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		reply_error_done(reply, &error);
 		return;
 	}
-	if (release_lost(m, p, reply))
+	if (p->vf && !vf_find(m, p->vf) && release_lost(m, p, 0, reply))
 		return;
 	r = calloc(1, sizeof(*r));
 	if (!r || collect(m, p, r, &error) < 0 ||
@@ -251,6 +246,10 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		reply_error_done(reply, &error);
 		if (r)
 			release_free(r);
+		return;
+	}
+	if (p->vm && release_lost(m, p, r->n, reply)) {
+		release_free(r);
 		return;
 	}
 	if (r->n == 0) {

@@ -225,7 +225,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 	json = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o,s:s?,s:s?}", "name", f->name, "uuid", vm->uuid, "state",
 			 vm_state_to_string(f->state), "agent", vm_agent_to_string(f->agent), "persistent",
 			 (int)f->persistent, "vfs", vfs, "rule", rule ? rule->label : NULL, "reason",
-			 vm->quarantine ? vm->quarantine : vm->wedged.reason);
+			 vm->quarantine ? vm->quarantine : vm->wedged.reason ? vm->wedged.reason : missing);
 	if (f->saved)
 		json_put_bool(json, "saved", true);
 	json_put(json, "wedged", wedged_view(&vm->wedged));

@@ -139,18 +139,6 @@ bool vf_is_elsewhere(struct manager *m, const struct vf *vf)
 	return false;
 }
 
-bool vm_has_lease(struct manager *m, const struct vm *vm)
-{
-	struct gpu *gpu, *tmp;
-
-	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->lease.owner != LEASE_NONE &&
-			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
-				return true;
-	return false;
-}
-
 void vm_adopt_vf(struct manager *m, struct vf *vf)
 {
 	struct vm *vm, *tmp;

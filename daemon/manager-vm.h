@@ -11,7 +11,6 @@ void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
-bool vm_has_lease(struct manager *m, const struct vm *vm); /* of any VF, by whomever */
 bool vf_is_live(struct manager *m, const struct vf *vf); /* in the running guest of any VM, by libvirt's last word */
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */

@@ -99,7 +99,7 @@ const struct state_edge vf_edges[] = {
 	{ VF_DETACHING, VF_ATTACHED, "the guest refused, or its VM could not be powered off" },
 	{ VF_RESETTING, VF_FREE, "reset, probed, and on VFIO" },
 	{ VF_FREE, VF_ATTACHED, "adopted: somebody else attached it" },
-	{ VF_FREE, VF_RESERVED, "adopted: a VM that is off names it" },
+	{ VF_FREE, VF_RESERVED, "adopted: a VM that is off names it; or that is to name it in place of one that is gone" },
 	{ VF_RESERVED, VF_ATTACHED, "its VM was started" },
 	{ VF_RESERVED, VF_FREE, "taken out of the persistent XML" },
 	{ VF_RESERVED, VF_RESETTING, "released" },

@@ -122,8 +122,19 @@ def killed_at_each_step():
 
 
 @test
-def libvirt_hangs():
-    """A libvirt that does not answer, or refuses: the lease stays, and it is done when libvirt is well again."""
+def of_the_policy():
+    """What the policy assigned follows its card as well, under the same lease."""
+    world = world_of(2, policy={"version": 1, "assignments": [{"vm": VM, "vf": VF}]})
+    epoch = until(lambda: world.vf(VF)["state"] == "reserved" and world.vf(VF)["lease"], "it is given")["epoch"]
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}),
+           ("move-gpu", {"gpu": "gpu1", "address": "0000:03:00.0"}))
+    until(lambda: stored(world) == [("0000:05:00.1", f"ua-gpuvf-policy-0-1-e{epoch}")], "the definition follows")
+    equal((world.vf(VF)["lease"]["owner"], world.vf("gpu1/vf1")["state"]), ("policy", "free"))
+
+
+@test
+def libvirt_refuses():
+    """A libvirt that refuses: the lease stays, it is told, and done when libvirt is well again."""
     world = world_of()
     assign(world, vf=VF)
     world.fault("attach", vm=VM, nth=1, error="failed", message="libvirt is out of sorts")

@@ -176,6 +176,7 @@ static void a_restart_at_every_step_ends_the_same(void **state)
 		b->no_wait = false;
 	}
 	assert_string_equal(stored(b), "");
+	bench_sql(b, boot); /* and another boot of the host */
 	bench_start(b);
 	expect_followed(b, epoch);
 }
@@ -414,6 +415,33 @@ static void nothing_takes_its_place_that_is_not_stored(void **state)
 	expect_stored(b, OLD_VF, VF);
 }
 
+/* As a layout of the policy's names them; for this daemon only, unless it is stored. */
+static void set_profile(struct bench *b, const char *vf, const char *profile)
+{
+	assert_int_equal(free_and_strdup(&bench_vf(b, vf)->profile, profile), 0);
+	vf_store(b->m, bench_vf(b, vf));
+	bench_settle(b);
+}
+
+/* The same profile is like it, however much memory that has. */
+static void one_of_the_same_profile_takes_its_place(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	assign(b, NULL);
+	set_profile(b, VF2, "half");
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	set_profile(b, VF, "half");
+	b->actors.quota[1] = 1 * GIB;
+	fake_set_vfs(&b->actors, 1);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_until(b, bench_gpu(b)->n_vfs == 1);
+	bench_settle(b);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
+	expect_stored(b, OLD_VF, VF);
+}
+
 static void expect_waits(struct bench *b, const char *words)
 {
 	fake_set_vfs(&b->actors, 1);
@@ -439,6 +467,8 @@ static void one_that_was_named_waits(void **state)
 	assign(b, VF2);
 	epoch = bench_vf(b, VF2)->lease.epoch;
 	assert_false(bench_vf(b, VF2)->lease.chosen);
+	set_profile(b, VF, "half"); /* it would be like it */
+	set_profile(b, VF2, "half");
 	expect_waits(b, "asked for by name");
 	fake_set_vfs(&b->actors, 2);
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
@@ -577,6 +607,7 @@ int main(void)
 		TEST(another_takes_the_place_of_one_that_was_chosen),
 		TEST(a_restart_while_another_takes_its_place),
 		TEST(nothing_takes_its_place_that_is_not_stored),
+		TEST(one_of_the_same_profile_takes_its_place),
 		TEST(one_that_was_named_waits),
 		TEST(one_that_waits_is_let_go),
 		TEST(a_smaller_one_takes_no_place),
