@@ -109,6 +109,15 @@ static void row_store(struct manager *m, const struct lost *l)
 	outbox_put(m, STORE_LEASE, l->id, json_incref(l->row));
 }
 
+void lost_store(struct manager *m)
+{
+	const char *id;
+	json_t *row;
+
+	json_object_foreach(m->lease_rows, id, row)
+		outbox_put(m, STORE_LEASE, id, json_incref(row));
+}
+
 bool lost_has(struct manager *m, const struct vm *vm, const char *alias)
 {
 	const char *id;

@@ -396,6 +396,7 @@ void store_everything(struct manager *m)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			vf_store(m, gpu->vfs[i]);
 	}
+	lost_store(m);
 	HASH_ITER(hh, m->operations, op, tmp_op)
 		operation_store(m, op);
 	HASH_ITER(hh, m->jobs, job, tmp_job)

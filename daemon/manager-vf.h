@@ -110,6 +110,7 @@ void lost_move(struct manager *m, const struct gpu *gpu, const struct pci_addres
 json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only);
 bool lost_has(struct manager *m, const struct vm *vm, const char *alias); /* one of that VM's, with this alias */
 char *lost_text(struct manager *m, const struct vm *vm); /* why the VM does not have one, and the way out; new, or NULL */
+void lost_store(struct manager *m); /* all of them */
 void lost_pump(struct manager *m);
 
 /* ---- manager-follow.c: a stored definition follows its VM's VF to another address, or to another VF ---- */

@@ -228,6 +228,29 @@ def _vf(gpu, vf, row, holder, numbers):
     return wrong
 
 
+def _waits(key, row, machine, numbers):
+    """A VF that is not there has a lease as long as its VM's definition names it, or is to."""
+    address, _, index = key.rpartition("/")
+    alias = f"ua-gpuvf-{numbers.get(address)}-{index}-e{row['epoch']}"
+    return row["owner"] == "vm" and (row.get("instead") or any(
+        h["config"] and h["alias"] == alias for vm in machine["vms"] if vm["uuid"] == row["vm_uuid"] for h in vm["hostdevs"]))
+
+
+def definitions(machine, rows):
+    """No definition names, under an alias of a lease, a VF that is another than the lease's."""
+    wrong = []
+    cards = {row["address"]: row["number"] for row in rows["gpu"].values()}
+    vfs = {vf["address"]: (cards.get(gpu["address"]), vf["index"]) for gpu in machine["gpus"] for vf in gpu["vfs"]}
+    for vm in machine["vms"]:
+        for h in vm["hostdevs"]:
+            named = ALIAS.match(h["alias"] or "")
+            means = (int(named[1]), int(named[2])) if named and h["config"] else None
+            if means and h["address"] in vfs and vfs[h["address"]] != means:
+                wrong.append(f"the definition of {vm['name']} names {h['address']}, gpu{vfs[h['address']][0]}/vf"
+                             f"{vfs[h['address']][1]}, as {h['alias']}")
+    return wrong
+
+
 def leases(machine, rows):
     """Kernel, libvirt and store say the same of every VF, and nothing is half handed over.  What is known of a card that
     is away waits for it to come back."""
@@ -246,7 +269,8 @@ def leases(machine, rows):
     for key, row in rows["lease"].items():
         if row["owner"] == "job" and key in there:
             wrong += _lease_of_job(key, row, rows["job"])
-        if key not in there and row["owner"] in ("vm", "job") and key.rpartition("/")[0] in present:
+        if key not in there and row["owner"] in ("vm", "job") and key.rpartition("/")[0] in present and \
+                not _waits(key, row, machine, numbers):
             wrong.append(f"lease of {key} ({row['state']}, {row['owner']}): there is no such VF")
     return wrong
 
@@ -288,6 +312,7 @@ def operations(rows):
 def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
     wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows)
+    wrong += definitions(machine, rows)
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

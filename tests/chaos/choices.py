@@ -331,6 +331,7 @@ class Round:
             self.meanwhile.append(of_reattach(chance))
         self.full_disk = chance.random() < 0.05
         self.reboot = chance.random() < 0.05
+        self.swaps_cards = chance.random() < 0.5  # … each is in the other's slot then
         self.damage = chance.choice(("cut", "garbage", "gone", "empty")) if chance.random() < 0.05 else None
 
 

@@ -27,6 +27,7 @@ KILL_AT = BUILD / "tests" / "chaos" / "kill-at.so"
 PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
             {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
 OTHER = "nobody"
+NOWHERE = "0000:7f:00.0"  # a slot that no card of a world has
 JOB = """l={ledger} t={token}
 if [ -s $l/run-$t ]; then read p <$l/run-$t; grep -qs $t /proc/$p/cmdline && echo $t >>$l/twice; fi
 echo $$ >$l/run-$t; echo "$USER $PWD" >>$l/as-$t; echo start >>$l/starts-$t
@@ -403,14 +404,18 @@ class Life(World):
         for action in one.meanwhile:
             self.disturb(action[1], action[2])
         if one.reboot:
-            self.reboot()
+            self.reboot(one.swaps_cards and not self.kept)  # what is kept is by a rule for a slot
         if one.damage and (self.state / "state.mark").exists():
             self.damage(one.damage)
 
-    def reboot(self):
+    def reboot(self, swap):
         self.ask("release-hang")
         if not self.ask("reboot"):
             return
+        if swap:
+            first, second = [gpu["address"] for gpu in self.machine("state")["gpus"]]
+            for gpu, address in (("gpu0", NOWHERE), ("gpu1", first), ("gpu0", second)):
+                self.machine("move-gpu", gpu=gpu, address=address)
         self.disturbed.update(choices.GPUS)
         base = sqlite3.connect(self.state / "state.db", timeout=10)
         with base:
@@ -571,6 +576,9 @@ class Life(World):
         for vf in self.client_for_checks.items("vf.list"):
             if vf["lease"] and vf["lease"]["owner"] == "vm":
                 self.try_call("vf.release", vf=vf["name"], wait_seconds=PATIENCE)
+        for row in checker.rows_of(self.state)["lease"].values():
+            if row["owner"] == "vm" and row.get("gone"):
+                self.try_call("vf.release", vm=row["vm_uuid"], all=True, wait_seconds=PATIENCE)
 
     def try_call(self, method, **params):
         try:

@@ -354,6 +354,7 @@ static void another_takes_the_place_of_one_that_was_chosen(void **state)
 	assert_int_equal(bench_vf(b, VF)->lease.expires, expires);
 	assert_true(bench_vf(b, VF)->lease.chosen);
 	assert_int_equal(bench_vf(b, VF)->lease.vram, 2 * GIB);
+	assert_true(bench_vf(b, VF)->bound);
 	expect_untold(b);
 	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease WHERE id LIKE '%/2'"), 0);
 	assert_int_equal(bench_number(b, "SELECT count(*) FROM audit WHERE doc LIKE '%gpu0/vf1%daemon:follow%'") +
@@ -398,20 +399,22 @@ static void nothing_takes_its_place_that_is_not_stored(void **state)
 
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	assign(b, NULL);
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	bench_settle(b);
+	bench_break_store(b, true);
+	b->actors.n_hv[HV_DETACH] = 0;
 	fake_set_vfs(&b->actors, 1);
 	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
-	bench_until(b, bench_gpu(b)->n_vfs == 1);
+	bench_until(b, b->m->degraded);
 	bench_settle(b);
-	expect_told(b, "no free VF of gpu0 serves as much");
-	bench_break_store(b, true);
-	(void)bench_vf(b, VF);
-	answer_free(({ struct answer *a = bench_release(b, VF, FOREVER); bench_wait(b, a); a; }));
-	bench_settle(b);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
+	expect_told(b, "VF that is not there");
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 0);
 	assert_string_not_equal(stored(b), "");
 	bench_break_store(b, false);
 	bench_until(b, !b->m->degraded);
-	expect_changed(b, bench_release(b, VF, FOREVER), true);
 	bench_settle(b);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
 	expect_stored(b, OLD_VF, VF);
 }
 

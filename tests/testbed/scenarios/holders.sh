@@ -138,6 +138,39 @@ check "it is seen" wait_for 20 vf_is gpu0/vf3 reserved
 is "it is that VM's" "$(vf_member gpu0/vf3 vm)" trainer-off
 check "and it is taken out" virsh detach-device trainer-off /run/by-hand.xml --config
 check "which is seen, too" wait_for 30 vf_is gpu0/vf3 free
+
+# ---- another layout
+
+definition_names() {
+	local address bus
+	address=$(vf_member "$1" address) && bus=${address#*:}
+	virsh dumpxml --inactive trainer-off |
+		grep -q "bus='0x${bus%%:*}' slot='0x$(expr "$bus" : '..:\(..\)')' function='0x${address##*.}'"
+}
+check "a VM that is off gets any VF of the card" gpuvf assign trainer-off --gpu gpu0 --config
+check "it is the third" definition_names gpu0/vf3
+check "somebody else cuts the card" sh -c "echo 0 >$pf/sriov_numvfs && echo 2 >$pf/sriov_numvfs"
+check "the definition names another" wait_for 60 definition_names gpu0/vf1
+is "and no other" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 1
+is "it is that VM's" "$(vf_member gpu0/vf1 state) $(vf_member gpu0/vf1 vm)" "reserved trainer-off"
+is "and on VFIO for its start" "$(basename "$(readlink "$pf/virtfn0/driver")")" vfio-pci
+check "it is given back" gpuvf release trainer-off
+is "and out of the definition" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 0
+check "3 VFs again" gpuvf apply gpu0 --policy
+check "a VM that is off gets a VF by its name" gpuvf assign trainer-off --vf gpu0/vf3 --config
+check "somebody else cuts the card again" sh -c "echo 0 >$pf/sriov_numvfs && echo 2 >$pf/sriov_numvfs"
+is_told() {
+	gpuvf show trainer-off | grep -q "cannot_start.*gpu0/vf3.*by name"
+}
+check "it is told before the VM fails to start" wait_for 60 is_told
+check_fails "which it does" virsh start trainer-off
+check "3 VFs bring it back" gpuvf apply gpu0 --policy
+check "it is the VM's as before" wait_for 30 vf_is gpu0/vf3 reserved
+check_fails "nothing is told any more" is_told
+check "it is given back, too" gpuvf release trainer-off
+
+# ---- a VM that is renamed, and undefined, goes on
+
 check "a VM that is off gets a VF" gpuvf assign trainer-off --vf gpu0/vf3 --config
 epoch=$(epoch_of gpu0/vf3)
 check "it is renamed" virsh domrename trainer-off trainer-other
