@@ -118,10 +118,9 @@ static void on_looked(void *userdata, const struct host_reply *reply)
 }
 
 /* By the policy of now: what libvirt makes of the hostdev later is in its XML. */
-static bool is_managed(const struct handover *h)
+bool vm_is_managed(struct manager *m, const struct vm *vm)
 {
-	const struct vm *vm = vm_find_uuid(h->m, h->vm_uuid);
-	const struct policy_vm_rule *rule = vm ? policy_match_vm(h->m->policy, vm->facts->name) : NULL;
+	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
 
 	return rule && rule->managed == VM_MANAGED_YES;
 }
@@ -132,7 +131,7 @@ void handover_attach(struct manager *m, struct vf *vf, handover_fn fn, void *use
 
 	if (!h)
 		return;
-	h->managed = is_managed(h);
+	h->managed = vm_is_managed(m, vm_find_uuid(m, h->vm_uuid));
 	handover_ask_host(h, HOST_HOLDERS, h->vf->index, on_looked);
 }
 
@@ -142,7 +141,7 @@ void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, h
 
 	if (!h)
 		return;
-	h->managed = is_managed(h);
+	h->managed = vm_is_managed(m, vm_find_uuid(m, h->vm_uuid));
 	h->one_side = true;
 	h->side = side;
 	if (side == LIVE_SIDE)

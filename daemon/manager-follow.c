@@ -226,6 +226,38 @@ static void look(struct manager *m, struct vf *vf)
 	outbox_add(m, step_committed, step_not_committed, strdup(vf->name));
 }
 
+/* ---- ready for its start ---- */
+
+static void on_bound(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
+{
+	struct vm *vm = step_over(m, userdata);
+
+	if (vm && error)
+		follow_failed(m, vm, error->message);
+}
+
+/* One that somebody else's cut took away and brought back is as the kernel makes it, and its VM would not start. */
+static void bind(struct manager *m, struct vf *vf)
+{
+	struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
+	char *uuid;
+
+	if (!vm || vf->bound || vf->handover || !gpu_is_calm(vf->gpu) || vf->gpu->binding > 0 || !follow_may(vm) ||
+	    vm->facts->state != VM_OFF || vm_is_managed(m, vm))
+		return;
+	uuid = strdup(vm->uuid);
+	vm->follow.busy = true;
+	if (!uuid || !handover_bind(m, vf, on_bound, uuid)) {
+		vm->follow.busy = false;
+		free(uuid);
+	}
+}
+
+static bool is_ours_and_stored(const struct vf *vf)
+{
+	return vf->state == VF_RESERVED && (vf->lease.owner == LEASE_VM || vf->lease.owner == LEASE_POLICY);
+}
+
 void follow_pump(struct manager *m)
 {
 	struct gpu *gpu, *tmp;
@@ -236,4 +268,6 @@ void follow_pump(struct manager *m)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			if (gpu->vfs[i]->lease.instead)
 				look(m, gpu->vfs[i]);
+			else if (is_ours_and_stored(gpu->vfs[i]))
+				bind(m, gpu->vfs[i]);
 }

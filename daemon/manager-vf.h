@@ -49,6 +49,7 @@ void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *
 /* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
 bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
 bool handover_can_join(const struct vf *vf);
+bool vm_is_managed(struct manager *m, const struct vm *vm); /* libvirt binds its VFs, by the policy */
 /* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */

@@ -105,6 +105,34 @@ static void a_card_in_another_slot_keeps_its_name(void **state)
 	assert_string_equal(PCI_ADDRESS_STR(&bench_gpu(b)->address), FAKE_PF);
 }
 
+/* Whatever is known of a VF is known of the same VF of the same card, in whichever slot it is. */
+static void rows_go_with_their_cards(void **state)
+{
+	struct bench *b = *state;
+
+	bench_stop(b);
+	fake_add_other(&b->actors, MOVED_PF, "S2", 2);
+	bench_start(b);
+	bench_stop(b);
+	bench_sql(b, "INSERT INTO lease (id, doc) VALUES ('" MOVED_PF "/2', '{\"state\":\"quarantined\",\"owner\":\"none\","
+		     "\"epoch\":0,\"vm_uuid\":\"\",\"serial\":\"S2\",\"reason\":\"broken\"}'), "
+		     "('" FAKE_PF "/1', '{\"state\":\"quarantined\",\"owner\":\"none\",\"epoch\":0,\"vm_uuid\":\"\","
+		     "\"serial\":\"S1\",\"reason\":\"broken\"}') ON CONFLICT (id) DO UPDATE SET doc = excluded.doc");
+	fake_move_gpu(&b->actors, MOVED_PF);
+	(void)pci_address_parse(FAKE_PF, &b->actors.other->address);
+	for (unsigned i = 0; i < 2; i++)
+		b->actors.other->vfs[i].address = (struct pci_address){ .bus = 3, .function = (uint8_t)(i + 1) };
+	for (unsigned i = 0; i < 2; i++) {
+		bench_start(b);
+		expect_vf(b, "gpu1/vf2", VF_QUARANTINED, LEASE_NONE);
+		expect_vf(b, "gpu1/vf1", VF_FREE, LEASE_NONE);
+		expect_vf(b, VF, VF_QUARANTINED, LEASE_NONE);
+		expect_vf(b, VF2, VF_FREE, LEASE_NONE);
+		bench_stop(b);
+	}
+	bench_start(b);
+}
+
 /* Of two cards with one serial number nobody can say which is which. */
 static void a_serial_that_two_have_tells_nothing(void **state)
 {
@@ -479,9 +507,43 @@ static void one_that_was_named_waits(void **state)
 	bench_settle(b);
 	expect_vf(b, VF2, VF_RESERVED, LEASE_VM);
 	assert_int_equal(bench_vf(b, VF2)->lease.epoch, epoch);
+	assert_true(bench_vf(b, VF2)->bound); /* for its VM's start */
 	expect_stored(b, OLD_VF2, VF2);
 	expect_untold(b);
 	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease WHERE doc LIKE '%\"gone\"%'"), 0);
+}
+
+/* The wanted layout of now has fewer, and is made before libvirt has said what definitions name. */
+static void it_waits_for_libvirts_word(void **state)
+{
+	struct bench *b = *state;
+
+	assign(b, VF2);
+	bench_stop(b);
+	fake_set_vfs(&b->actors, 0);
+	bench_sql(b, "UPDATE gpu SET doc = json_set(doc, '$.manual.vfs', json_array(json_extract(doc, '$.manual.vfs[0]')))");
+	bench_start(b);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 1);
+	expect_told(b, "asked for by name");
+}
+
+/* The card moves while nothing can be stored: what waits is stored when that can be. */
+static void what_waits_is_not_lost_with_the_store(void **state)
+{
+	struct bench *b = *state;
+
+	assign(b, VF2);
+	expect_waits(b, "asked for by name");
+	bench_break_store(b, true);
+	fake_move_gpu(&b->actors, MOVED_PF);
+	manager_scan(b->m);
+	bench_until(b, b->m->degraded && bench_gpu(b)->facts && bench_gpu(b)->n_vfs == 1);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	bench_restart(b);
+	assert_string_equal(PCI_ADDRESS_STR(&bench_gpu(b)->address), MOVED_PF);
+	expect_told(b, "asked for by name");
 }
 
 /* The ways out that are told. */
@@ -599,6 +661,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_card_in_another_slot_keeps_its_name),
+		TEST(rows_go_with_their_cards),
 		TEST(a_serial_that_two_have_tells_nothing),
 		TEST(the_definition_follows_its_card),
 		TEST(a_restart_at_every_step_ends_the_same),
@@ -612,6 +675,8 @@ int main(void)
 		TEST(nothing_takes_its_place_that_is_not_stored),
 		TEST(one_of_the_same_profile_takes_its_place),
 		TEST(one_that_was_named_waits),
+		TEST(it_waits_for_libvirts_word),
+		TEST(what_waits_is_not_lost_with_the_store),
 		TEST(one_that_waits_is_let_go),
 		TEST(a_smaller_one_takes_no_place),
 		TEST(drift_that_is_healed_is_waited_for),

@@ -147,14 +147,21 @@ definition_names() {
 	virsh dumpxml --inactive trainer-off |
 		grep -q "bus='0x${bus%%:*}' slot='0x$(expr "$bus" : '..:\(..\)')' function='0x${address##*.}'"
 }
+is_on_vfio() {
+	[ "$(basename "$(readlink "$pf/$1/driver")")" = vfio-pci ]
+}
 check "a VM that is off gets any VF of the card" gpuvf assign trainer-off --gpu gpu0 --config
-check "it is the third" definition_names gpu0/vf3
+check "and another" gpuvf assign trainer-off --gpu gpu0 --config --add
+check "the first" definition_names gpu0/vf1
+check "and the third" definition_names gpu0/vf3
 check "somebody else cuts the card" sh -c "echo 0 >$pf/sriov_numvfs && echo 2 >$pf/sriov_numvfs"
-check "the definition names another" wait_for 60 definition_names gpu0/vf1
-is "and no other" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 1
-is "it is that VM's" "$(vf_member gpu0/vf1 state) $(vf_member gpu0/vf1 vm)" "reserved trainer-off"
-is "and on VFIO for its start" "$(basename "$(readlink "$pf/virtfn0/driver")")" vfio-pci
-check "it is given back" gpuvf release trainer-off
+check "the definition names the second in place of the third" wait_for 60 definition_names gpu0/vf2
+check "and the first, which is there again" definition_names gpu0/vf1
+is "and no other" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 2
+is "they are that VM's" "$(vf_member gpu0/vf1 state) $(vf_member gpu0/vf2 vm)" "reserved trainer-off"
+check "and on VFIO for its start" wait_for 20 is_on_vfio virtfn0
+check "both" wait_for 20 is_on_vfio virtfn1
+check "they are given back" gpuvf release trainer-off --all
 is "and out of the definition" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 0
 check "3 VFs again" gpuvf apply gpu0 --policy
 check "a VM that is off gets a VF by its name" gpuvf assign trainer-off --vf gpu0/vf3 --config
