@@ -368,7 +368,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	vf_lease(m, vf, LEASE_VM, vm, 0, caller->uid, live, config);
 	vf->lease.chosen = !named;
 	vf->lease.vram = named ? 0 : vram_of(vf);
-	if (!p->add)
+	if (!p->add && config)
 		json_decref(lost_forget(m, vm, NULL)); /* what it had and is not there is not waited for any more */
 	if (p->for_usec != FOR_ABSENT && p->for_usec > 0)
 		vf->lease.expires = now_boottime() + p->for_usec;

@@ -121,6 +121,8 @@ SPOILED = (
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5)), "gpu0 itself is in trainer-2, and has 3 VFs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5, live=False, config=True)), "gpu0 itself is in trainer-2"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(3, 9, alias="ua-gpuvf-1-1-e9", live=False, config=True)),
+     "the definition of trainer-2 names 0000:03:00.3, gpu0/vf3, as ua-gpuvf-1-1-e9"),
     (lambda w: w.lease(2).update(uid=7), "went from uid 0 to uid 7 without a re-cut"),
     (lambda w: w.lease(1).update(vm_uuid=OTHER), f"went from VM {UUID} to VM {OTHER} without a re-cut"),
     (lambda w: w.rows["job"]["7"].update(uid=7), "is uid 7's, and uid 0 submitted it"),
@@ -168,6 +170,18 @@ def checker_can_fail():
             wrong = world.wrong()
             assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
     comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def checker_knows_what_waits():
+    """A lease of a VF that is not there is none too many as long as a definition names it, or is to."""
+    for hostdevs, more, good in (([], {}, False), ([hostdev(9, 9, live=False, config=True)], {}, True),
+                                 ([hostdev(9, 8, live=False, config=True)], {}, False), ([], {"instead": "ua-gpuvf-0-9-e9"}, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.vms[0]["hostdevs"] += hostdevs
+            world.rows["lease"]["0000:03:00.0/9"] = lease("vm", 9, state="reserved", **more)
+            equal(world.wrong() == [], good, f"{hostdevs} {more}: {world.wrong()}")
 
 
 @test
