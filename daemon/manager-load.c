@@ -268,15 +268,16 @@ static int name_instance(struct manager *m)
 	return m->instance ? 0 : -ENOMEM;
 }
 
-/* A VM's stored definition has it, by our hand. */
+/* A VM's stored definition has it by our hand, or may have: libvirt's word is compared with it. */
 static bool outlives_boot(const json_t *row)
 {
-	const char *state = strempty(json_get_string(row, "state")), *owner = strempty(json_get_string(row, "owner"));
+	int state = vf_state_from_string(strempty(json_get_string(row, "state")));
+	int owner = lease_owner_from_string(strempty(json_get_string(row, "owner")));
 
 	return (json_get_bool(row, "config", false) || json_get_string(row, "instead")) &&
-	       (streq(owner, lease_owner_to_string(LEASE_VM)) || streq(owner, lease_owner_to_string(LEASE_POLICY))) &&
-	       (streq(state, vf_state_to_string(VF_ATTACHED)) || streq(state, vf_state_to_string(VF_DETACHING)) ||
-		streq(state, vf_state_to_string(VF_RESERVED)));
+	       (owner == LEASE_VM || owner == LEASE_POLICY) &&
+	       (state == VF_LEASED || state == VF_ATTACHING || state == VF_ATTACHED || state == VF_DETACHING ||
+		state == VF_RESERVED);
 }
 
 /* Its VM is off, and its memory was without power. */

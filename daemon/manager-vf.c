@@ -140,7 +140,7 @@ json_t *vf_row(const struct vf *vf)
 
 void vf_row_off(json_t *row)
 {
-	static const char *const of_a_run[] = { "live", "domain_id", "reason", "last_uid", "last_vm" };
+	static const char *const of_a_run[] = { "live", "domain_id", "confirm_by", "reason", "last_uid", "last_vm" };
 
 	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
 	for (size_t i = 0; i < ARRAY_SIZE(of_a_run); i++)

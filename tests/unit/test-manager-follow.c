@@ -209,6 +209,32 @@ static void a_restart_at_every_step_ends_the_same(void **state)
 	expect_followed(b, epoch);
 }
 
+/* Written, and the daemon died before it could say so; then the host was booted. */
+static void it_was_written_and_not_confirmed(void **state)
+{
+	struct bench *b = *state;
+	uint64_t epoch;
+
+	b->assign_for = 3600 * USEC_PER_SEC;
+	assign(b, VF);
+	epoch = bench_vf(b, VF)->lease.epoch;
+	move_and_boot(b, MOVED_PF);
+	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.state', 'leased') WHERE id LIKE '%/1'");
+	fake_add_other(&b->actors, FAKE_PF, "S2", 2);
+	bench_start(b);
+	expect_followed(b, epoch);
+	expect_vf(b, "gpu1/vf1", VF_FREE, LEASE_NONE);
+	/* Or was not. */
+	bench_stop(b);
+	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.state', 'leased') WHERE id LIKE '%/1'");
+	bench_sql(b, boot);
+	while (b->actors.vms[1]->n_hostdevs > 0)
+		free(b->actors.vms[1]->hostdevs[--b->actors.vms[1]->n_hostdevs].alias);
+	bench_start(b);
+	bench_settle(b);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
+}
+
 /* The address is another card's VF by now: not handed over, not adopted, out of the definition. */
 static void a_stale_address_hands_nobody_elses_vf_over(void **state)
 {
@@ -665,6 +691,7 @@ int main(void)
 		TEST(a_serial_that_two_have_tells_nothing),
 		TEST(the_definition_follows_its_card),
 		TEST(a_restart_at_every_step_ends_the_same),
+		TEST(it_was_written_and_not_confirmed),
 		TEST(a_stale_address_hands_nobody_elses_vf_over),
 		TEST(what_an_absent_card_left_is_taken_out),
 		TEST(two_that_changed_places),
