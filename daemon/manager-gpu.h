@@ -50,7 +50,7 @@ enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu);
 /* Notes which profile each VF was made of. */
 void gpu_name_profiles(struct manager *m, struct gpu *gpu, const struct layout *layout);
 void gpu_check_drift(struct manager *m, struct gpu *gpu);
-bool gpu_will_be_healed(struct manager *m, const struct gpu *gpu); /* it is not as wanted, and will be by itself */
+bool gpu_will_be_healed(struct manager *m, const struct gpu *gpu); /* … soon, whoever holds its VFs */
 bool gpu_is_calm(const struct gpu *gpu); /* it is there, and no layout is due or under way */
 void gpu_drift_absent(struct manager *m, struct gpu *gpu); /* its card is going; facts are still there */
 json_t *drift_view(struct manager *m, const struct gpu *gpu); /* returns new */

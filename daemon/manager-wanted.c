@@ -296,8 +296,9 @@ static enum healing healing_of(struct manager *m, const struct gpu *gpu, const c
 bool gpu_will_be_healed(struct manager *m, const struct gpu *gpu)
 {
 	const char *why;
+	enum healing healing = gpu->drift ? healing_of(m, gpu, &why) : HEALING_OFF;
 
-	return gpu->drift && healing_of(m, gpu, &why) >= HEALING_WAITING;
+	return healing >= HEALING_WAITING && healing != HEALING_HELD;
 }
 
 bool gpu_is_calm(const struct gpu *gpu)

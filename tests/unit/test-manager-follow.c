@@ -640,6 +640,28 @@ static void drift_that_is_healed_is_waited_for(void **state)
 	assert_int_equal(b->actors.n_hv[HV_DETACH], 0);
 }
 
+/* Who holds the drifted layout may do so for days. */
+static void drift_that_others_hold_is_not_waited_for(void **state)
+{
+	struct bench *b = *state;
+
+	json_object_set_new(b->config, "heal_drift", json_true());
+	bench_cut(b, 3);
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	expect_changed(b, bench_assign(b, "train-a", VF2, FOREVER), true);
+	assign(b, NULL);
+	expect_vf(b, "gpu0/vf3", VF_RESERVED, LEASE_VM);
+	expect_changed(b, bench_release(b, VF2, FOREVER), true);
+	bench_settle(b);
+	fake_set_vfs(&b->actors, 2);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_until(b, bench_gpu(b)->n_vfs == 2);
+	bench_settle(b);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, VF2, VF_RESERVED, LEASE_VM);
+	expect_stored(b, OLD_VF2, VF2);
+}
+
 /* Its time is over while it is not there. */
 static void the_end_of_a_lease_that_waits(void **state)
 {
@@ -707,6 +729,7 @@ int main(void)
 		TEST(one_that_waits_is_let_go),
 		TEST(a_smaller_one_takes_no_place),
 		TEST(drift_that_is_healed_is_waited_for),
+		TEST(drift_that_others_hold_is_not_waited_for),
 		TEST(the_end_of_a_lease_that_waits),
 		TEST(what_others_wrote_stays_theirs),
 	};

@@ -154,7 +154,12 @@ check "a VM that is off gets any VF of the card" gpuvf assign trainer-off --gpu 
 check "and another" gpuvf assign trainer-off --gpu gpu0 --config --add
 check "the first" definition_names gpu0/vf1
 check "and the third" definition_names gpu0/vf3
-check "somebody else cuts the card" sh -c "echo 0 >$pf/sriov_numvfs && echo 2 >$pf/sriov_numvfs"
+are_gone() {
+	! gpuvf show gpu0/vf1 >/dev/null 2>&1
+}
+check "somebody else takes them away" sh -c "echo 0 >$pf/sriov_numvfs"
+check "which is seen" wait_for 20 are_gone # with them their last users
+check "and makes two" sh -c "echo 2 >$pf/sriov_numvfs"
 check "the definition names the second in place of the third" wait_for 60 definition_names gpu0/vf2
 check "and the first, which is there again" definition_names gpu0/vf1
 is "and no other" "$(virsh dumpxml --inactive trainer-off | grep -c '<hostdev')" 2
