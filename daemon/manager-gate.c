@@ -18,11 +18,31 @@ void handover_quarantine(struct handover *h, const struct host_reply *reply, con
 
 /* ---- reset, bind ---- */
 
+/* Somebody gave it to a VM by hand before it was reset: that VM is its holder. */
+static bool is_taken(struct handover *h)
+{
+	struct manager *m = h->m;
+	struct vf *vf = h->vf;
+	struct rpc_error error = { 0 };
+
+	if (!vf_is_live(m, vf))
+		return false;
+	rpc_error_set(&error, RPC_CONFLICT, "somebody attached %s again by hand before it was reset", vf->name);
+	rpc_error_detail(&error, "put_back", NULL, "gpuvf show VF names its holder; release it again");
+	vf_let_go(m, vf, VF_FREE, NULL);
+	handover_finish(h, &error);
+	rpc_error_done(&error);
+	vm_adopt_vf(m, vf);
+	return true;
+}
+
 static void on_reset(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
 
 	if (handover_vanished(h))
+		return;
+	if (reply->r < 0 && is_taken(h))
 		return;
 	if (reply->r < 0) {
 		handover_quarantine(h, reply, "the VF could not be reset");
@@ -158,24 +178,6 @@ static void on_probed(void *userdata, const struct host_reply *reply)
 void handover_probe(struct handover *h)
 {
 	handover_ask_host(h, HOST_PROBE_VF, h->vf->index, on_probed);
-}
-
-/* Somebody gave it to a VM by hand before it was reset: that VM is its holder. */
-static bool is_taken(struct handover *h)
-{
-	struct manager *m = h->m;
-	struct vf *vf = h->vf;
-	struct rpc_error error = { 0 };
-
-	if (!vf_is_live(m, vf))
-		return false;
-	rpc_error_set(&error, RPC_CONFLICT, "somebody attached %s again by hand before it was reset", vf->name);
-	rpc_error_detail(&error, "put_back", NULL, "gpuvf show VF names its holder; release it again");
-	vf_let_go(m, vf, VF_FREE, NULL);
-	handover_finish(h, &error);
-	rpc_error_done(&error);
-	vm_adopt_vf(m, vf);
-	return true;
 }
 
 static void on_closed(void *userdata, const struct host_reply *reply)

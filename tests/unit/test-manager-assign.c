@@ -555,6 +555,24 @@ static void one_that_was_put_back_is_found_by_its_address(void **state)
 	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
+/* Between the look whether it is closed and the reset, which then fails. */
+static void one_that_is_put_back_at_its_reset_has_a_holder(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	b->actors.host_held = ONE(HOST_RESET_VF);
+	a = bench_release(b, VF, FOREVER);
+	bench_until(b, b->actors.n_host[HOST_RESET_VF] == 1);
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	b->actors.host_fault[HOST_RESET_VF] = -EBUSY;
+	fake_release(&b->actors, ONE(HOST_RESET_VF), 0);
+	expect_error(b, a, RPC_CONFLICT, "put_back");
+	expect_vf(b, VF, VF_ATTACHED, LEASE_FOREIGN);
+}
+
 static void a_row_of_a_vm_that_is_gone(void **state)
 {
 	struct bench *b = *state;
@@ -687,6 +705,7 @@ int main(void)
 		TEST(a_row_of_a_vf_that_is_elsewhere),
 		TEST(what_no_event_tells_is_seen_within_a_minute),
 		TEST(one_that_was_put_back_is_found_by_its_address),
+		TEST(one_that_is_put_back_at_its_reset_has_a_holder),
 		TEST(a_row_of_a_vm_that_is_gone),
 		TEST(operations_go_on_after_a_restart),
 		TEST(a_free_vf_goes_through_the_gate),
