@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Checks of what only the daemon knows: its database, its policy, its connection, and what it holds
  * back. Added to the answer of daemon.doctor by manager-doctor.c. */
+#include "lib/clock.h"
 #include "doctor/finding.h"
 #include "manager-state.h"
+
+static void finding_evidence_since(struct finding *f, const char *source, const struct wedged *w)
+{
+	char since[RFC3339_STRLEN];
+	_cleanup_free_ char *text = xasprintf("%s (since %s)", strempty(w->reason), rfc3339_format(w->since, since));
+
+	finding_evidence_text(f, source, strempty(text));
+}
 
 static void check_degraded(struct manager *m, const char *id, struct findings *findings)
 {
@@ -15,6 +24,24 @@ static void check_degraded(struct manager *m, const char *id, struct findings *f
 		finding_evidence_text(f, m->state_dir, m->degraded);
 		finding_cure(f, "make room on that disk; it goes on by itself then");
 	}
+}
+
+/* As daemon.status shows them. */
+static void check_unreadable(struct manager *m, const char *id, struct findings *findings)
+{
+	_cleanup_json_ json_t *rows = json_array();
+	struct finding *f;
+	json_t *row;
+	size_t i;
+
+	aside_view(m, rows);
+	if (json_array_size(rows) == 0)
+		return;
+	f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_DAEMON, "daemon");
+	finding_what(f, "rows of its database could not be read and were put aside: what they said is not heeded");
+	json_array_foreach(rows, i, row)
+		finding_evidence_text(f, strempty(json_get_string(row, "subject")), strempty(json_get_string(row, "reason")));
+	finding_cure(f, "look at the state of what they name (gpuvf list), and see docs/RECOVERY.md on going back to a copy");
 }
 
 static void check_policy(struct manager *m, const char *id, struct findings *findings)
@@ -65,6 +92,22 @@ static void check_hypervisor(struct manager *m, const char *id, struct findings 
 	if (!m->hypervisor_connected) {
 		finding_evidence_text(f, "libvirt", hypervisor_away_text(m));
 		finding_cure(f, "start libvirt: the daemon tries again by itself");
+	}
+}
+
+/* It has a connection, and nothing comes back. */
+static void check_hypervisor_wedged(struct manager *m, const char *id, struct findings *findings)
+{
+	const char *reason = m->hypervisor_wedged.reason;
+	struct finding *f;
+
+	if (!reason && !m->hypervisor_connected) /* hypervisor-away says so */
+		return;
+	f = findings_add(findings, id, reason ? SEVERITY_ERROR : SEVERITY_OK, SUBJECT_DAEMON, "daemon");
+	finding_what(f, reason ? "libvirt answers none of its calls: no VM gets a VF or gives one back" : "libvirt answers it");
+	if (reason) {
+		finding_evidence_since(f, "libvirt", &m->hypervisor_wedged);
+		finding_cure(f, "restart libvirtd (virtqemud), VMs run on meanwhile; a QEMU that hangs in the kernel may hold it up");
 	}
 }
 
@@ -158,6 +201,41 @@ static void check_quarantined_vfs(struct manager *m, const char *id, struct find
 	}
 }
 
+/* Meant so, as for a media server, or a driver of the host was let at it. */
+static void check_held_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		struct vf *vf = gpu->vfs[i];
+		struct finding *f;
+
+		if (!vf_is_in_process(vf))
+			continue;
+		f = findings_add(findings, id, SEVERITY_INFO, SUBJECT_GPU, PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "a process of the host has %s open: no VM gets it, and the GPU is not cut", vf->name);
+		finding_evidence_text(f, "/proc", strempty(vf->reason));
+		finding_cure(f, "end that process, or leave it when it is meant so");
+	}
+}
+
+static void check_wedged_vms(struct manager *m, const char *id, struct findings *findings)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		struct finding *f;
+
+		if (!vm->wedged.reason)
+			continue;
+		f = findings_add(findings, id, SEVERITY_ERROR, SUBJECT_VM, vm->facts->name);
+		finding_what(f, "it is wedged: it gets no VF and gives none back, and no job is placed there");
+		finding_evidence_since(f, "libvirt", &vm->wedged);
+		finding_cure(f, "%s", wedged_way_out);
+	}
+}
+
 static void check_quarantined_vms(struct manager *m, const char *id, struct findings *findings)
 {
 	struct vm *vm, *tmp;
@@ -215,15 +293,19 @@ static void check_simulation(struct manager *m, const char *id, struct findings 
 const struct daemon_check daemon_checks[] = {
 	{ "simulation", "the machine is a real one", check_simulation },
 	{ "daemon-degraded", "the daemon's database can be written", check_degraded },
+	{ "rows-unreadable", "each row of its database could be read", check_unreadable },
 	{ "policy-refused", "the policy's files are in force", check_policy },
 	{ "policy-warnings", "the policy means what it says", check_policy_warnings },
 	{ "hypervisor-away", "the daemon is connected to libvirt", check_hypervisor },
+	{ "hypervisor-wedged", "libvirt answers the daemon's calls", check_hypervisor_wedged },
 	{ "gpu-undo-failed", "no GPU is left half cut", check_undo },
 	{ "gpu-given-up", "no driver has said that its GPU is broken", check_given_up },
 	{ "sleep-lock", "the host is kept awake while VFs are in use", check_sleep_lock },
 	{ "gpu-drift", "each GPU is cut as wanted", check_drift },
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
+	{ "vf-held", "no process of the host has a VF open", check_held_vfs },
 	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
+	{ "vm-wedged", "each call of libvirt about a VM returns", check_wedged_vms },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },
 	{ NULL },
 };

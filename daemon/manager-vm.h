@@ -36,6 +36,7 @@ void survey_asked(struct manager *m); /* somebody asks what is free: looks, unle
 /* ---- manager-wedged.c: calls of libvirt that do not return ---- */
 void wedged_done(struct wedged *w);
 json_t *wedged_view(const struct wedged *w); /* {reason, since}, or null; returns new */
+extern const char wedged_way_out[]; /* of a VM */
 int refuse_wedged(const struct vm *vm, struct rpc_error *error);
 void wedged_follow(struct manager *m, const struct hv_event *event); /* STUCK, UNSTUCK */
 void wedged_hypervisor_answered(struct manager *m);

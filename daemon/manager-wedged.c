@@ -27,12 +27,13 @@ json_t *wedged_view(const struct wedged *w)
 	return view;
 }
 
+const char wedged_way_out[] = "wait until libvirt answers (gpuvf show VM), power the VM off, with release --force or virsh "
+			      "destroy, or restart libvirtd (virtqemud)";
+
 int refuse_wedged(const struct vm *vm, struct rpc_error *error)
 {
 	rpc_error_set(error, RPC_WEDGED, "VM %s is wedged: %s", vm->facts->name, vm->wedged.reason);
-	return rpc_error_detail(error, "wedged", "vm",
-				"wait until libvirt answers (gpuvf show VM), power the VM off, with release --force or virsh "
-				"destroy, or restart libvirtd (virtqemud)");
+	return rpc_error_detail(error, "wedged", "vm", wedged_way_out);
 }
 
 static void tell(struct manager *m, const struct vm *vm)

@@ -363,6 +363,9 @@ def held_by_a_process():
     equal(process["started"], int(start))
     for words in (["list", "-o", "wide"], ["list", "vfs", "-o", "wide"], ["show", "gpu0/vf1"], ["status"]):
         assert f"media-server (pid {pid}" in world.cli(*words).stdout, words
+    found = [one for one in world.call("daemon.doctor")["findings"] if one["id"] == "vf-held"]
+    equal([(one["severity"], one["subject"]) for one in found], [("info", "gpu0")])
+    assert f"pid {pid}" in found[0]["evidence"][0]["value"], found
     for method, params in (("vf.release", {"vf": "gpu0/vf1"}), ("vf.reset", {"vf": "gpu0/vf1"}),
                            ("vf.assign", {"vm": "trainer-1", "vf": vf["address"]})):
         with refused(CONFLICT, f"pid {pid}", reason="held"):

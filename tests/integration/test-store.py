@@ -236,6 +236,8 @@ def unreadable_row():
     troubles = world.call("daemon.status")["troubles"]
     assert any(t["what"] == "unreadable" and jobs[2] in t["subject"] for t in troubles), troubles
     assert f'job row "{jobs[2]}"' in world.cli("status", check=0).stdout
+    found = [one for one in world.call("daemon.doctor")["findings"] if one["id"] == "rows-unreadable"]
+    equal([(one["severity"], one["evidence"][0]["source"]) for one in found], [("warning", f'job row "{jobs[2]}"')])
     assert world.submit("true", hold=True) not in jobs, "an id was given twice"
     connection = sqlite3.connect(world.state / "state.db")
     kind, text = connection.execute("SELECT kind, doc FROM aside").fetchone()

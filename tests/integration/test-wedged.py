@@ -20,6 +20,12 @@ def troubles(world):
     return [(one["subject"], one["what"], one["reason"]) for one in world.call("daemon.status")["troubles"]]
 
 
+def finding(world, check, subject):
+    """What the doctor has to say of it, or None."""
+    found = [one for one in world.call("daemon.doctor")["findings"] if (one["id"], one["subject"]) == (check, subject)]
+    return found[0] if found else None
+
+
 def wedge(world, **fault):
     """The next attach to trainer-1 hangs in libvirt until it is released."""
     world.fault("attach", vm="trainer-1", nth=1, hang=True, **fault)
@@ -54,6 +60,11 @@ def a_vm():
     assert "does not return" in world.cli("show", "trainer-1", check=0).stdout
     assert "does not return" in world.cli("status", check=0).stdout
     assert WORDS in world.cli("list", "vms", "-o", "wide", check=0).stdout
+    found = finding(world, "vm-wedged", "trainer-1")
+    assert found["severity"] == "error" and all(way in found["cure"] for way in WAY_OUT), found
+    assert found["evidence"][0]["value"].startswith(f"{WORDS} (since 20"), found
+    equal(finding(world, "vm-wedged", "trainer-2"), None)
+    equal(finding(world, "hypervisor-wedged", "daemon")["severity"], "ok", "libvirt has told its domains")
     with refused(WEDGED, WORDS, *WAY_OUT, field="vm", reason="wedged"):
         assign(world, add=True)
     equal(assign(world)["changed"], False, "what it has already is no question to libvirt")
@@ -64,6 +75,7 @@ def a_vm():
     world.machine("release-hang", vm="trainer-1")
     until_calm(world)
     equal(watcher.next_event()["wedged"], None)
+    equal(finding(world, "vm-wedged", "trainer-1"), None)
     equal(release(world, vf=name)["released"], [name])
 
 
@@ -96,6 +108,7 @@ def another_connection():
     world, name = wedged()
     world.machine("libvirt-down")
     until(lambda: not world.call("daemon.status")["hypervisor_connected"], "libvirt is away")
+    equal(finding(world, "hypervisor-wedged", "daemon"), None, "hypervisor-away says so")
     world.machine("libvirt-up")
     until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is back")
     until_calm(world)
@@ -114,9 +127,13 @@ def libvirt_itself():
     status = world.call("daemon.status")
     equal((status["hypervisor_connected"], status["hypervisor_reason"]), (True, wanted[2]))
     assert wanted[2] in world.cli("status", check=0).stdout
+    found = finding(world, "hypervisor-wedged", "daemon")
+    assert found["severity"] == "error" and wanted[2] in found["evidence"][0]["value"], found
+    equal(finding(world, "hypervisor-away", "daemon")["severity"], "ok", "that is another illness")
     world.machine("release-hang")
     until_calm(world)
     equal(world.call("daemon.status")["hypervisor_reason"], None)
+    equal(finding(world, "hypervisor-wedged", "daemon")["severity"], "ok")
 
 
 @test
