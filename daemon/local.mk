@@ -32,8 +32,8 @@ libmanager_a_SOURCES = \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
 	daemon/manager-power-off.c daemon/manager-process.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c \
-	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-side.c \
-	daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
+	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-scrub.c \
+	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
 	daemon/manager-tune-run.c daemon/manager-tune.c daemon/manager-tune.h daemon/manager-undo.c \
 	daemon/manager-upload.c daemon/manager-vf.c daemon/manager-vf.h daemon/manager-view.c \
 	daemon/manager-vm.c daemon/manager-vm.h daemon/manager-wanted.c daemon/manager-wedged.c \
@@ -56,7 +56,8 @@ if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
-	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-wanted tests/unit/test-sleep
+	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
+	tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
@@ -94,6 +95,9 @@ tests_unit_test_manager_process_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_reuse_SOURCES = tests/unit/test-manager-reuse.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_reuse_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_reuse_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_scrub_SOURCES = tests/unit/test-manager-scrub.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_scrub_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_scrub_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_tune_SOURCES = tests/unit/test-manager-tune.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_tune_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_tune_LDADD = $(MANAGER_TEST_LIBS)

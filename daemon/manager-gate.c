@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate that every VF passes on its way back: closed → reset → probe (→ bound again, where libvirt gave it to the
- * host) → free; and putting VFs on VFIO. */
+ * host) (→ cleared, where the policy says so: manager-scrub.c) → free; and putting VFs on VFIO. */
 #include "manager-handover.h"
 
 void handover_quarantine(struct handover *h, const struct host_reply *reply, const char *what)
@@ -132,6 +132,12 @@ void handover_gate_passed(struct handover *h)
 		vm_adopt_vf(h->m, h->vf); /* it was to be attached, and somebody else may have been faster */
 }
 
+static void let_through(struct handover *h)
+{
+	handover_gate_passed(h);
+	handover_finish(h, NULL);
+}
+
 static void on_bound_again(void *userdata, const struct host_reply *reply)
 {
 	struct handover *h = userdata;
@@ -142,11 +148,13 @@ static void on_bound_again(void *userdata, const struct host_reply *reply)
 		handover_quarantine(h, reply, "the VF could not be bound to VFIO again");
 		return;
 	}
-	handover_gate_passed(h);
-	if (reply->r == 0)
+	if (reply->r == 0) {
 		note_bound(h->vf, reply);
-	else
-		(void)process_takes(h->m, h->vf, reply); /* a process found it with the host's driver */
+		handover_scrub(h, let_through);
+		return;
+	}
+	handover_gate_passed(h);
+	(void)process_takes(h->m, h->vf, reply); /* a process found it with the host's driver */
 	handover_finish(h, NULL);
 }
 
@@ -155,6 +163,11 @@ static void on_bound_again(void *userdata, const struct host_reply *reply)
 static bool lost_vfio(const struct handover *h, const struct host_reply *reply)
 {
 	return h->rebind && reply->value.known && !reply->value.value;
+}
+
+static bool is_on_host(const struct host_reply *reply)
+{
+	return reply->driver && !(reply->value.known && reply->value.value);
 }
 
 static void on_probed(void *userdata, const struct host_reply *reply)
@@ -171,8 +184,10 @@ static void on_probed(void *userdata, const struct host_reply *reply)
 		handover_ask_host(h, HOST_BIND_VFIO, h->vf->index, on_bound_again);
 		return;
 	}
-	handover_gate_passed(h);
-	handover_finish(h, NULL);
+	if (is_on_host(reply)) /* where its driver works with its memory */
+		let_through(h);
+	else
+		handover_scrub(h, let_through);
 }
 
 void handover_probe(struct handover *h)

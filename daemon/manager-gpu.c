@@ -112,6 +112,7 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	free(gpu->serial);
 	free(gpu->reason);
 	free(gpu->stuck);
+	free(gpu->scrub_refused);
 	free(gpu->given_up);
 	free(gpu->drift);
 	wanted_forget(gpu);
@@ -260,8 +261,9 @@ static void vf_vanishes(struct manager *m, struct vf *vf, bool waits)
 	if (vf->lease.owner != LEASE_NONE)
 		log_vf(vf->name, LOG_WARNING, 0, "%s vanished while it was held by %s", vf->name,
 		       strempty(vf->lease.vm_name));
-	vf->last_vm[0] = '\0';
-	vf->last_user = (struct known){ 0 }; /* its memory went with it, and all else it was given */
+	vf_forget_user(vf); /* its memory went with it, and all else it was given */
+	vf->vram_taken = (struct known){ 0 };
+	vf->scrubbed_at = 0;
 	vf->weighted.on = false;
 	row = waits && id ? lost_row(vf) : NULL;
 	(void)free_and_strdup(&vf->profile, NULL);
@@ -285,6 +287,7 @@ static void remove_vfs(struct manager *m, struct gpu *gpu, size_t keep)
 void gpu_driver_bound(struct gpu *gpu)
 {
 	gpu->due = true;
+	free(TAKE_PTR(gpu->scrub_refused));
 	if (!gpu->given_up)
 		return;
 	log_gpu(gpu->name, LOG_NOTICE, 0, "its driver was bound again: no longer given up");

@@ -94,10 +94,24 @@ json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 struct known vf_only_for(struct manager *m, const struct vf *vf); /* the only user whose jobs may have it */
 bool vf_is_open_to(struct manager *m, const struct vf *vf, uid_t uid, const struct vm *vm); /* vm: NULL = a job's */
 void vf_note_user(struct vf *vf); /* its state is new */
+void vf_forget_user(struct vf *vf); /* nothing of what it had is in its memory any more */
+bool vf_wants_scrub(struct manager *m, const struct vf *vf); /* by the policy, where there is a way */
 int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error);
 /* The free VFs (of one GPU) that this user cannot have; NULL = none; returns new. */
 char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const struct vm *vm);
 json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
+
+/* ---- manager-scrub.c: ways to clear a VF's memory ---- */
+struct scrub {
+	const char *mechanism; /* NULL = none that is known */
+	const char *what;      /* … and what is known of it */
+	const char *probed;    /* what of the driver's files says so; NULL = nothing does */
+	bool at_gate;	       /* it needs no re-cut */
+	const char *why_not;   /* … and if it does, why */
+};
+/* Of the card as these facts show it, NULL = not known. The texts are constant, or the GPU's. */
+struct scrub scrub_of(const struct gpu *gpu, const struct gpu_facts *facts);
+bool vf_is_being_scrubbed(const struct vf *vf); /* it has less VRAM than it will have in a moment */
 
 /* ---- manager-pf.c: the GPU itself is no VF, and is given to nobody ---- */
 bool pf_is_given(struct manager *m, const struct gpu *gpu); /* some VM has it, or its definition names it */

@@ -12,6 +12,8 @@ struct handover {
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
 	bool managed; /* of an attach: libvirt binds it, by the policy */
+	bool scrubbed; /* at the gate: the driver took its VRAM as it was asked */
+	void (*cleared)(struct handover *h); /* … and this comes next */
 	bool rebind; /* at the gate: it is to be on VFIO at its end */
 	enum lease_side side; /* that libvirt is asked for: of those that the lease names … */
 	bool one_side; /* … or one that it gets or loses, while it stays (manager-side.c) */
@@ -66,5 +68,9 @@ void handover_quarantine(struct handover *h, const struct host_reply *reply, con
 void handover_reset_vf(struct handover *h, void (*then)(struct handover *h)); /* a failure quarantines it */
 void handover_bind_vfio(struct handover *h, void (*then)(struct handover *h)); /* the same */
 void handover_probe(struct handover *h); /* the end of the gate, and of h */
-void handover_gate(struct handover *h);	 /* closed → reset → probe (→ bound again) → free */
+void handover_gate(struct handover *h);	 /* closed → reset → probe (→ bound again) (→ cleared) → free */
 void handover_gate_passed(struct handover *h);
+
+/* manager-scrub.c: nobody has it, and it was reset.  Runs then when its memory was cleared, or was not to be; a VF that
+ * does not get back what was taken from it is quarantined. */
+void handover_scrub(struct handover *h, void (*then)(struct handover *h));

@@ -82,6 +82,8 @@ struct vf {
 	struct handover *handover; /* attach, detach or reset in progress; NULL = none */
 	struct known last_user;	   /* uid of the last that may have written to its memory; unknown = nobody since it was made */
 	char last_vm[37];	   /* uuid, when it was given to a VM and not to a job */
+	struct known vram_taken;   /* its VRAM quota, which was taken from it to be cleared, and that it gets back */
+	uint64_t scrubbed_at;	   /* wall clock: its memory was cleared after its last user; 0 = it was not */
 	bool bound;		   /* on VFIO, by the last facts */
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
@@ -116,6 +118,7 @@ struct gpu {
 	struct apply *apply; /* re-cut in progress */
 	struct tune *tunes;  /* writes of vf.tune in progress */
 	char *stuck;	     /* attribute whose access does not return; NULL = none */
+	char *scrub_refused; /* why its driver does not clear VFs without a re-cut, as it answered; NULL = it did not say so */
 	char *given_up;	     /* the driver says that the device is broken: its ways out; NULL = it does not */
 	bool looking, look_again; /* a look for processes is on its way; something happened since it was asked for */
 	uint64_t looked_at;	  /* boot clock: the last was asked for then */

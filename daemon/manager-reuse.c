@@ -1,37 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What of one user's data the next holder of a VF may find in its memory (architecture, "what must hold", 5).  A VF
- * remembers its last user until it goes with a re-cut; where the policy says "reuse": "same-user", it is given to that
- * user only.  What is known of the ways to clear memory is said, and what is not known as well. */
-#include "core/model-table.h"
+ * remembers its last user until it goes with a re-cut, or its memory was cleared (manager-scrub.c); where the policy
+ * says "reuse": "same-user", or "scrubbed", it is given to that user only.  "scrubbed" has the gate clear it, where the
+ * card offers a way; where it offers none, the two are the same. */
 #include "manager-state.h"
-
-/* What clears a VF's memory, by the way in which its GPU is cut. */
-struct scrub {
-	const char *mechanism; /* NULL = none that is known */
-	const char *what;
-};
-
-static struct scrub scrub_of(const struct gpu *gpu)
-{
-	const struct gpu_model *model = gpu->facts ? gpu_model_find(gpu->facts->device_id) : NULL;
-
-	if (model && model->integrated)
-		return (struct scrub){ "guest-memory", "the card has no memory of its own: a VF uses the memory of its VM" };
-	switch (gpu->facts ? gpu->facts->vf_control : VF_CONTROL_NONE) {
-	case VF_CONTROL_I915:
-		return (struct scrub){ "recut", "i915 clears the pages when a VF is given VRAM, so with each re-cut; that a "
-						"reset clears them is not known" };
-	case VF_CONTROL_XE:
-	case VF_CONTROL_XE_DEBUGFS:
-		return (struct scrub){ NULL, "not known: neither that xe clears VRAM when a VF is given it, nor that a "
-					     "reset does" };
-	case VF_CONTROL_GENERIC:
-	case VF_CONTROL_NONE:
-	case VF_CONTROL_MAX:
-		break;
-	}
-	return (struct scrub){ NULL, "not known" };
-}
 
 static enum vf_reuse reuse_of(struct manager *m, const struct gpu *gpu)
 {
@@ -42,7 +14,7 @@ static enum vf_reuse reuse_of(struct manager *m, const struct gpu *gpu)
 
 static bool is_kept(struct manager *m, const struct vf *vf)
 {
-	return vf->last_user.known && reuse_of(m, vf->gpu) == VF_REUSE_SAME_USER;
+	return vf->last_user.known && reuse_of(m, vf->gpu) != VF_REUSE_ANY;
 }
 
 struct known vf_only_for(struct manager *m, const struct vf *vf)
@@ -71,19 +43,32 @@ void vf_note_user(struct vf *vf)
 
 	if (vf->state != VF_ATTACHING && vf->state != VF_ATTACHED && vf->state != VF_HELD)
 		return;
+	vf->scrubbed_at = 0;
 	vf->last_user = (struct known){ true, lease->uid };
 	snprintf(vf->last_vm, sizeof(vf->last_vm), "%s", is_vms ? lease->vm_uuid : "");
+}
+
+void vf_forget_user(struct vf *vf)
+{
+	vf->last_user = (struct known){ 0 };
+	vf->last_vm[0] = '\0';
+}
+
+bool vf_wants_scrub(struct manager *m, const struct vf *vf)
+{
+	return vf->last_user.known && reuse_of(m, vf->gpu) == VF_REUSE_SCRUBBED && scrub_of(vf->gpu, vf->gpu->facts).at_gate;
 }
 
 static char *closed_text(struct manager *m, const struct vf *vf)
 {
 	const struct vm *vm = vm_find_uuid(m, vf->last_vm);
+	_cleanup_free_ char *whose = vf->last_vm[0] ? xasprintf("VM %s, which had it last", vm ? vm->facts->name : vf->last_vm) :
+						      xasprintf("its last user (uid %llu)",
+								(unsigned long long)vf->last_user.value);
 
-	if (vf->last_vm[0])
-		return xasprintf("%s is kept for VM %s, which had it last, until the next re-cut: \"reuse\": \"same-user\"",
-				 vf->name, vm ? vm->facts->name : vf->last_vm);
-	return xasprintf("%s is kept for its last user (uid %llu) until the next re-cut: \"reuse\": \"same-user\"", vf->name,
-			 (unsigned long long)vf->last_user.value);
+	return xasprintf("%s is kept for %s, until %s: \"reuse\": \"%s\"", vf->name, strempty(whose),
+			 vf_wants_scrub(m, vf) ? "its next reset, which clears it, or the next re-cut" : "the next re-cut",
+			 vf_reuse_to_string(reuse_of(m, vf->gpu)));
 }
 
 int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error)
@@ -91,7 +76,9 @@ int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error
 	_cleanup_free_ char *text = closed_text(m, vf);
 
 	rpc_error_set(error, RPC_CONFLICT, "%s", text);
-	return rpc_error_detail(error, "last_user", "vf", "name another VF, or cut its GPU anew (gpuvf apply --vfs 0, then as before)");
+	return rpc_error_detail(error, "last_user", "vf",
+				vf_wants_scrub(m, vf) ? "have it cleared (gpuvf reset VF), or name another VF" :
+							"name another VF, or cut its GPU anew (gpuvf apply --vfs 0, then as before)");
 }
 
 char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const struct vm *vm)
@@ -116,10 +103,11 @@ char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const str
 
 json_t *memory_view(struct manager *m, const struct vf *vf)
 {
-	struct scrub scrub = scrub_of(vf->gpu);
-	json_t *view = json_pack("{s:s,s:s?,s:s}", "reuse", vf_reuse_to_string(reuse_of(m, vf->gpu)), "mechanism",
-				 scrub.mechanism, "what", scrub.what);
+	struct scrub scrub = scrub_of(vf->gpu, vf->gpu->facts);
+	json_t *view = json_pack("{s:s,s:s?,s:s,s:s?,s:s?}", "reuse", vf_reuse_to_string(reuse_of(m, vf->gpu)), "mechanism",
+				 scrub.mechanism, "what", scrub.what, "probed", scrub.probed, "only_by_recut", scrub.why_not);
 
+	json_put_time(view, "scrubbed_at", vf->scrubbed_at);
 	json_put_uint_known(view, "last_uid", vf->last_user.known, vf->last_user.value);
 	json_put_string(view, "last_vm", vf->last_vm[0] ? vf->last_vm : NULL);
 	return view;

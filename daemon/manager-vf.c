@@ -135,12 +135,17 @@ json_t *vf_row(const struct vf *vf)
 		json_put_uint(doc, "last_uid", vf->last_user.value);
 	if (vf->last_user.known && vf->last_vm[0])
 		json_put_string(doc, "last_vm", vf->last_vm);
+	if (vf->vram_taken.known)
+		json_put_uint(doc, "vram_taken", vf->vram_taken.value);
+	if (vf->scrubbed_at)
+		json_put_uint(doc, "scrubbed_at", vf->scrubbed_at);
 	return doc;
 }
 
 void vf_row_off(json_t *row)
 {
-	static const char *const of_a_run[] = { "live", "domain_id", "confirm_by", "reason", "last_uid", "last_vm" };
+	static const char *const of_a_run[] = { "live",	    "domain_id", "confirm_by", "reason",
+						"last_uid", "last_vm",	 "vram_taken", "scrubbed_at" };
 
 	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
 	for (size_t i = 0; i < ARRAY_SIZE(of_a_run); i++)
@@ -155,7 +160,7 @@ void vf_store(struct manager *m, struct vf *vf)
 		return;
 	audit_vf(m, vf);
 	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile && !vf->weighted.on &&
-	    !vf->last_user.known) {
+	    !vf->last_user.known && !vf->vram_taken.known && !vf->scrubbed_at) {
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
@@ -190,6 +195,9 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->last_user = (struct known){ json_is_integer(json_object_get(row, "last_uid")),
 					json_get_uint(row, "last_uid", 0) };
 	snprintf(vf->last_vm, sizeof(vf->last_vm), "%s", strempty(json_get_string(row, "last_vm")));
+	vf->vram_taken = (struct known){ json_is_integer(json_object_get(row, "vram_taken")),
+					 json_get_uint(row, "vram_taken", 0) };
+	vf->scrubbed_at = json_get_uint(row, "scrubbed_at", 0);
 	process_from_row(vf, json_object_get(row, "process"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)

@@ -217,12 +217,21 @@ static void drift_gone(struct manager *m, struct gpu *gpu)
 	gpu->drift = NULL;
 }
 
+/* What is taken from a VF to be cleared is given back. */
+static bool any_is_being_scrubbed(const struct gpu *gpu)
+{
+	for (size_t i = 0; i < gpu->n_vfs; i++)
+		if (vf_is_being_scrubbed(gpu->vfs[i]))
+			return true;
+	return false;
+}
+
 void gpu_check_drift(struct manager *m, struct gpu *gpu)
 {
 	_cleanup_(layout_freep) struct layout *wanted = gpu_expected(m, gpu);
 	_cleanup_free_ char *why = NULL;
 
-	if (gpu->apply || gpu->apply_accepted || gpu->drain.operations[DRAIN_FOR_APPLY])
+	if (gpu->apply || gpu->apply_accepted || gpu->drain.operations[DRAIN_FOR_APPLY] || any_is_being_scrubbed(gpu))
 		return;
 	/* What is about to be made is not missed yet. */
 	if (!gpu->facts || (is_due(m, gpu) && !too_early(gpu)))

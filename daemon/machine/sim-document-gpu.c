@@ -38,7 +38,7 @@ struct gpu_json {
 	int64_t numa_node;
 	json_t *vram_quota;
 	int quota_file, debugfs, tree;
-	bool bound, hook, sriov, sriov_admin, euclean, lockdown, display, iommu;
+	bool bound, hook, sriov, sriov_admin, euclean, live_quotas, lockdown, display, iommu;
 };
 
 static const struct json_field gpu_fields[] = {
@@ -90,6 +90,8 @@ static const struct json_field gpu_fields[] = {
 	 .summary = "name of i915's tree: \"prelim_iov\", \"iov\", \"both\"; \"none\": sriov_numvfs only"},
 	{"euclean", JSON_FIELD_BOOL, offsetof(struct gpu_json, euclean),
 	 .summary = "true: xe enables nothing in automatic mode where a VF has something already"},
+	{"live_quotas", JSON_FIELD_BOOL, offsetof(struct gpu_json, live_quotas),
+	 .summary = "true: i915 changes quotas of VFs that are on"},
 	{"lockdown", JSON_FIELD_BOOL, offsetof(struct gpu_json, lockdown),
 	 .summary = "true: the kernel is locked down, so debugfs is closed"},
 	{"display", JSON_FIELD_BOOL, offsetof(struct gpu_json, display),
@@ -223,6 +225,7 @@ static int push_gpu(struct sim_document *d, const struct gpu_json *g,
 		.bound = g->bound,
 		.hook = g->hook && g->driver && (streq(g->driver, "xe") || streq(g->driver, "i915")),
 		.euclean = g->euclean,
+		.live_quotas = g->live_quotas,
 		.lockdown = g->lockdown,
 		.display = g->display,
 		.iommu = g->iommu,

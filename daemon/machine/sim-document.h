@@ -54,6 +54,7 @@ struct sim_gpu_spec {
 	bool sriov;
 	bool sriov_admin;
 	bool euclean; /* §2.3: a kernel that enables nothing in automatic mode while a VF has something */
+	bool live_quotas; /* of i915: it changes quotas of VFs that are on, as its source has it */
 	bool lockdown;
 	bool display;
 	bool iommu;

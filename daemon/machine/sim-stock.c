@@ -100,6 +100,14 @@ static int refusal(const struct sim_gpu *g, enum vf_attribute resource, uint64_t
 	return counted ? -ENOSPC : -EDQUOT;
 }
 
+/* (inferred) i915 by its source: a VF that nobody uses does not run, whether it is on or not. */
+static bool is_on(const struct sim_gpu *g, unsigned vf)
+{
+	bool used = !g->spec.live_quotas || is_xe(g) || g->vfs[vf - 1].held;
+
+	return vf <= g->num_vfs && used;
+}
+
 static int set_quota(struct sim_gpu *g, unsigned vf, unsigned tile, enum vf_attribute resource, uint64_t value)
 {
 	uint64_t *now = &g->vfs[vf - 1].given.values[tile][resource], before = *now;
@@ -108,7 +116,7 @@ static int set_quota(struct sim_gpu *g, unsigned vf, unsigned tile, enum vf_attr
 
 	if (before > 0 && value <= before && round_up(value, grain) == before)
 		return 0;
-	if (vf <= g->num_vfs)
+	if (is_on(g, vf))
 		return -EIO; /* §2.5, §3.3: only while the VF does not run; that it is always EIO is (inferred) */
 	if (is_xe(g) && counted && value > sim_stock_total(g, resource))
 		return -EINVAL; /* (inferred) more than there can be */

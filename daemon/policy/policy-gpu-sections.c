@@ -277,6 +277,7 @@ static int read_rule_layout(const json_t *layout, const char *pointer, struct po
 const char *const vf_reuse_names[VF_REUSE_MAX] = {
 	[VF_REUSE_ANY] = "any",
 	[VF_REUSE_SAME_USER] = "same-user",
+	[VF_REUSE_SCRUBBED] = "scrubbed",
 };
 DEFINE_ENUM_TABLE(vf_reuse, enum vf_reuse, VF_REUSE_MAX);
 
@@ -295,7 +296,8 @@ static const struct json_field gpu_rule_fields[] = {
 	FIELD(gpu_rule_fields, heal, JSON_FIELD_BOOL,
 	      .summary = "true: drift is mended without being asked"),
 	FIELD(gpu_rule_fields, reuse, JSON_FIELD_ENUM, .names = vf_reuse_names, .names_max = VF_REUSE_MAX,
-	      .summary = "same-user: a VF that somebody had is given to nobody else before the next re-cut"),
+	      .summary = "same-user: a VF that somebody had is given to nobody else before the next re-cut; scrubbed: "
+			 "nor before its memory was cleared, where a way to do so is there"),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };

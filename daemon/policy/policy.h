@@ -21,7 +21,7 @@ enum vm_managed { VM_MANAGED_NO, VM_MANAGED_YES, VM_MANAGED_MAX };
 DECLARE_ENUM_TABLE(vm_managed, enum vm_managed);
 
 /* Who gets a VF after its last user, until the next re-cut. */
-enum vf_reuse { VF_REUSE_ANY, VF_REUSE_SAME_USER, VF_REUSE_MAX };
+enum vf_reuse { VF_REUSE_ANY, VF_REUSE_SAME_USER, VF_REUSE_SCRUBBED, VF_REUSE_MAX };
 DECLARE_ENUM_TABLE(vf_reuse, enum vf_reuse);
 
 /* Time slices by the number of VFs (reference 5.3); partition/ has the formulas. */

@@ -105,25 +105,28 @@ static void set_value(struct fake_actors *f, const struct host_request *q, unsig
 {
 	if (q->attribute == VF_ATTR_VRAM)
 		f->quota[vf] = q->value;
-	else if (vf <= f->gpu->n_vfs)
+	if (vf <= f->gpu->n_vfs)
 		f->gpu->vfs[vf - 1].values[q->attribute].value = q->value;
 }
 
 static void change(struct fake_actors *f, const struct host_request *q, struct host_reply *reply)
 {
+	struct host_request request = *q;
 	const char *attribute =
 		host_op_takes_attribute(q->op) ? vf_attribute_to_string(q->attribute) : "";
 	size_t used = strlen(f->log);
 
 	snprintf(f->log + used, sizeof(f->log) - used, "%s%s%s %llu;", host_op_to_string(q->op),
 		 *attribute ? " " : "", attribute, (unsigned long long)q->value);
-	reply->value = (struct known){ true, q->value };
+	if (f->quota_most && q->op == HOST_SET_VF_ATTR && q->attribute == VF_ATTR_VRAM)
+		request.value = MIN_OF(q->value, f->quota_most);
+	reply->value = (struct known){ true, request.value };
 	if (q->op == HOST_SET_AUTOPROBE)
 		f->gpu->autoprobe = q->value;
 	else if (q->op == HOST_SET_NUMVFS)
 		fake_set_vfs(f, (unsigned)q->value);
 	else if (q->op == HOST_SET_VF_ATTR)
-		set_value(f, q, q->vf);
+		set_value(f, &request, q->vf);
 	for (unsigned vf = 1; q->op == HOST_SET_BULK_ATTR && vf <= f->gpu->n_vfs; vf++)
 		set_value(f, q, vf);
 }

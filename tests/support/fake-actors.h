@@ -34,6 +34,7 @@ struct fake_actors {
 	struct vf_holder *holders; /* what a look for processes shows; the test's */
 	size_t n_holders;
 	uint64_t quota[8];
+	uint64_t quota_most; /* a VF gets no more VRAM; 0 = as much as is asked for */
 	struct domain_facts *vms[FAKE_VMS];
 };
 

@@ -189,34 +189,6 @@ static void without_the_rule_it_is_anybodys(void **state)
 	use(b, &adam, VF);
 }
 
-static void each_way_says_what_is_known(void **state)
-{
-	static const struct {
-		enum vf_control way;
-		unsigned device_id;
-		const char *mechanism, *what;
-	} rows[] = {
-		{ VF_CONTROL_XE, 0x56c0, NULL, "neither that xe clears" },
-		{ VF_CONTROL_XE_DEBUGFS, 0x56c0, NULL, "neither that xe clears" },
-		{ VF_CONTROL_I915, 0x56c0, "recut", "with each re-cut" },
-		{ VF_CONTROL_GENERIC, 0x56c0, NULL, "not known" },
-		{ VF_CONTROL_I915, 0x6420, "guest-memory", "no memory of its own" },
-	};
-	struct bench *b = *state;
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		json_t *view;
-
-		b->m->gpus->facts->vf_control = rows[i].way;
-		b->m->gpus->facts->device_id = rows[i].device_id;
-		view = memory_view(b->m, bench_vf(b, VF));
-		assert_true(streq_ptr(json_get_string(view, "mechanism"), rows[i].mechanism));
-		assert_non_null(strstr(json_get_string(view, "what"), rows[i].what));
-		assert_true(json_is_null(json_object_get(view, "last_uid")));
-		json_decref(view);
-	}
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, bench_tear_down)
 #define TEST_ANY(f) cmocka_unit_test_setup_teardown(f, set_up_any, bench_tear_down)
 
@@ -231,7 +203,6 @@ int main(void)
 		TEST(an_attach_that_failed_early_leaves_the_user),
 		TEST(an_attach_that_libvirt_refused_leaves_the_user),
 		TEST_ANY(without_the_rule_it_is_anybodys),
-		TEST_ANY(each_way_says_what_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

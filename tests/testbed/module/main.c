@@ -72,6 +72,7 @@ static const struct option {
 	{ "quota", offsetof(struct testgpu, quota), quotas },
 	{ "debugfs", offsetof(struct testgpu, layout), layouts },
 	{ "euclean", offsetof(struct testgpu, euclean), NULL, 10 },
+	{ "live", offsetof(struct testgpu, live), NULL, 10 },
 	{ "tree", offsetof(struct testgpu, home), homes },
 	{ "gt", offsetof(struct testgpu, gt_numbered), gts },
 };

@@ -102,6 +102,7 @@ struct testgpu {
 	unsigned int quota;
 	unsigned int layout;
 	unsigned int euclean;
+	unsigned int live;
 	unsigned int home;
 	unsigned int gt_numbered;
 

@@ -122,7 +122,7 @@ static int set_quota(struct testgpu *gpu, unsigned int vfid, unsigned int gt, en
 	if (before && number <= before && roundup(number, values_step(gpu, value)) == before)
 		return 0;
 	/* R 2.5, 3.3: change only while the VF is not running; (inferred) the refusal is EIO. */
-	if (vfid <= gpu->numvfs)
+	if (vfid <= gpu->numvfs && !(gpu->live && gpu->flavour == FLAVOUR_I915))
 		return -EIO;
 	/* (inferred) more than there can be of it. */
 	if (gpu->flavour == FLAVOUR_XE && value != VALUE_GGTT && value != VALUE_VRAM &&

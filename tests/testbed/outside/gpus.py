@@ -19,6 +19,7 @@ Keys for xe:
   euclean=yes|no the driver refuses to enable where quotas are set already (default: no)
 Keys for i915:
   tree=prelim_iov|iov|both  name of the tree (default: both where there is memory)
+  live=yes|no    quotas of VFs that are on can be changed (default: no)
   gt=gt|gtn      name of a GT's folder: gt, or gt0, gt1 (default: gt for one tile with memory)
 """
 
@@ -50,10 +51,10 @@ WORDS = {
     "gt": ("gt", "gtn"),
 }
 NUMBERS = ("max_vfs", "tiles")
-SWITCHES = ("media", "hook", "display", "admin", "euclean")
+SWITCHES = ("media", "hook", "display", "admin", "euclean", "live")
 # What the module takes when it is told nothing.
 MODULE_DEFAULTS = {"driver": "xe", "bound": 1, "hook": 1, "tiles": 1, "media": 0, "display": 0,
-                   "admin": 1, "quota": "no", "debugfs": "none", "euclean": 0,
+                   "admin": 1, "quota": "no", "debugfs": "none", "euclean": 0, "live": 0,
                    "tree": "prelim_iov", "gt": "gtn"}
 FIRST_SLOT = 0x10
 
