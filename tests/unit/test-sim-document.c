@@ -145,7 +145,7 @@ static void test_ways(void **state)
 		"{\"gpus\": [{\"model\": \"Flex 170\", \"vram_quota\": \"read-only\", \"debugfs\": \"new\", \"euclean\": true,"
 		"             \"lockdown\": true, \"ggtt\": \"2GiB\", \"contexts\": 4096, \"doorbells\": 16},"
 		"            {\"model\": \"Flex 170\", \"vram_quota\": false, \"max_vfs\": 4, \"bound\": false},"
-		"            {\"model\": \"Max 1550\", \"driver\": \"i915\", \"tree\": \"iov\", \"hook\": false},"
+		"            {\"model\": \"Max 1550\", \"driver\": \"i915\", \"tree\": \"iov\", \"hook\": false, \"live_quotas\": true},"
 		"            {\"model\": \"Flex 170\", \"driver\": \"vfio-pci\", \"vram_quota\": true}]}");
 	const struct sim_gpu_spec *g = d->gpus;
 
@@ -163,6 +163,7 @@ static void test_ways(void **state)
 	assert_int_equal(g[2].tiles, 2);
 	assert_int_equal(g[2].tree, SIM_TREE_IOV);
 	assert_false(g[2].hook);
+	assert_true(g[2].live_quotas && !g[0].live_quotas);
 	assert_int_equal(g[2].vram_quota, SIM_QUOTA_ABSENT); /* of xe's sriov_admin */
 	assert_false(g[3].hook); /* a driver that is no driver of GPUs */
 }

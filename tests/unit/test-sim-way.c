@@ -270,6 +270,20 @@ static void fill(struct world *w, unsigned vf)
 	assert_true(set(w, vf, VF_ATTR_EXEC_QUANTUM, 20) > 0);
 }
 
+/* (inferred) A VF that nobody uses does not run, even if it is on. */
+static void test_live_quotas(void **state)
+{
+	WORLD(I915 ", \"live_quotas\": true", false);
+
+	fill(w, 1);
+	assert_int_equal(numvfs(w, 1), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 0), 0);
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, GIB), GIB);
+	w->g->vfs[0].held = true;
+	assert_int_equal(set(w, 1, VF_ATTR_VRAM, 0), -EIO);
+	w->g->vfs[0].held = false;
+}
+
 /* §2.7, trap 9: what debugfs was told stays, until automatic provisioning is restored. */
 static void test_custom_sticks(void **state)
 {
@@ -516,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_old_layout),	  cmocka_unit_test(test_i915_automatic),
 		cmocka_unit_test(test_shares),		  cmocka_unit_test(test_share_with_outputs),
 		cmocka_unit_test(test_nothing_left),	  cmocka_unit_test(test_euclean),
+		cmocka_unit_test(test_live_quotas),
 		cmocka_unit_test(test_two_tiles),	  cmocka_unit_test(test_tiles_of_sysfs),
 		cmocka_unit_test(test_bulk),		  cmocka_unit_test(test_policy_for_all),
 		cmocka_unit_test(test_pf),		  cmocka_unit_test(test_driver),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the emulated GPUs do under the out-of-tree i915, with a plain shell: rounding, every refusal,
 # automatic and manual sharing, two tiles, a media GT, and drivers that cannot cut. No gpuvf in it.
-# testbed: --no-install --gpus flex170:driver=i915:vfs=7,max1550:vfs=4,mtl,adl:driver=i915:hook=no,flex140:driver=i915:max_vfs=0:tree=iov --limit 900
+# testbed: --no-install --gpus flex170:driver=i915:vfs=7,max1550:vfs=4,mtl,adl:driver=i915:hook=no,flex140:driver=i915:max_vfs=0:tree=iov,flex170:driver=i915:vfs=2:live=yes --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 GIB=$((1 << 30))
@@ -154,6 +154,17 @@ is "ENOKEY" "$(errno_of 2 "$pf/sriov_numvfs")" "Required key not available"
 check "a reload of the driver forgets it" rebind_driver 0
 is "  it did" "$(quotas vf1)" "0 0 0 0"
 is "  automatic again" "$(cat "$(flex pf/auto_provisioning)")" 1
+
+# ---- a driver that changes quotas of VFs that are on
+
+check "no VFs for drivers of the host" put 0 "$(pf_folder 5)/sriov_drivers_autoprobe"
+check "2 VFs" put 2 "$(pf_folder 5)/sriov_numvfs"
+quota=$(i915_file 5 vf1/gt0/lmem_quota) had=$(cat "$(i915_file 5 vf1/gt0/lmem_quota)")
+set_to "memory is taken from one that is on" "$quota" 0 0
+is "  automatic no more" "$(cat "$(i915_file 5 pf/auto_provisioning)")" 0
+set_to "and given back" "$quota" "$had" "$had"
+is "  the other kept its own" "$(cat "$(i915_file 5 vf2/gt0/lmem_quota)")" "$had"
+check "no VFs" put 0 "$(pf_folder 5)/sriov_numvfs"
 
 # ---- two tiles
 

@@ -3,7 +3,7 @@
 # gpuvfd over every way in which a driver lets VFs be shaped, on a real kernel in one boot: which way it takes
 # and what it says of it, quotas written and read back on each tile, a refusal of the kernel and the way back,
 # custom provisioning seen and restored, and what is lost when the kernel locks itself down.
-# testbed: --gpus flex170:vfs=4,flex140:media=yes:quota=no:debugfs=new:vfs=4,flex170:admin=no:debugfs=old:vfs=4,flex170:driver=i915:vfs=4,max1550:vfs=4,flex140:admin=no:vfs=4 --limit 900
+# testbed: --gpus flex170:vfs=4,flex140:media=yes:quota=no:debugfs=new:vfs=4,flex170:admin=no:debugfs=old:vfs=4,flex170:driver=i915:vfs=4:live=yes,max1550:vfs=4,flex140:admin=no:vfs=4 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
 GIB=$((1 << 30)) MIB=$((1 << 20))
@@ -113,6 +113,36 @@ is "  automatic again" "$(cat "$(i915_file 3 pf/auto_provisioning)")" 1
 check "i915: 2 VFs, shared out by the driver" gpuvf apply gpu3 --vfs 2
 like "  it shares" "$(cat "$(i915_file 3 vf2/gt0/lmem_quota)")" '^[1-9][0-9]+$'
 check "i915: none" gpuvf apply gpu3 --vfs 0
+
+# ---- memory between users, where the driver takes it from a VF that is on
+
+# used VF: a program of the host has it for a moment.
+used() {
+	python3 -c 'import sys, time; held = open(sys.argv[1], "r+b", buffering=0); time.sleep(3600)' \
+		"/dev/vfio/$(vf_member "$1" iommu_group)" &
+	wait_for 20 test "/proc/$!/fd/3" -ef "/dev/vfio/$(vf_member "$1" iommu_group)" && gpuvf list vfs >/dev/null &&
+		wait_for 20 vf_is "$1" held && kill $! && wait_for 20 vf_is "$1" free
+}
+
+mkdir -p /etc/gpuvf/policies.d
+cat >/etc/gpuvf/policies.d/ways.json <<JSON
+{"version": 1, "profiles": [{"name": "slice", "vram": "1GiB"}],
+ "gpus": [{"match": {"address": "$(pf_address 3)"}, "layout": [{"profile": "slice", "count": 2}], "reuse": "scrubbed"}]}
+JSON
+check "a policy" gpuvf policy reload
+check "2 VFs" gpuvf apply gpu3 --policy
+check "the count begins again" forget_writes 3
+check "a VF has a user" used gpu3/vf1
+is "  its memory was taken and given back" "$(write_count 3 vf1/gt/lmem_quota)" 2
+is "  it has it" "$(cat "$(i915_file 3 vf1/gt0/lmem_quota)")" $GIB
+like "  that is said" "$(gpuvf show gpu3/vf1)" 'vram-quota'
+like "  with the time" "$(gpuvf call vf.get '{"vf": "gpu3/vf1"}' | grep scrubbed_at)" '20[0-9][0-9]-'
+fault 3 vf2/gt/lmem_quota:1:EIO
+check "a driver that refuses" used gpu3/vf2
+clear_faults 3
+is "  leaves it what it had" "$(cat "$(i915_file 3 vf2/gt0/lmem_quota)")" $GIB
+like "  which is said" "$(gpuvf call vf.get '{"vf": "gpu3/vf2"}' | grep only_by_recut)" 'Input/output error'
+check "none" gpuvf apply gpu3 --vfs 0
 
 # ---- two tiles
 
