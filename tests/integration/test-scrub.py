@@ -182,6 +182,7 @@ def hanging():
         until(lambda world=world: world.gpu()["state"] == "ready", "it answers again")
         world.call("vf.heal", vf="gpu0/vf1", wait_seconds=PATIENCE)
         is_open(world)
+        equal(memory(world)["mechanism"], "vram-quota", "a card that hangs refuses nothing")
 
 
 if __name__ == "__main__":

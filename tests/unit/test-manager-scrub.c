@@ -234,9 +234,16 @@ static void what_is_not_given_back_is_owed(void **state)
 	assert_non_null(strstr(bench_vf(b, VF)->reason, "less than before"));
 	expect_owed(b);
 	b->actors.quota_most = 0;
+	b->actors.gpu->vfs[0].values[VF_ATTR_VRAM].value = b->actors.quota[1] = 0;
+	changed(b);
+	b->actors.host_held = ONE(HOST_READ); /* what is known without it agrees with itself */
 	expect_changed(b, bench_heal(b, VF), true);
 	bench_settle(b);
 	expect_cleared(b, VF, 1);
+	assert_null(bench_gpu(b)->drift);
+	assert_int_equal(bench_gpu(b)->facts->resources[VF_ATTR_VRAM].free.value, 14 * GIB - VRAM);
+	fake_release(&b->actors, ONE(HOST_READ), 0);
+	bench_settle(b);
 	assert_null(bench_gpu(b)->drift);
 }
 
@@ -287,6 +294,34 @@ static void a_vf_that_goes_meanwhile(void **state)
 	bench_settle(b);
 	assert_int_equal(b->m->gpus->n_vfs, 0);
 	assert_int_equal(bench_number(b, "SELECT count(*) FROM lease"), 0);
+}
+
+/* managed='yes': first it is taken from the host's driver again. */
+static void after_libvirt_gave_it_to_the_host(void **state)
+{
+	struct bench *b = *state;
+	struct vf_facts *f = &b->actors.gpu->vfs[0];
+
+	b->actors.host_held = ONE(HOST_RESET_VF);
+	begin_release(b);
+	bench_settle(b);
+	f->vfio = false;
+	(void)free_and_strdup(&f->driver, "i915");
+	fake_release(&b->actors, ONE(HOST_RESET_VF), 0);
+	bench_settle(b);
+	assert_true(f->vfio);
+	expect_cleared(b, VF, 1);
+}
+
+static void a_vf_without_vram_is_not_called_cleared(void **state)
+{
+	struct bench *b = *state;
+
+	b->actors.gpu->vfs[0].values[VF_ATTR_VRAM].value = b->actors.quota[1] = 0;
+	use(b, "train-a", VF);
+	assert_null(strstr(b->actors.log, "vram_quota"));
+	assert_true(bench_vf(b, VF)->last_user.known);
+	expect_said(b, VF, "scrubbed_at", NULL);
 }
 
 /* A driver of the host works with its memory. */
@@ -345,6 +380,8 @@ int main(void)
 		TEST(what_is_not_given_back_is_owed),
 		TEST(a_daemon_that_dies_in_between),
 		TEST(a_vf_that_goes_meanwhile),
+		TEST(after_libvirt_gave_it_to_the_host),
+		TEST(a_vf_without_vram_is_not_called_cleared),
 		TEST(not_while_the_host_uses_it),
 		TEST(each_way_says_what_is_known),
 	};
