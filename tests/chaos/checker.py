@@ -173,23 +173,25 @@ class LastUsers:
         for key in [key for key in self.known if key[0] == gpu and index in (None, key[1])]:
             del self.known[key]
 
-    def look(self, machine, rows, kept=()):
-        """What is wrong since then.  kept: names of GPUs whose VFs are for their last user until the next re-cut."""
+    def look(self, machine, rows, kept=(), scrubbed=()):
+        """What is wrong since then.  kept: names of GPUs whose VFs are for their last user until the next re-cut;
+        scrubbed: of those where it is enough that some quota of the card was taken and given back since."""
         wrong = []
         for gpu in machine["gpus"]:
-            cut = gpu["writes"]["sriov_numvfs"]
+            cut, quotas = gpu["writes"]["sriov_numvfs"], gpu["writes"]["vram_quota"]
             for vf in gpu["vfs"]:
                 row = rows["lease"].get(_key(gpu, vf["index"]))
                 if not row or row["state"] != "attached" or row["owner"] == "none":
                     continue
                 user = ("uid", row["uid"]) if row["owner"] in ("job", "kept") else ("VM", row["vm_uuid"])
-                before, when = self.known.get((gpu["name"], vf["index"]), (user, cut))
+                before, when, then = self.known.get((gpu["name"], vf["index"]), (user, cut, quotas))
+                is_kept = quotas < then + 2 if gpu["name"] in scrubbed else gpu["name"] in kept
                 # By hand, past the daemon, is nobody's rule; and a user may give what he had to a VM.
                 may = row["owner"] == "foreign" or before == ("uid", row["uid"])
-                if gpu["name"] in kept and when == cut and before != user and not may:
+                if is_kept and when == cut and before != user and not may:
                     wrong.append(f"{gpu['name']}/vf{vf['index']} went from {before[0]} {before[1]} to {user[0]} {user[1]} "
                                  "without a re-cut")
-                self.known[gpu["name"], vf["index"]] = (user, cut)
+                self.known[gpu["name"], vf["index"]] = (user, cut, quotas)
         return wrong
 
 

@@ -15,7 +15,7 @@ CLOSED = "desk-1"
 SECOND = "0000:04:00.0"  # address of gpu1
 WORLDS = (
     [{"driver": "xe"}, {"driver": "xe"}],
-    [{"driver": "xe", "vram_quota": "absent"}, {"driver": "i915", "tree": "prelim_iov"}],
+    [{"driver": "xe", "vram_quota": "absent"}, {"driver": "i915", "tree": "prelim_iov", "live_quotas": True}],
     [{"driver": "i915", "tree": "iov"}, {"driver": "xe", "sriov_admin": False}],
     [{"driver": "xe"}, {"driver": "i915", "tree": "prelim_iov", "tiles": 2}],
 )
@@ -26,7 +26,7 @@ STEPS = {
     "apply": ("sriov_drivers_autoprobe", "sriov_numvfs", "vram_quota", "exec_quantum_ms",
               "preempt_timeout_us", "ggtt_quota", "bind", "read"),
     "assign": ("attach", "bind", "get"),
-    "release": ("detach", "wait-closed", "reset", "probe", "bind", "destroy"),
+    "release": ("detach", "wait-closed", "reset", "probe", "bind", "vram_quota", "destroy"),
     "start": ("attach", "guest-exec prepare", "guest-exec look", "guest-exec ready", "guest-exec start",
               "guest-exec-status", "guest-file-open", "guest-file-write", "guest-file-close"),
     "finish": ("guest-exec status", "guest-exec outputs", "guest-exec clean", "guest-exec-status",
@@ -348,8 +348,10 @@ class World:
         steps = named_steps()
         self.gpus = [{"model": "Flex 170", **one} for one in chance.choice(WORLDS)]
         self.gpus[1]["address"] = SECOND
-        # Whose VFs are for their last user until the next re-cut.
+        # Whose VFs are for their last user until the next re-cut …
         self.kept = chance.choice(((), (), ("gpu1",)))
+        # … or until their memory was cleared.
+        self.scrubbed = ("gpu1",) if self.gpus[1].get("live_quotas") else ()
         has_jobs = number % WITH_JOBS == 0
         first = number * rounds
         without_jobs = [step for step in steps if step[0] in WITHOUT_JOBS]

@@ -84,7 +84,7 @@ class Life(World):
         self.trap = self.trap_env = None
         self.loads = can_load()
         self.uid, self.other = os.geteuid(), other_uid()
-        self.kept = plan.kept
+        self.kept, self.scrubbed = plan.kept, plan.scrubbed
         self.last_users = checker.LastUsers()
         uids = {self.uid, self.other}
         self.rules = {vm: (user, {self.uid} if vm == choices.CLOSED_TO_OTHERS else uids)
@@ -119,8 +119,9 @@ class Life(World):
         if self.uid == 0:
             more[choices.CLOSED_TO_OTHERS]["allow"] = ["user:root"]
         access = [{"user": "root", "role": "admin"}, {"user": OTHER, "role": "operator"}] if self.uid == 0 else []
-        gpus = [{"match": {"address": choices.SECOND}, "layout": "none", "heal": False, "reuse": "same-user"}]
-        return {**POLICY, "access": access, "gpus": gpus if self.kept else [],
+        gpus = [{"match": {"address": choices.SECOND}, "layout": "none", "heal": False,
+                 "reuse": "scrubbed" if self.scrubbed else "same-user"}]
+        return {**POLICY, "access": access, "gpus": gpus if self.kept or self.scrubbed else [],
                 "vms": [{**POLICY["vms"][0], "match": vm, "run_as": user, **more[vm]}
                         for vm, user in choices.RUN_AS.items()],
                 "layouts": [*POLICY["layouts"], {"name": "none", "vfs": 0}],
@@ -522,7 +523,7 @@ class Life(World):
     def look_at_users(self):
         """Also where no daemon is: what was given in between would be forgotten."""
         machine = self.ask("state")
-        return self.last_users.look(machine, checker.rows_of(self.state), self.kept) if machine else []
+        return self.last_users.look(machine, checker.rows_of(self.state), self.kept, self.scrubbed) if machine else []
 
     def check(self, before):
         """Jobs go on while we look, and no two looks are of the same moment: only what stays is wrong.  before: what

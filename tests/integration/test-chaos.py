@@ -35,7 +35,7 @@ def machine():
             "values": {"exec_quantum_ms": 20, "preempt_timeout_us": 0}} for i in (1, 2, 3)]
     gpu = {"name": "gpu0", "address": "0000:03:00.0", "present": True, "num_vfs": 3, "vfs": vfs,
            "not_reset": [], "locked": False,
-           "writes": {"sriov_numvfs": 4, "sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
+           "writes": {"sriov_numvfs": 4, "vram_quota": 2, "sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
     return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "guest_root": "/g/trainer-1",
                                     "hostdevs": [hostdev(1, 5), hostdev(2, 6)]},
                                    {"name": "trainer-2", "uuid": OTHER, "guest_root": "/g/trainer-2", "hostdevs": []}]}
@@ -193,6 +193,17 @@ def checker_knows_a_recut():
             spoil(world)
             world.lease(2).update(uid=7)
             equal(world.last.look(world.machine, world.rows, kept), [])
+
+
+@test
+def checker_knows_a_scrub():
+    """Of a card whose VFs are cleared, a VF may go to another user when a quota was taken and given back, not before."""
+    for quotas, found in ((2, 1), (3, 1), (4, 0)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.gpu["writes"].update(vram_quota=quotas)
+            world.lease(2).update(uid=7)
+            equal(len(world.last.look(world.machine, world.rows, scrubbed=("gpu0",))), found)
 
 
 @test
