@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
@@ -102,6 +103,9 @@ static void become_libvirtd(const struct fixture *f)
 
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
+		_exit(126);
+	/* it does not outlive a test that crashed */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		_exit(126);
 	setenv("HOME", f->top, 1);
 	setenv("XDG_RUNTIME_DIR", f->top, 1);
