@@ -405,7 +405,7 @@ class Life(World):
         for action in one.meanwhile:
             self.disturb(action[1], action[2])
         if one.reboot:
-            self.reboot(one.swaps_cards and not self.kept)  # what is kept is by a rule for a slot
+            self.reboot(one.swaps_cards and not self.kept and not self.scrubbed)  # which are rules for a slot
         if one.damage and (self.state / "state.mark").exists():
             self.damage(one.damage)
 
