@@ -158,9 +158,10 @@ def in_the_way():
     until_held(world, "brief", "attached") # it is transient, so it has it live
     world.machine("domain-stop", vm="brief")
     until_free(world)
-    world.fault("attach", nth=1, error="failed", message="libvirt is out of sorts")
+    world.fault("attach", error="failed", message="libvirt is out of sorts")
     set_assignments(world, {"vm": "desk-1", "vf": "gpu0/vf2"})
     until(lambda: "out of sorts" in (world.vm("desk-1")["assignment_reason"] or ""), "it is told")
+    world.machine("clear-faults")
     until_held(world, "desk-1", "reserved")
 
 

@@ -137,11 +137,12 @@ def libvirt_refuses():
     """A libvirt that refuses: the lease stays, it is told, and done when libvirt is well again."""
     world = world_of()
     assign(world, vf=VF)
-    world.fault("attach", vm=VM, nth=1, error="failed", message="libvirt is out of sorts")
+    world.fault("attach", vm=VM, error="failed", message="libvirt is out of sorts")
     booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}))
     told = until(lambda: world.vm(VM)["cannot_start"], "it is told")
     assert "out of sorts" in told and VF in told, told
     assert [one for one in world.call("daemon.status")["troubles"] if one["what"] == "vf-missing"]
+    world.machine("clear-faults")
     until_names(world, VF)
 
 

@@ -52,7 +52,7 @@ def put_back_by_hand():
 def put_back_before_its_reset():
     """A VF taken out and put back by hand under the daemon's eyes, before it was reset, is the VM's by somebody else's
     hand, and who waits for its release hears so."""
-    world = World(config={"deadlines": {"closed": "1s"}})
+    world = World()
     world.apply(1)
     assign(world, mode="live")
     epoch = world.vf(VF)["lease"]["epoch"]

@@ -129,9 +129,10 @@ def dead_while_starting():
 def it_does_not_stop():
     """A guest that cannot be asked is told, stays, and is asked again."""
     world = pool({"stop_idle": "1s"})
-    world.fault("shutdown", nth=1, error="failed", message="monitor is busy")
+    world.fault("shutdown", error="failed", message="monitor is busy")
     world.until_ended(world.submit("true"))
     until(lambda: "monitor is busy" in (world.vm("trainer-1")["pool_reason"] or ""), "it is told")
+    world.machine("clear-faults")
     until_state(world, "off")
 
 
