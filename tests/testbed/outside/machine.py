@@ -43,11 +43,19 @@ class EmulationFailed(TestbedError):
     tested."""
 
 
-class Machine:
-    """One run: a folder for parameters and results, one QEMU process."""
+def _same_files(one, other):
+    """Two folders of files only, with the same contents."""
+    def contents(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return other.is_dir() and contents(one) == contents(other)
 
-    def __init__(self, paths, options, cards):
+
+class Machine:
+    """One run: a folder for parameters and results, one QEMU process. root is what stage() returned, or None."""
+
+    def __init__(self, paths, root, options, cards):
         self.paths = paths
+        self.root = root
         self.options = options
         self.gpus = cards
         paths.cache.mkdir(parents=True, exist_ok=True)
@@ -69,7 +77,7 @@ class Machine:
             "TESTBED_GPUS": gpus.module_parameter(self.gpus),
             "TESTBED_FAULTS": self.options.faults,
             "TESTBED_BEFORE": f"/testbed/src/{self.options.before}" if self.options.before else "",
-            "TESTBED_INSTALL": "" if self.options.no_install else "yes",
+            "TESTBED_ROOT": self.root or "",
             "TESTBED_LOCKDOWN": "yes" if self.options.lockdown else "",
             "TESTBED_ACCEL": accel,
             "TESTBED_GUESTS": self.options.guests,
@@ -234,8 +242,9 @@ class Machine:
         found = self.folder / "capabilities"
         if found.is_dir() and any(found.iterdir()):
             with alone(self.paths):
-                shutil.rmtree(self.paths.capabilities, ignore_errors=True)
-                shutil.copytree(found, self.paths.capabilities)
+                if not _same_files(found, self.paths.capabilities): # else another machine may be reading them
+                    shutil.rmtree(self.paths.capabilities, ignore_errors=True)
+                    shutil.copytree(found, self.paths.capabilities)
 
     def _keep_results(self):
         """Files that the scenario wants to have outside."""
