@@ -173,11 +173,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 void expiry_pump(struct manager *m)
 {
 	const char *scope;
-	uint64_t next = UINT64_MAX, now;
+	uint64_t next, now;
 	struct gpu *gpu, *tmp;
 
 	if (m->degraded || !m->hypervisor_connected || m->sleeping)
 		return;
+	next = lost_next_end(m);
 	scope = audit_scope(m, "daemon:expiry");
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++) {

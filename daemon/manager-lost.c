@@ -183,6 +183,21 @@ static bool is_over(const json_t *row)
 	return json_get_bool(row, "over", false) || (expires > 0 && expires <= now_boottime());
 }
 
+uint64_t lost_next_end(struct manager *m)
+{
+	uint64_t next = UINT64_MAX, now = now_boottime();
+	const char *id;
+	json_t *row;
+
+	json_object_foreach(m->lease_rows, id, row) {
+		uint64_t expires = is_stored_by_hand(row) ? expiry_from_row(json_object_get(row, "expires")) : 0;
+
+		if (expires > now)
+			next = MIN_OF(next, expires);
+	}
+	return next;
+}
+
 /* ---- another in its place ---- */
 
 static struct vf *another_like_it(struct manager *m, const struct lost *l)

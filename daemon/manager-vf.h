@@ -112,6 +112,7 @@ json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only);
 bool lost_has(struct manager *m, const struct vm *vm, const char *alias); /* one of that VM's, with this alias */
 char *lost_text(struct manager *m, const struct vm *vm); /* why the VM does not have one, and the way out; new, or NULL */
 void lost_store(struct manager *m); /* all of them */
+uint64_t lost_next_end(struct manager *m); /* of those that have an end to come, by the boot clock; UINT64_MAX = none */
 void lost_pump(struct manager *m);
 
 /* ---- manager-follow.c: a stored definition follows its VM's VF to another address, or to another VF ---- */

@@ -242,6 +242,17 @@ def named():
 
 
 @test
+def its_time_is_over():
+    """A lease with an end whose VF is gone: at that moment, and not at the next event, the definition is mended."""
+    world = world_of(config={"heal_drift": False})
+    assign(world, vf="gpu0/vf2", for_seconds=5)
+    another_layout(world, 1)
+    until(lambda: stored(world) == [] and world.vm(VM)["cannot_start"] is None, "it is taken out", seconds=30)
+    world.apply(2)
+    equal((world.vf("gpu0/vf2")["state"], world.vf("gpu0/vf2")["lease"]), ("free", None))
+
+
+@test
 def a_drain_and_another_layout():
     """What an operator's cut is refused for: a VM that is off is named among the disturbed, under whatever address."""
     world = world_of()
