@@ -44,15 +44,20 @@ void vm_tries_later(struct manager *m, struct vm_tries *tries)
 	arm(m);
 }
 
+void vm_tries_tell(struct manager *m, struct vm *vm, struct vm_tries *tries, const char *member, const char *words,
+		   const char *why)
+{
+	if (streq_ptr(tries->failure, why))
+		return;
+	(void)free_and_strdup(&tries->failure, why);
+	if (why)
+		log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s %s: %s", vm->facts->name, words, why);
+	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", member, why));
+}
+
 static void tell(struct manager *m, struct vm *vm, const char *failure)
 {
-	if (streq_ptr(vm->fixed.failure, failure))
-		return;
-	(void)free_and_strdup(&vm->fixed.failure, failure);
-	if (failure)
-		log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s does not have what the policy assigns to it: %s",
-		       vm->facts->name, failure);
-	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "assignment_reason", failure));
+	vm_tries_tell(m, vm, &vm->fixed, "assignment_reason", "does not have what the policy assigns to it", failure);
 }
 
 void fixed_failed(struct manager *m, struct vm *vm, const char *why)

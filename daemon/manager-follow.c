@@ -129,13 +129,7 @@ void follow_failed(struct manager *m, struct vm *vm, const char *why)
 		vm_tries_later(m, &vm->follow);
 	else
 		vm->follow.failures = 0;
-	if (streq_ptr(vm->follow.failure, why))
-		return;
-	(void)free_and_strdup(&vm->follow.failure, why);
-	if (why)
-		log_vm(vm->facts->name, LOG_WARNING, 0, "The stored definition of VM %s does not follow its VF: %s",
-		       vm->facts->name, why);
-	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s?}", "definition_reason", why));
+	vm_tries_tell(m, vm, &vm->follow, "definition_reason", "has a stored definition that does not follow its VF", why);
 }
 
 bool follow_may(const struct vm *vm)

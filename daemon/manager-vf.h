@@ -91,6 +91,9 @@ void fixed_try_again(struct vm *vm); /* something changed: whatever failed may g
 void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier daemon, not attached */
 void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */
 void vm_tries_later(struct manager *m, struct vm_tries *tries); /* not before a pause, longer each time; then pumps */
+/* Why it goes on trying, NULL = well again; in the log with these words, and in an event with this member, when that changed. */
+void vm_tries_tell(struct manager *m, struct vm *vm, struct vm_tries *tries, const char *member, const char *words,
+		   const char *why);
 
 /* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
 bool alias_is_ours(const char *alias); /* NULL: no */

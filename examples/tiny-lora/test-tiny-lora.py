@@ -19,7 +19,7 @@ PROGRAM = os.environ.get("TINY_LORA", os.path.join(BUILD, "examples/tiny-lora/ti
 BASE = os.path.join(HERE, "base.bin")
 SIDEWAYS = os.path.join(HERE, "data/sideways.txt")
 UPRIGHT = os.path.join(HERE, "data/upright.txt")
-DEADLINE = 120  # seconds for one command: a sanitizer build needs 3
+DEADLINE = 600  # seconds for one command: a sanitizer build needs 3
 LONG = ("--steps", "20000")  # long enough to be stopped in the middle, under 2 s in all
 
 
