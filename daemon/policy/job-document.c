@@ -15,7 +15,6 @@
 /* A script fits into one request (1 MiB) with room to spare. */
 #define SHELL_MAX (256 * 1024)
 #define ARGUMENTS_MAX 4096
-#define TIME_LIMIT_MAX (366 * 86400 * USEC_PER_SEC)
 #define GRACE_MAX (3600 * USEC_PER_SEC)
 
 struct job_fields {
@@ -25,7 +24,7 @@ struct job_fields {
 	json_t *command, *setup, *env, *files, *outputs, *run_in, *checkpoint;
 	uint64_t vram, vfs, time_limit, retries;
 	int progress;
-	bool hold;
+	bool hold, session;
 };
 
 static const char *const progress_names[] = {
@@ -59,12 +58,14 @@ static const struct json_field job_fields[] = {
 	      .summary = "the VF must have been made with this profile"),
 	FIELD(job_fields, vfs, JSON_FIELD_UINT, .max = POLICY_VFS_MAX),
 	FIELD(job_fields, time_limit, JSON_FIELD_DURATION, .min = USEC_PER_SEC,
-	      .max = TIME_LIMIT_MAX, .summary = "of each attempt"),
+	      .max = JOB_TIME_MAX, .summary = "of each attempt"),
 	FIELD(job_fields, retries, JSON_FIELD_UINT, .max = 100),
 	FIELD(job_fields, checkpoint, JSON_FIELD_OBJECT, .summary = "members: signal, grace"),
 	FIELD(job_fields, progress, JSON_FIELD_ENUM, .names = progress_names,
 	      .names_max = ARRAY_SIZE(progress_names)),
 	FIELD(job_fields, hold, JSON_FIELD_BOOL),
+	FIELD(job_fields, session, JSON_FIELD_BOOL,
+	      .summary = "holds a VF for interactive work, in place of a command"),
 	POLICY_COMMENT_FIELDS,
 	{ NULL },
 };
@@ -219,11 +220,32 @@ static int read_checkpoint(const json_t *json, struct job_document *d, struct js
 	return free_and_strdup(&d->checkpoint_signal, signal_names[f.signal]);
 }
 
+/* What belongs to a command; borrowed from the document as it came. */
+static int check_session(const json_t *json, uint64_t vfs, struct json_fault *fault)
+{
+	static const char *const of_commands[] = { "command",	 "shell",   "setup",   "env",	  "workdir", "files",
+						   "outputs",	 "retries", "retry_on", "checkpoint", "progress" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_commands); i++) {
+		const json_t *value = json_object_get(json, of_commands[i]);
+
+		if (value && !json_is_null(value))
+			return json_fault_set(fault, "", of_commands[i], "leave one of the two out",
+					      "cannot stand beside \"session\", which runs no command");
+	}
+	if (vfs == 0)
+		return json_fault_set(fault, "", "vfs", "leave it out", "is 0, but a session holds a VF");
+	return 0;
+}
+
 static int check_command(const struct job_document *d, struct json_fault *fault)
 {
+	if (d->session)
+		return 0;
 	if (!d->command == !d->shell)
 		return json_fault_set(fault, "", d->command ? "shell" : NULL,
-				      "\"command\": [\"python3\", \"train.py\"]",
+				      "\"command\": [\"python3\", \"train.py\"]; or \"session\": true, "
+				      "for interactive work",
 				      "must have either \"command\" or \"shell\"");
 	if (d->command && json_string_length(json_array_get(d->command, 0)) == 0)
 		return json_fault_set(fault, "/command", "0", NULL, "must not be empty");
@@ -277,6 +299,7 @@ static void job_take(struct job_document *d, struct job_fields *f)
 	d->retries = (unsigned)f->retries;
 	d->progress = f->progress;
 	d->hold = f->hold;
+	d->session = f->session;
 	if (f->vram > 0)
 		d->vram = (struct amount){ AMOUNT_BYTES, f->vram };
 }
@@ -312,7 +335,9 @@ static int job_read(const json_t *json, bool stored, struct job_document *d,
 		return r;
 
 	job_take(d, &f);
-	r = job_check(d, f.vfs, fault);
+	r = d->session ? check_session(json, f.vfs, fault) : 0;
+	if (r == 0)
+		r = job_check(d, f.vfs, fault);
 	if (r == 0 && f.run_in)
 		r = read_run_in(f.run_in, d, fault);
 	if (r == 0)

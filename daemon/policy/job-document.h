@@ -10,6 +10,8 @@
 #define JOB_FILES_COUNT_MAX 256
 #define JOB_NAME_MAX 128
 #define JOB_ENV_VALUE_MAX 32768
+/* The longest that a job's time limit may be, however often it is extended. */
+#define JOB_TIME_MAX (366 * 86400 * USEC_PER_SEC)
 /* Between signal and SIGKILL, when the job names no grace: enough to write an adapter
  * of some MiB. */
 #define JOB_GRACE_USEC (30 * USEC_PER_SEC)
@@ -28,7 +30,7 @@ struct job_document {
 	char *queue;
 	int64_t priority; /* −100…100; checked against role and queue by the manager */
 	json_t *command;  /* array of strings, or NULL */
-	char *shell;	  /* or NULL; exactly one of the two */
+	char *shell;	  /* or NULL; exactly one of the two, or neither in a session */
 	json_t *setup;
 	json_t *env; /* object of strings */
 	char *workdir;
@@ -47,6 +49,7 @@ struct job_document {
 	bool checkpoint; /* the member was given; signal and grace have their defaults if not */
 	enum { JOB_PROGRESS_AUTO, JOB_PROGRESS_JSONL, JOB_PROGRESS_NONE } progress;
 	bool hold;
+	bool session; /* a VF for interactive work: neither a command nor what belongs to one */
 };
 
 /* In submitted documents files are [{"to", "content" (base64), "mode"? (octal text, "0755"),

@@ -9,7 +9,7 @@ static void check_job(const struct job_document *d)
 	_cleanup_(job_document_freep) struct job_document *again = NULL;
 	size_t i;
 
-	FUZZ_CHECK(!d->command != !d->shell);
+	FUZZ_CHECK(d->session ? !d->command && !d->shell && d->vfs == 1 : !d->command != !d->shell);
 	FUZZ_CHECK(d->vfs <= 1);
 	FUZZ_CHECK(d->checkpoint_signal);
 	FUZZ_CHECK(!d->vm || !d->vms);

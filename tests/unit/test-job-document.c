@@ -147,6 +147,36 @@ static void test_refusals_of_commands(void **state)
 	assert_refused(JOB("\"queue\": \"a b\""), "/queue", "is not a name");
 }
 
+static void test_session(void **state)
+{
+	static const char *const of_commands[] = {
+		"\"command\": [\"true\"]", "\"shell\": \"true\"", "\"setup\": []",   "\"env\": {}",
+		"\"workdir\": \"/tmp\"",	 "\"files\": []",	    "\"outputs\": []", "\"retries\": 0",
+		"\"retry_on\": [\"lost\"]", "\"checkpoint\": {}",	    "\"progress\": \"auto\"",
+	};
+	_cleanup_(job_document_freep) struct job_document *again = NULL;
+	_cleanup_(job_document_freep) struct job_document *d = job_of(
+		"{\"session\": true, \"command\": null, \"vfs\": 1, \"time_limit\": \"2h\", \"vram\": \"1GiB\"}");
+
+	assert_true(d->session);
+	assert_null(d->command);
+	assert_null(d->shell);
+	assert_int_equal(d->vfs, 1);
+	assert_int_equal(job_document_load(d->json, &again), 0);
+	assert_true(again->session);
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_commands); i++) {
+		_cleanup_free_ char *text = xasprintf("{\"session\": true, %s}", of_commands[i]);
+		_cleanup_free_ char *pointer = xasprintf("/%.*s", (int)strcspn(of_commands[i] + 1, "\""), of_commands[i] + 1);
+
+		assert_refused(text, pointer, "beside \"session\"");
+	}
+	assert_refused("{\"session\": true, \"vfs\": 0}", "/vfs", "a session holds a VF");
+	assert_refused("{\"session\": \"yes\"}", "/session", "must be true or false");
+	assert_refused("{\"session\": false}", "", "either \"command\" or \"shell\"");
+	assert_refused("{\"session\": true, \"vram\": \"1GiB\", \"profile\": \"p\"}", "/profile", "beside vram");
+}
+
 static void test_refusals_of_files(void **state)
 {
 	assert_refused(JOB("\"files\": [{\"from\": \"a\", \"to\": \"a\"}]"), "/files/0/content",
@@ -220,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_uploaded_file),
 		cmocka_unit_test(test_stored_form),
 		cmocka_unit_test(test_refusals_of_commands),
+		cmocka_unit_test(test_session),
 		cmocka_unit_test(test_refusals_of_files),
 		cmocka_unit_test(test_refusals_of_needs),
 		cmocka_unit_test(test_members_of_later_versions),
