@@ -33,6 +33,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-power-off.c daemon/manager-process.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-scrub.c \
+	daemon/manager-session.c \
 	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
 	daemon/manager-tune-run.c daemon/manager-tune.c daemon/manager-tune.h daemon/manager-undo.c \
 	daemon/manager-upload.c daemon/manager-vf.c daemon/manager-vf.h daemon/manager-view.c \

@@ -200,6 +200,8 @@ static json_t *job_compact(const struct job *job, const struct job_audited *as)
 		json_put_string(view, "result", job_result_to_string(job->result));
 	if (as->cancel)
 		json_put_bool(view, "cancel", true);
+	if (job->document->session)
+		json_put_uint(view, "time_limit_seconds", as->time_limit / USEC_PER_SEC);
 	return view;
 }
 
@@ -214,12 +216,13 @@ static void job_undo(struct manager *m, const char *subject, const json_t *befor
 	if (state >= 0)
 		job->audited = (struct job_audited){ true, json_get_bool(before, "cancel", false),
 						     (enum job_state)state,
-						     (unsigned)json_get_uint(before, "attempt", 0) };
+						     (unsigned)json_get_uint(before, "attempt", 0),
+						     json_get_uint(before, "time_limit_seconds", 0) * USEC_PER_SEC };
 }
 
 void audit_job_known(struct job *job)
 {
-	struct job_audited a = { true, job->cancel, job->state, job->attempt };
+	struct job_audited a = { true, job->cancel, job->state, job->attempt, job->time_limit };
 
 	/* One that was on its way when a daemon ended is in the trail as it was before. */
 	if (job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST) {
@@ -231,6 +234,11 @@ void audit_job_known(struct job *job)
 	job->audited = a;
 }
 
+static bool was_extended(const struct job *job)
+{
+	return job->document->session && job->audited.known && job->time_limit != job->audited.time_limit;
+}
+
 static bool job_is_passing(const struct job *job)
 {
 	switch (job->state) {
@@ -238,7 +246,7 @@ static bool job_is_passing(const struct job *job)
 	case JOB_WAITING_GUEST:
 	case JOB_UNREACHABLE:
 	case JOB_STOPPING:
-		return job->cancel == job->audited.cancel;
+		return job->cancel == job->audited.cancel && !was_extended(job);
 	case JOB_HELD:
 	case JOB_QUEUED:
 	case JOB_RUNNING:
@@ -255,10 +263,10 @@ void audit_job(struct manager *m, struct job *job)
 	json_t *before;
 
 	if (job_is_passing(job) || (a->known && a->state == job->state && a->attempt == job->attempt &&
-				    a->cancel == job->cancel))
+				    a->cancel == job->cancel && !was_extended(job)))
 		return;
 	before = a->known ? job_compact(job, a) : NULL;
-	job->audited = (struct job_audited){ true, job->cancel, job->state, job->attempt };
+	job->audited = (struct job_audited){ true, job->cancel, job->state, job->attempt, job->time_limit };
 	audit_write(m, &(struct audit_change){ .subject = job->name, .before = before,
 					       .after = job_compact(job, &job->audited), .word = "daemon:job",
 					       .undo = job_undo });

@@ -23,13 +23,19 @@ json_t *expiry_row(uint64_t boot)
 	return row;
 }
 
+bool expiry_is_of_this_boot(const json_t *row)
+{
+	char boot_id[37];
+
+	return boot_id_read(boot_id) == 0 && streq_ptr(json_get_string(row, "boot_id"), boot_id);
+}
+
 /* A time of another boot's clock means nothing now: the rest counts from the wall clock. */
 uint64_t expiry_from_row(const json_t *row)
 {
 	uint64_t boot = json_get_uint(row, "boot", 0), at = json_get_uint(row, "at", 0), now = now_realtime();
-	char boot_id[37];
 
-	if (boot == 0 || (boot_id_read(boot_id) == 0 && streq_ptr(json_get_string(row, "boot_id"), boot_id)))
+	if (boot == 0 || expiry_is_of_this_boot(row))
 		return boot;
 	return now_boottime() + (at > now ? at - now : 0);
 }

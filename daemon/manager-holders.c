@@ -12,7 +12,7 @@ static char *holder_text(struct manager *m, const struct vf *vf)
 	if (vf->lease.owner == LEASE_NONE)
 		return NULL;
 	if (vf->lease.owner == LEASE_JOB)
-		return xasprintf("%s: job %llu of %s in VM %s", vf->name, (unsigned long long)vf->lease.job,
+		return xasprintf("%s: %s %llu of %s in VM %s", vf->name, job_word(job), (unsigned long long)vf->lease.job,
 				 job ? job->user : "somebody", vm);
 	if (vf_is_in_process(vf)) {
 		_cleanup_free_ char *process = process_text(vf);

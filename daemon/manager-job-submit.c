@@ -150,8 +150,6 @@ static int job_check(struct manager *m, const struct caller *caller, const json_
 	    check_profile(m, d, error) < 0 || check_uploads(m, caller, d, error) < 0 ||
 	    check_limits(m, caller, *ret_queue, error) < 0)
 		return -ECANCELED;
-	if (d->time_limit_usec == 0)
-		d->time_limit_usec = (*ret_queue)->default_time_usec;
 	*ret = TAKE_PTR(d);
 	return 0;
 }
@@ -218,6 +216,7 @@ void manager_job_submit(struct manager *m, const struct caller *caller,
 	job->n_gids = job->gids ? caller->n_gids : 0;
 	job->queue = strdup(queue->name);
 	job->priority = document->priority;
+	job->time_limit = job_time_limit(document, queue);
 	job->submitted_at = now_realtime();
 	job->state = document->hold ? JOB_HELD : JOB_QUEUED;
 	r = job_snapshot_files(m, job);

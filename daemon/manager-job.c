@@ -23,6 +23,11 @@ json_t *job_attempt(const struct job *job)
 	return n ? json_array_get(job->attempts, n - 1) : NULL;
 }
 
+bool job_attempt_began(const struct job *job)
+{
+	return json_get_string(job_attempt(job), "started_at") != NULL;
+}
+
 void job_free(struct manager *m, struct job *job)
 {
 	HASH_DEL(m->jobs, job);
@@ -57,10 +62,11 @@ static json_t *spec_view(const struct job *job)
 
 json_t *job_to_json(const struct job *job, bool all)
 {
+	_cleanup_free_ char *reason = session_reason(job);
 	json_t *json = json_pack("{s:s,s:s?,s:s,s:s,s:s,s:s?,s:s?,s:I,s:I}", "id", job->name, "name",
 				 job->document->name, "user", job->user, "queue", job->queue, "state",
 				 job_state_to_string(job->state), "result",
-				 job->result ? job_result_to_string(job->result) : NULL, "reason", job->reason,
+				 job->result ? job_result_to_string(job->result) : NULL, "reason", reason,
 				 "attempt", (json_int_t)job->attempt, "priority", (json_int_t)job->priority);
 
 	json_put_time(json, "submitted_at", job->submitted_at);
@@ -74,6 +80,8 @@ json_t *job_to_json(const struct job *job, bool all)
 	json_put_uint_known(json, "request_bytes", job->document->vram.kind == AMOUNT_BYTES,
 			    job->document->vram.value);
 	json_put_bool(json, "cancel", job->cancel);
+	json_put_uint_known(json, "time_limit_seconds", job->time_limit > 0, job->time_limit / USEC_PER_SEC);
+	json_put(json, "session", session_view(job));
 	if (all) {
 		json_put(json, "attempts", json_deep_copy(job->attempts));
 		json_put(json, "spec", spec_view(job));
@@ -103,6 +111,9 @@ void job_store(struct manager *m, struct job *job)
 	json_put_uint(doc, "submitted_usec", job->submitted_at);
 	json_put_uint(doc, "started_usec", job->started_at);
 	json_put_uint(doc, "ended_usec", job->ended_at);
+	json_put_uint(doc, "time_limit_usec", job->time_limit);
+	if (job->ends && job->state == JOB_RUNNING)
+		json_put(doc, "ends", expiry_row(job->ends));
 	/* Copies: the store's thread reads them while the loop goes on changing ours. */
 	json_put(doc, "attempts", json_deep_copy(job->attempts));
 	json_put(doc, "document", json_deep_copy(job->document->json));
@@ -169,6 +180,9 @@ int job_load(void *manager, const char *id, const json_t *doc)
 	job->submitted_at = json_get_uint(doc, "submitted_usec", 0);
 	job->started_at = json_get_uint(doc, "started_usec", 0);
 	job->ended_at = json_get_uint(doc, "ended_usec", 0);
+	job->time_limit = json_get_uint(doc, "time_limit_usec", document->time_limit_usec);
+	job->ends = expiry_from_row(json_object_get(doc, "ends"));
+	job->booted = job->ends && !expiry_is_of_this_boot(json_object_get(doc, "ends"));
 	json_decref(job->attempts);
 	job->attempts = json_deep_copy(json_object_get(doc, "attempts"));
 	job->progress = json_deep_copy(json_object_get(doc, "progress"));
@@ -213,6 +227,7 @@ void jobs_forget_old(struct manager *m)
 void job_set_state(struct manager *m, struct job *job, enum job_state state, const char *reason)
 {
 	enum job_state old = job->state;
+	json_t *more;
 
 	(void)free_and_strdup(&job->reason, reason);
 	if (old != state) {
@@ -224,10 +239,12 @@ void job_set_state(struct manager *m, struct job *job, enum job_state state, con
 		job->state = state;
 	}
 	job_store(m, job);
-	manager_emit(m, "job.state", job->name,
-		     json_pack("{s:s,s:s?,s:s?,s:I,s:s?,s:s?}", "state", job_state_to_string(state), "result",
-			       job->result ? job_result_to_string(job->result) : NULL, "reason", job->reason,
-			       "attempt", (json_int_t)job->attempt, "vm", job->vm_name, "vf", job->vf_name));
+	more = json_pack("{s:s,s:s?,s:s?,s:I,s:s?,s:s?}", "state", job_state_to_string(state), "result",
+			 job->result ? job_result_to_string(job->result) : NULL, "reason", job->reason,
+			 "attempt", (json_int_t)job->attempt, "vm", job->vm_name, "vf", job->vf_name);
+	if (job->document->session)
+		json_put_time(more, "ends_at", session_ends_at(job));
+	manager_emit(m, "job.state", job->name, more);
 }
 
 /* ---- list, get, cancel ---- */

@@ -54,6 +54,19 @@ void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off 
 void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
 void job_unplace(struct job *job); /* its attempt was none */
+bool job_attempt_began(const struct job *job); /* the present one's command was started, or its session was ready */
+/* Of one that nobody follows: how its attempt ended is stored, then its VF goes back. */
+void job_over(struct manager *m, struct job *job, enum job_result result, const char *reason);
+
+/* ---- manager-session.c: jobs without a command ---- */
+uint64_t job_time_limit(const struct job_document *d, const struct policy_queue *queue); /* at submit; 0 = none */
+const char *job_word(const struct job *job); /* "session" or "job"; NULL: "job" */
+uint64_t session_ends_at(const struct job *job); /* wall clock; 0 = it is not ready, or is over */
+char *session_way_in(const struct job *job); /* where its VF is in its guest, as its runner saw it; returns new */
+char *session_reason(const struct job *job); /* the job's reason, and the way into a session that is ready; new, or NULL */
+json_t *session_view(const struct job *job); /* null for a job with a command; returns new */
+void session_begin(struct manager *m, struct job *job, unsigned functions); /* its guest is ready, and shows so many */
+void sessions_pump(struct manager *m); /* ends those that are over */
 
 /* ---- manager-upload.c: files of jobs that are too large for one message ---- */
 int uploads_new(struct manager *m); /* forgets those of an earlier daemon */

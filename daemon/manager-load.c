@@ -207,7 +207,7 @@ static void end_restored_operation(struct manager *m, struct operation *op)
 static void hold_restored_job(struct manager *m, struct job *job)
 {
 	json_t *attempt = job_attempt(job);
-	bool began = json_get_string(attempt, "boot_id") != NULL;
+	bool began = job_attempt_began(job);
 
 	if (job->state == JOB_ENDED || job->state == JOB_HELD)
 		return;

@@ -222,6 +222,7 @@ struct job_audited {
 	bool cancel;
 	enum job_state state;
 	unsigned attempt;
+	uint64_t time_limit; /* of a session */
 };
 
 struct job {
@@ -240,6 +241,9 @@ struct job {
 	int64_t priority;
 	uint64_t submitted_at, started_at, ended_at;
 	bool cancel;	     /* asked for: ends as soon as it can */
+	uint64_t time_limit; /* µs of each attempt, from its start; 0 = none */
+	uint64_t ends;	     /* boot clock: of a session that is ready; 0 = it is not */
+	bool booted;	     /* … and the host was booted since */
 	unsigned attempt;    /* from 1; 0 = none yet */
 	json_t *attempts;    /* array of objects, the last is the present one */
 	char vm_uuid[37];    /* of the present attempt */
@@ -309,6 +313,7 @@ struct manager {
 	struct look *looks; /* calls that wait for a card to be read */
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *expiry_timer; /* the next end of a lease */
+	sd_event_source *session_timer; /* … of a session */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy, and changes of definitions, again */
 	struct {

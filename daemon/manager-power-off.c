@@ -20,7 +20,8 @@ static char *jobs_in(struct manager *m, const struct vm *vm)
 		if (job->state < JOB_STARTING || job->state >= JOB_ENDED || !streq(job->vm_uuid, vm->uuid))
 			continue;
 		before = text;
-		text = xasprintf("%s%sjob %llu", strempty(before), before ? ", " : "", (unsigned long long)job->id);
+		text = xasprintf("%s%s%s %llu", strempty(before), before ? ", " : "", job_word(job),
+				 (unsigned long long)job->id);
 	}
 	return text;
 }

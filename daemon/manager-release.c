@@ -148,9 +148,9 @@ static int releasable(struct manager *m, const struct vf *vf, const struct vf_re
 	if (vm && vm->wedged.reason)
 		return refuse_wedged(vm, error);
 	if (vf->lease.owner == LEASE_JOB) {
-		rpc_error_set(error, RPC_CONFLICT, "%s is used by job %llu", vf->name,
+		rpc_error_set(error, RPC_CONFLICT, "%s is used by %s %llu", vf->name, job_word(lease_job(m, &vf->lease)),
 			      (unsigned long long)vf->lease.job);
-		return rpc_error_detail(error, "job", NULL, "cancel the job: gpuvf cancel ID");
+		return rpc_error_detail(error, "job", NULL, "gpuvf cancel ID ends it");
 	}
 	if (!settled(vf)) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));

@@ -88,6 +88,9 @@ static bool may_keep(struct manager *m, const struct job *job, const struct vf *
 	const json_t *attempt = job_attempt(job);
 	int result = job_result_from_string(strempty(json_get_string(attempt, "result")));
 
+	/* Nothing tells that whoever worked in a session has let go of it. */
+	if (job->document->session)
+		return false;
 	return rule && rule->vf == VM_VF_KEEP && vm->facts->state == VM_RUNNING && vf->state == VF_ATTACHED &&
 	       !json_get_bool(attempt, "retry", false) && json_get_string(attempt, "boot_id") &&
 	       (result == JOB_SUCCEEDED || result == JOB_FAILED || result == JOB_CANCELLED || result == JOB_TIMEOUT);
@@ -132,6 +135,37 @@ void job_vf_back(struct manager *m, const char *vf_name)
 			give_back(m, job);
 }
 
+static void over_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (job && job->state == JOB_STOPPING)
+		give_back(m, job);
+}
+
+/* Nothing is done that is not stored: it is looked at again once that works. */
+static void over_not_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job || job->state != JOB_STOPPING)
+		return;
+	json_put_string(job_attempt(job), "result", NULL);
+	json_put_string(job_attempt(job), "reason", NULL);
+	free(job->reason);
+	job->reason = session_way_in(job);
+	job->state = JOB_RUNNING;
+}
+
+void job_over(struct manager *m, struct job *job, enum job_result result, const char *reason)
+{
+	note_result(job, result, reason, false);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	outbox_add(m, over_committed, over_not_committed, strdup(job->name));
+}
+
 /* ---- the runner's word ---- */
 
 static void on_step(void *userdata, enum runner_step step, const char *reason)
@@ -163,17 +197,23 @@ static void on_device(void *userdata, const char *address, const char *driver, c
 	json_put_string(attempt, "guest_render", render);
 }
 
-static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time)
+static void guest_was_ready(struct manager *m, struct job *job)
 {
-	struct job *job = userdata;
-	struct manager *m = job->manager;
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
-	json_t *attempt = job_attempt(job);
 
 	if (vm && vm->failed_starts > 0) {
 		vm->failed_starts = 0;
 		pool_store(m, vm);
 	}
+}
+
+static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time)
+{
+	struct job *job = userdata;
+	struct manager *m = job->manager;
+	json_t *attempt = job_attempt(job);
+
+	guest_was_ready(m, job);
 	if (attempt && !json_get_string(attempt, "boot_id")) {
 		json_put_string(attempt, "boot_id", boot_id);
 		json_put_uint(attempt, "pid", pid);
@@ -243,6 +283,7 @@ static enum job_result result_of(const struct runner_result *r)
 	case RUNNER_PREEMPTED:
 		return JOB_PREEMPTED;
 	case RUNNER_SIGNALED:
+	case RUNNER_IS_READY:
 	case RUNNER_NEVER_READY:
 	case RUNNER_START_REFUSED:
 	case RUNNER_OUTCOME_MAX:
@@ -295,6 +336,12 @@ static void on_ended(void *userdata, const struct runner_result *r)
 	_cleanup_free_ char *reason = NULL;
 	bool never = r->outcome == RUNNER_NEVER_READY;
 
+	if (r->outcome == RUNNER_IS_READY) {
+		job->runner = runner_free(job->runner);
+		guest_was_ready(m, job);
+		session_begin(m, job, vfs_in_vm(m, job->vm_uuid));
+		return;
+	}
 	if (r->reason)
 		reason = strdup(r->reason);
 	else if (r->outcome == RUNNER_SIGNALED)
@@ -464,7 +511,7 @@ static void leave_vf(struct manager *m, const struct job *job)
 
 void job_vm_off(struct manager *m, struct job *job)
 {
-	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL;
+	bool ran = job_attempt_began(job);
 	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	bool crashed = vm && vm->facts->state == VM_CRASHED;
 	const char *reason = crashed ? "its VM crashed" : "its VM went off";
@@ -485,7 +532,7 @@ void job_resume(struct manager *m, struct job *job)
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	struct vf *vf = vf_find(m, job->vf_name);
 	bool attached_now = vf && vf->state == VF_ATTACHED && vf->lease.job == job->id;
-	bool ran = json_get_string(job_attempt(job), "boot_id") != NULL, inherited = job->inherited;
+	bool ran = job_attempt_began(job), inherited = job->inherited;
 
 	job->inherited = false;
 	if (job->runner || job->state < JOB_STARTING || job->state == JOB_ENDED)
@@ -494,6 +541,8 @@ void job_resume(struct manager *m, struct job *job)
 		give_back(m, job);
 		return;
 	}
+	if (job->document->session && job->state == JOB_RUNNING)
+		return; /* sessions_pump() says what became of it */
 	if (!inherited)
 		return; /* libvirt was away for a while: whoever acts on the job hears of it */
 	if (!vm || vm->facts->state != VM_RUNNING) {

@@ -23,7 +23,7 @@ static json_t *gpuvf_env(struct manager *m, const struct job *job)
 	return env;
 }
 
-static unsigned vfs_in_vm(struct manager *m, const char *uuid)
+unsigned vfs_in_vm(struct manager *m, const char *uuid)
 {
 	struct gpu *gpu, *tmp;
 	unsigned n = 0;
@@ -78,7 +78,7 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, const s
 	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
 	_cleanup_free_ char *key = xasprintf("%s.%u-%s", job->name, job->attempt, m->instance);
 	_cleanup_free_ char *job_key = xasprintf("%s-%s", job->name, m->instance);
-	_cleanup_close_ int dir = job_attempt_dir(m, job, job->attempt, true);
+	_cleanup_close_ int dir = d->session ? -1 : job_attempt_dir(m, job, job->attempt, true);
 	_cleanup_json_ json_t *env = gpuvf_env(m, job);
 	struct runner_file *files = runner_files(m, job);
 	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0);
@@ -86,12 +86,12 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, const s
 		.event = m->event, .hypervisor = m->hypervisor, .vm_uuid = job->vm_uuid,
 		.guest_root = vm ? strempty(vm->facts->guest_root) : "",
 		.attempt_key = key, .job_key = job_key, .job_id = job->name, .attempt = job->attempt,
-		.run_as = rule ? rule->run_as : NULL, .command = d->command, .shell = d->shell,
+		.session = d->session, .run_as = rule ? rule->run_as : NULL, .command = d->command, .shell = d->shell,
 		.setup = d->setup, .env = d->env, .gpuvf_env = env, .workdir = d->workdir,
 		.files = files, .n_files = d->n_files, .outputs = d->outputs,
 		.ready = rule ? rule->ready : NULL, .vendor_id = 0x8086,
 		.devices = d->vfs ? vfs_in_vm(m, job->vm_uuid) : 0,
-		.time_limit_usec = d->time_limit_usec,
+		.time_limit_usec = job->time_limit,
 		.elapsed_usec = began && now_realtime() > began ? now_realtime() - began : 0,
 		.checkpoint_signal = signal_number(d->checkpoint_signal),
 		.grace_usec = d->checkpoint_grace_usec,
@@ -102,7 +102,7 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, const s
 		.callbacks = *callbacks,
 		.userdata = job,
 	};
-	int r = dir < 0 ? dir : files ? runner_new(&o, &job->runner, ret_message) : -ENOMEM;
+	int r = dir < 0 && !d->session ? dir : files ? runner_new(&o, &job->runner, ret_message) : -ENOMEM;
 
 	runner_files_free(files, d->n_files);
 	return r;

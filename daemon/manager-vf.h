@@ -83,6 +83,7 @@ int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_
 uint64_t expiry_wall(uint64_t at); /* wall clock, to the second; 0 = none */
 json_t *expiry_row(uint64_t at);
 uint64_t expiry_from_row(const json_t *row); /* boot clock of now */
+bool expiry_is_of_this_boot(const json_t *row);
 bool lease_was_never_confirmed(const struct vf *vf); /* and the time for that is over */
 
 /* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */

@@ -120,6 +120,7 @@ json_t *vf_view(struct manager *m, const struct vf *vf)
 	}
 	job = lease_job(m, &vf->lease);
 	json_put_string(json, "job", job ? job->name : NULL);
+	json_put_bool(json, "session", job && job->document->session);
 	user = lease_user(vf);
 	json_put_string(json, "user", job ? job->user : user);
 	json_put(json, "memory_between_users", memory_view(m, vf));

@@ -20,6 +20,8 @@ const struct domain_hostdev *domain_hostdev_at(const struct domain_facts *facts,
 void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);
 void vm_gone(struct manager *m, const char *uuid);
 
+unsigned vfs_in_vm(struct manager *m, const char *uuid); /* attached to it now (manager-runner.c) */
+
 /* ---- libvirt (manager-hypervisor.c) ---- */
 
 void hypervisor_asked(struct manager *m); /* from now on its first word can come */

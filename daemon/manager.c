@@ -215,6 +215,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	if (!m->sleeping)
 		(void)job_place(m);
 	expiry_pump(m);
+	sessions_pump(m);
 	lost_pump(m);
 	follow_pump(m);
 	fixed_pump(m);
@@ -377,6 +378,7 @@ struct manager *manager_free(struct manager *m)
 	survey_free(m);
 	sd_event_source_disable_unref(m->ready_deadline);
 	sd_event_source_disable_unref(m->expiry_timer);
+	sd_event_source_disable_unref(m->session_timer);
 	sd_event_source_disable_unref(m->process_timer);
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);

@@ -272,6 +272,11 @@ struct job_cancel_params {
 	char *id;
 };
 
+struct job_extend_params {
+	char *id;
+	uint64_t time_usec;
+};
+
 struct audit_list_params {
 	struct page_params page;
 	uint64_t since_usec, until_usec; /* 0 = any */
@@ -329,6 +334,7 @@ MANAGER_METHOD(job_get, name_params);
 MANAGER_METHOD(job_logs, job_logs_params);
 MANAGER_METHOD(job_file, job_file_params);
 MANAGER_METHOD(job_cancel, job_cancel_params);
+MANAGER_METHOD(job_extend, job_extend_params);
 MANAGER_METHOD(job_hold, name_params);
 MANAGER_METHOD(job_unhold, name_params);
 

@@ -9,11 +9,13 @@ METHOD_HANDLER(job_get);
 METHOD_HANDLER(job_logs);
 METHOD_HANDLER(job_file);
 METHOD_HANDLER(job_cancel);
+METHOD_HANDLER(job_extend);
 METHOD_HANDLER(job_hold);
 METHOD_HANDLER(job_unhold);
 
 /* What one answer carries of a log or file. */
 #define CHUNK_MAX ((int64_t)(256 * KIB))
+#define EXTEND_MAX (366 * 86400 * USEC_PER_SEC) /* the longest that a job may take at all */
 #define JOB_SUMMARY "a job's id"
 
 static const char *const stream_names[] = { "stdout", "stderr" };
@@ -92,10 +94,22 @@ static const struct json_field cancel_fields[] = {
 	{ NULL },
 };
 
+static const struct json_field extend_fields[] = {
+	{ "id", JSON_FIELD_ID, offsetof(struct job_extend_params, id), .required = true,
+	  .nonempty = true, .max_length = 64, .summary = "a session's id" },
+	{ "time_seconds", JSON_FIELD_DURATION, offsetof(struct job_extend_params, time_usec),
+	  .required = true, .min = (int64_t)USEC_PER_SEC, .max = (int64_t)EXTEND_MAX,
+	  .summary = "how much later than now it is to end" },
+	{ NULL },
+};
+
 const struct rpc_method rpc_methods_job[] = { /* keep sorted */
 	{ "job.cancel", ROLE_USER, .mutates = true, .fields = cancel_fields,
 	  .params_size = sizeof(struct job_cancel_params), .handler = handle_job_cancel,
 	  .summary = "takes a job out of the queue, or stops it", .result = "job_changed" },
+	{ "job.extend", ROLE_USER, .mutates = true, .fields = extend_fields,
+	  .params_size = sizeof(struct job_extend_params), .handler = handle_job_extend,
+	  .summary = "gives a session more time, from its present end on", .result = "job_extended" },
 	{ "job.file", ROLE_USER, .fields = file_fields,
 	  .params_size = sizeof(struct job_file_params), .handler = handle_job_file,
 	  .summary = "a piece of a collected file, or the list of them", .result = "chunk" },

@@ -86,7 +86,10 @@ static const char *find_fault(const struct runner_options *o)
 		return "no user of the guest is named (run_as)";
 	if (!user_is_valid(o->run_as))
 		return "run_as is no name of a user";
-	if (!o->command == !o->shell)
+	if (o->session && (o->command || o->shell || o->setup || o->outputs || o->n_files > 0 ||
+			   o->was_started))
+		return "a session has no command, nor what belongs to one";
+	if (!o->session && !o->command == !o->shell)
 		return "either command or shell is needed";
 	if (o->command && !all_strings(o->command, true))
 		return "command is not an array of strings";

@@ -54,6 +54,7 @@ struct runner {
 	const char *signal_name;
 	int host_directory;
 	uint64_t output_max, files_max;
+	bool session; /* nothing is started */
 	bool was_started;
 	char *boot_id; /* of the guest in which the command was started */
 

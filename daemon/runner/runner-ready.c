@@ -158,6 +158,16 @@ static void put_files(struct runner *r)
 
 /* ---- The policy's ready command ------------------------------------------------------------ */
 
+static void ready(struct runner *r)
+{
+	if (!r->session)
+		put_files(r);
+	else if (r->stop != RUNNER_STOP_NONE) /* asked for meanwhile */
+		runner_pause(r, 0, runner_ready_begin);
+	else
+		runner_finish(r, RUNNER_IS_READY, NULL);
+}
+
 static void run_ready(struct runner *r);
 
 static void on_ready(void *userdata, const struct guest_answer *a)
@@ -170,7 +180,7 @@ static void on_ready(void *userdata, const struct guest_answer *a)
 		   run_ready))
 		return;
 	if (a->exit_code == 0)
-		return put_files(r);
+		return ready(r);
 	line = first_line(a);
 	reason = a->exit_code > 0
 			 ? xasprintf("the ready command exits %d: %s", a->exit_code, strempty(line))
@@ -187,7 +197,7 @@ static void run_ready(struct runner *r)
 	size_t i;
 
 	if (!r->ready)
-		return put_files(r);
+		return ready(r);
 	if (!runner_set_step(r, RUNNER_STEP_READY, NULL))
 		return;
 	json_array_foreach(r->ready, i, item) if (i < ARRAY_SIZE(argv) - 1) argv[i] =
@@ -411,7 +421,11 @@ static void on_info(void *userdata, const struct guest_answer *a)
 {
 	struct runner *r = userdata;
 
-	if (!failed(r, RUNNER_STEP_EXEC, a, runner_ready_begin))
+	if (failed(r, RUNNER_STEP_EXEC, a, runner_ready_begin))
+		return;
+	if (r->session)
+		look_for_device(r);
+	else
 		prepare(r);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/escape.h"
 #include "lib/io.h"
 #include "lib/units.h"
+#include "runner/launcher-text.h"
 #include "runner/outputs.h"
 #include "runner/plan.h"
 #include "runner/runner-internal.h"
@@ -43,6 +44,7 @@ const char *const runner_outcome_names[RUNNER_OUTCOME_MAX] = {
 	[RUNNER_TIMEOUT] = "timeout",
 	[RUNNER_CANCELLED] = "cancelled",
 	[RUNNER_PREEMPTED] = "preempted",
+	[RUNNER_IS_READY] = "ready",
 };
 DEFINE_ENUM_TABLE(runner_outcome, enum runner_outcome, RUNNER_OUTCOME_MAX);
 
@@ -250,7 +252,7 @@ void runner_clean(struct runner *r)
 	_cleanup_(guest_freep) struct guest *guest = NULL;
 
 	/* its own: the runner may be freed before the guest has answered */
-	if (guest_new(r->event, r->hypervisor, r->vm_uuid, &guest) >= 0)
+	if (!r->session && guest_new(r->event, r->hypervisor, r->vm_uuid, &guest) >= 0)
 		guest_exec_forget(guest, argv);
 }
 
@@ -279,10 +281,18 @@ char *runner_path(const struct runner *r, const char *name)
 
 void runner_launch(struct runner *r, const char *const *words, guest_fn fn)
 {
-	const char *argv[12] = { "/bin/sh", r->launcher };
+	const char *argv[14] = { "/bin/sh", r->launcher };
+	size_t n = 2;
 
-	for (size_t i = 0; words[i] && i < ARRAY_SIZE(argv) - 3; i++)
-		argv[i + 2] = words[i];
+	/* a session has no directory in the guest that the script could lie in */
+	if (r->session) {
+		argv[1] = "-c";
+		argv[2] = launcher_text;
+		argv[3] = "launcher";
+		n = 4;
+	}
+	for (size_t i = 0; words[i] && n < ARRAY_SIZE(argv) - 1; i++)
+		argv[n++] = words[i];
 	guest_exec(r->guest, argv, LAUNCHER_TIMEOUT, fn, r);
 }
 
@@ -377,6 +387,7 @@ static void copy_numbers(struct runner *r, const struct runner_options *o)
 	r->output_max = o->output_max ? o->output_max : OUTPUT_DEFAULT;
 	r->files_max = o->files_max ? o->files_max : FILES_DEFAULT;
 	r->signal_name = sigabbrev_np(o->checkpoint_signal ? o->checkpoint_signal : SIGTERM);
+	r->session = o->session;
 	r->was_started = o->was_started;
 	r->callbacks = o->callbacks;
 	r->userdata = o->userdata;
@@ -418,10 +429,12 @@ static int runner_init(struct runner *r, const struct runner_options *o)
 		q = copy_documents(r, o);
 	if (q < 0)
 		return q;
-	r->host_directory = fcntl(o->directory, F_DUPFD_CLOEXEC, 3);
-	if (r->host_directory < 0)
-		return -errno;
-	q = open_followed(r);
+	if (!r->session) {
+		r->host_directory = fcntl(o->directory, F_DUPFD_CLOEXEC, 3);
+		if (r->host_directory < 0)
+			return -errno;
+		q = open_followed(r);
+	}
 	if (q >= 0)
 		q = guest_new(r->event, r->hypervisor, o->vm_uuid, &r->guest);
 	if (q >= 0)

@@ -8,7 +8,10 @@
  *
  * What is left in the guest: GUEST_ROOT/var/lib/gpuvf-guest/jobs/ATTEMPT_KEY/ with claim, pid,
  * start time, boot id, stdout, stderr and exit code, until runner_clean(); and
- * checkpoints/JOB_KEY/, which stays. */
+ * checkpoints/JOB_KEY/, which stays.
+ *
+ * A session has no command: its runner ends when the guest is ready (RUNNER_IS_READY), and leaves
+ * nothing in the guest. */
 #pragma once
 
 #include "hypervisor/hypervisor-ops.h"
@@ -46,6 +49,7 @@ enum runner_outcome {
 	RUNNER_TIMEOUT,       /* time limit; stopped */
 	RUNNER_CANCELLED,     /* runner_stop(RUNNER_STOP_CANCEL) */
 	RUNNER_PREEMPTED,     /* runner_stop(RUNNER_STOP_PREEMPT) */
+	RUNNER_IS_READY,      /* of a session: the guest shows the device, and ready succeeds */
 	RUNNER_OUTCOME_MAX,
 };
 DECLARE_ENUM_TABLE(runner_outcome, enum runner_outcome);
@@ -121,6 +125,8 @@ struct runner_options {
 
 	const char *job_id;      /* GPUVF_JOB_ID */
 	unsigned attempt;        /* GPUVF_ATTEMPT, from 1 */
+	bool session;            /* there is nothing to start: neither a command, nor files, nor a
+				  * directory on the host */
 	const char *run_as;      /* user in the guest; NULL = refuse */
 	const json_t *command;   /* array of strings, or NULL when shell is set */
 	const char *shell;       /* text for bash where the guest has it, else sh */

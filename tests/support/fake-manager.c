@@ -215,6 +215,7 @@ FAKE_METHOD(job_get, name_params);
 FAKE_METHOD(job_logs, job_logs_params);
 FAKE_METHOD(job_file, job_file_params);
 FAKE_METHOD(job_cancel, job_cancel_params);
+FAKE_METHOD(job_extend, job_extend_params);
 FAKE_METHOD(job_hold, name_params);
 FAKE_METHOD(job_unhold, name_params);
 FAKE_METHOD(audit_list, audit_list_params);

@@ -68,6 +68,9 @@ static json_t *sample_params(const struct rpc_method *row)
 		case JSON_FIELD_ID:
 			json_object_set_new(params, f->name, json_integer(12));
 			break;
+		case JSON_FIELD_DURATION:
+			json_object_set_new(params, f->name, json_integer(60));
+			break;
 		case JSON_FIELD_OBJECT:
 			json_object_set_new(params, f->name, json_object());
 			break;

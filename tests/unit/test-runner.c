@@ -361,6 +361,86 @@ static bool file_has(struct fixture *f, const char *name, const char *part)
 	return read_file_at(f->directory, name, 1 << 20, &text, &size) >= 0 && strstr(text, part);
 }
 
+/* ---- A session: ready, and nothing else ---- */
+
+static bool guest_has(struct fixture *f, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", f->root, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static void test_session(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.session = true;
+	f->options.directory = -1;
+	f->options.ready = document(f, json_pack("[s,s,s]", "sh", "-c", "exit 0"));
+	begin(f);
+	/* without the function it waits */
+	run_until(f, strstr(f->step, "device: the guest's PCI list shows 0 of 1"));
+	assert_false(f->ended);
+	plug(f);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_IS_READY);
+	assert_int_equal(f->devices, 1);
+	assert_int_equal(f->started, 0);
+	assert_int_equal(f->outputs, 0);
+	runner_clean(f->runner);
+	assert_ptr_equal(f->fake.first, NULL); /* there is nothing to clean */
+	assert_false(guest_has(f, "var/lib/gpuvf-guest"));
+	assert_int_equal(faccessat(f->directory, "stdout", F_OK, 0), -1);
+}
+
+static void test_session_ready_command(void **state)
+{
+	struct fixture *f = *state;
+	const char text[] = "test -e \"$0\" || { echo not yet >&2; exit 3; }";
+	_cleanup_free_ char *flag = xasprintf("%s/flag", f->top);
+
+	plug(f);
+	f->options.session = true;
+	f->options.ready = document(f, json_pack("[s,s,s,s]", "sh", "-c", text, flag));
+	begin(f);
+	run_until(f, strstr(f->step, "the ready command exits 3: not yet"));
+	assert_false(f->ended);
+	assert_int_equal(close(open(flag, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_IS_READY);
+}
+
+static void test_session_ends_before(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.session = true;
+	f->options.ready_timeout_usec = 300 * USEC_PER_MSEC;
+	begin(f);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_NEVER_READY);
+	assert_non_null(strstr(f->reason, "PCI list"));
+
+	f->runner = runner_free(f->runner);
+	f->ended = false;
+	f->options.ready_timeout_usec = 0;
+	begin(f);
+	runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_CANCELLED);
+}
+
+static void test_session_refuses_a_command(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *message = NULL;
+
+	f->options.session = true;
+	f->options.shell = "true";
+	assert_int_equal(runner_new(&f->options, &f->runner, &message), -EINVAL);
+	assert_string_equal(message, "a session has no command, nor what belongs to one");
+}
+
 /* ---- Good ends ----------------------------------------------------------------------------- */
 
 static void test_success(void **state)
@@ -943,6 +1023,10 @@ static void test_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_session),
+		TEST(test_session_ready_command),
+		TEST(test_session_ends_before),
+		TEST(test_session_refuses_a_command),
 		TEST(test_success),
 		TEST(test_clean),
 		TEST(test_output_limit),
