@@ -65,15 +65,8 @@ char **split_words(const char *line, size_t *ret_n)
 static const struct {
 	const char *option, *member;
 } text_members[] = {
-	{ "--name", "name" },	  { "--queue", "queue" },	{ "--profile", "profile" },
-	{ "--vram", "vram" },	  { "--time", "time_limit" },	{ "--workdir", "workdir" },
-};
-
-static const struct {
-	const char *option, *member;
-} number_members[] = {
-	{ "--priority", "priority" },
-	{ "--retries", "retries" },
+	{ "--name", "name" }, { "--queue", "queue" },	   { "--profile", "profile" },
+	{ "--vram", "vram" }, { "--time", "time_limit" },
 };
 
 /* The object or array below name; a new one when there is none, NULL when it is something else. */
@@ -182,26 +175,46 @@ static int put_place(struct cli *cli, json_t *document, const struct arguments *
 	return 0;
 }
 
-static int put_options(struct cli *cli, json_t *document, const struct arguments *args)
+static int put_text(struct cli *cli, json_t *document, const struct arguments *args, const char *option,
+		    const char *member)
+{
+	const char *text = arguments_text(args, option);
+
+	if (text && json_put_string(document, member, text) < 0)
+		return cli_usage(cli, "%s: not valid UTF-8", option);
+	return 0;
+}
+
+static void put_number(json_t *document, const struct arguments *args, const char *option, const char *member)
 {
 	uint64_t number;
+
+	if (arguments_number(args, option, &number))
+		json_object_set_new(document, member, json_integer((json_int_t)number));
+}
+
+/* What a session has as well. */
+static int put_session_options(struct cli *cli, json_t *document, const struct arguments *args)
+{
 	size_t i;
-	int r;
+	int r = 0;
 
-	for (i = 0; i < ARRAY_SIZE(text_members); i++) {
-		const char *text = arguments_text(args, text_members[i].option);
-
-		if (text && json_put_string(document, text_members[i].member, text) < 0)
-			return cli_usage(cli, "%s: not valid UTF-8", text_members[i].option);
-	}
-	for (i = 0; i < ARRAY_SIZE(number_members); i++)
-		if (arguments_number(args, number_members[i].option, &number))
-			json_object_set_new(document, number_members[i].member,
-					    json_integer((json_int_t)number));
+	for (i = 0; r == 0 && i < ARRAY_SIZE(text_members); i++)
+		r = put_text(cli, document, args, text_members[i].option, text_members[i].member);
+	put_number(document, args, "--priority", "priority");
 	if (arguments_flag(args, "--hold"))
 		json_put_bool(document, "hold", true);
+	return r ? r : put_place(cli, document, args);
+}
 
-	r = put_place(cli, document, args);
+static int put_options(struct cli *cli, json_t *document, const struct arguments *args)
+{
+	int r;
+
+	r = put_session_options(cli, document, args);
+	if (r == 0)
+		r = put_text(cli, document, args, "--workdir", "workdir");
+	put_number(document, args, "--retries", "retries");
 	if (r == 0)
 		r = put_environment(cli, document, args);
 	return r ? r : put_lists(cli, document, args);
@@ -357,4 +370,15 @@ int job_from_command(struct cli *cli, const struct arguments *args, json_t **ret
 		      json_pack("{s:i,s:s,s:O}", "version", 1, "name", basename(copy), "command",
 				command),
 		      args, ret);
+}
+
+int job_from_session(struct cli *cli, const struct arguments *args, json_t **ret)
+{
+	_cleanup_json_ json_t *document = json_pack("{s:i,s:b}", "version", 1, "session", 1);
+	int r = document ? put_session_options(cli, document, args) : cli_out_of_memory(cli);
+
+	if (r)
+		return r;
+	*ret = TAKE_PTR(document);
+	return 0;
 }

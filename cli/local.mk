@@ -11,6 +11,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/interrupt.c \
 	cli/job-files.c cli/job-files.h \
 	cli/job-options.c cli/job-options.h \
+	cli/job-submit.c \
 	cli/job-upload.c \
 	cli/layout-options.c cli/layout-options.h \
 	cli/objects.c \
@@ -30,6 +31,7 @@ libgpuvfcli_a_SOURCES = \
 	cli/verb-jobs.c \
 	cli/verb-list.c \
 	cli/verb-policy.c \
+	cli/verb-session.c \
 	cli/verb-show.c \
 	cli/verb-submit.c \
 	cli/verb-tune.c \

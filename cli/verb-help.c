@@ -11,8 +11,8 @@ const struct verb *const verbs[] = {
 	&verb_list,    &verb_show,    &verb_status, &verb_doctor, &verb_plan,	    &verb_apply,
 	&verb_assert,  &verb_export,  &verb_assign, &verb_release, &verb_heal,	    &verb_tune,
 	&verb_reset,   &verb_drain,   &verb_undrain, &verb_submit, &verb_jobs,	    &verb_wait,
-	&verb_logs,    &verb_fetch,   &verb_cancel, &verb_hold,	  &verb_unhold,	    &verb_policy,
-	&verb_watch,   &verb_audit,   &verb_call,   &verb_completion, &verb_help,   &verb_version,
+	&verb_logs,    &verb_fetch,   &verb_cancel, &verb_hold,	  &verb_unhold,	    &verb_session,
+	&verb_extend,  &verb_policy,  &verb_watch,   &verb_audit,   &verb_call,   &verb_completion, &verb_help,   &verb_version,
 	NULL,
 };
 

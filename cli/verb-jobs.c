@@ -39,6 +39,20 @@ static char *first_vf(struct cli *cli, const json_t *job)
 	return text_of(cli, "vfs", json_array_size(vfs) ? json_array_get(vfs, 0) : NULL);
 }
 
+/* How far a job is; of a session how long it lasts. */
+static char *progress_text(struct cli *cli, const json_t *job)
+{
+	const json_t *session = json_object_get(job, "session");
+	_cleanup_free_ char *end = NULL;
+
+	if (!json_is_object(session))
+		return text_progress(json_object_get(job, "progress"));
+	if (!json_get_string(session, "ends_at"))
+		return strdup("session");
+	end = text_member(cli, session, "ends_at");
+	return xasprintf("session until %s", strempty(end));
+}
+
 static void add_job(struct cli *cli, struct table *t, const json_t *job, bool wide)
 {
 	char *cells[CELLS] = {
@@ -52,7 +66,7 @@ static void add_job(struct cli *cli, struct table *t, const json_t *job, bool wi
 		text_member(cli, job, "vm"),
 		first_vf(cli, job),
 		text_span(json_get_string(job, "started_at"), json_get_string(job, "ended_at")),
-		text_progress(json_object_get(job, "progress")),
+		progress_text(cli, job),
 	};
 	static const char *const more[] = { "attempt",	"submitted_at", "started_at",
 					    "ended_at", "exit_code",	"reason" };

@@ -124,6 +124,18 @@ static char *mode_text(const json_t *lease)
 	return strdup(live && config ? "both" : live ? "live" : config ? "config" : "-");
 }
 
+/* "12", and that it is a session where there is room for it. */
+static char *job_text(struct cli *cli, const json_t *vf)
+{
+	char *id = text_member(cli, vf, "job");
+	_cleanup_free_ char *plain = NULL;
+
+	if (cli->format != FORMAT_WIDE || !json_get_bool(vf, "session", false))
+		return id;
+	plain = id;
+	return xasprintf("%s (session)", strempty(plain));
+}
+
 /* "a, b" of an array of names; a share of a resource that is a number is a size. */
 static char *cell_text(struct cli *cli, const char *member, const json_t *item)
 {
@@ -138,6 +150,8 @@ static char *cell_text(struct cli *cli, const char *member, const json_t *item)
 		return mode_text(lease);
 	if (streq(member, "expires"))
 		return text_member(cli, lease, member);
+	if (streq(member, "job"))
+		return job_text(cli, item);
 	if (streq(member, "fits"))
 		return fits_text((json_t *)value);
 	if (!json_is_array(value))
@@ -215,9 +229,9 @@ static void add_gpu(struct cli *cli, struct table *t, const struct table_column 
 		size_t k;
 
 		for (k = 0; columns[k].title; k++)
-			vf_cells[k] = streq(tree_members[k], "model")
-					      ? strdup("")
-					      : text_member(cli, vf, tree_members[k]);
+			vf_cells[k] = streq(tree_members[k], "model") ? strdup("")
+				      : streq(tree_members[k], "job") ? job_text(cli, vf)
+								      : text_member(cli, vf, tree_members[k]);
 		table_add(t, vf_cells);
 	}
 }

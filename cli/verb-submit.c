@@ -57,47 +57,17 @@ static int check_usage(struct cli *cli)
 	return 0;
 }
 
-static void print_warnings(struct cli *cli, const json_t *answer)
-{
-	json_t *warning;
-	size_t i;
-
-	json_array_foreach(json_object_get(answer, "warnings"), i, warning)
-		cli_warn(cli, "gpuvf: submit: warning: %s", strempty(json_string_value(warning)));
-}
-
 static int submit_one(struct cli *cli, json_t *document, json_t *answers)
 {
-	const char *request_id = arguments_text(&cli->args, "--request-id");
 	bool dry = arguments_flag(&cli->args, "--dry-run");
-	json_t *params, *answer = NULL;
-	_cleanup_free_ char *id = NULL;
-	int r;
+	json_t *answer = NULL;
+	int r = job_submit(cli, document, arguments_text(&cli->args, "--request-id"), dry, &answer);
 
-	r = job_files_upload(cli, document);
-	if (r)
-		return r;
-	params = json_pack("{s:O}", "job", document);
-	if (!params)
-		return cli_out_of_memory(cli);
-	if (request_id)
-		json_put_string(params, "request_id", request_id);
-	if (dry)
-		json_put_bool(params, "dry_run", true);
-	r = cli_call(cli, "job.submit", params, &answer);
 	if (r)
 		return r;
 	json_array_append_new(answers, answer);
-	if (cli_wants_json(cli) && !cli->quiet)
-		return 0;
-	print_warnings(cli, answer);
-	id = id_text(answer);
-	if (dry && !cli->quiet)
-		cli_say(cli, "it would be queued in %s",
-			strempty(json_get_string(answer, "queue")));
-	else if (!dry)
-		cli_say(cli, "%s", strempty(id));
-	fflush(cli->out);
+	if (!cli_wants_json(cli) || cli->quiet)
+		job_print_submitted(cli, answer, dry);
 	return 0;
 }
 

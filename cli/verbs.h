@@ -27,6 +27,8 @@ extern const struct verb verb_fetch;
 extern const struct verb verb_cancel;
 extern const struct verb verb_hold;
 extern const struct verb verb_unhold;
+extern const struct verb verb_session;
+extern const struct verb verb_extend;
 extern const struct verb verb_policy;
 extern const struct verb verb_watch;
 extern const struct verb verb_audit;

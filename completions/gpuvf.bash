@@ -24,6 +24,8 @@ declare -gA _gpuvf_options=(
 	[heal]=""
 	[submit]="--name --queue --vm --vms --profile --vram --time --priority --env --env-file --workdir
 		--file --output --hold --retries --request-id --follow --wait --dry-run"
+	[session]="--name --queue --vm --vms --profile --vram --priority --hold --time --request-id --wait --dry-run"
+	[extend]=""
 	[jobs]="--all-users --ended --all --since --queue --state --limit"
 	[wait]="--for --timeout --exit-code"
 	[logs]="--follow --stderr --attempt --raw"
@@ -57,6 +59,7 @@ declare -gA _gpuvf_words=(
 	[release]="vms vfs"
 	[heal]="vms vfs"
 	[submit]="files"
+	[extend]="jobs"
 	[wait]="jobs"
 	[logs]="jobs"
 	[fetch]="jobs files"
@@ -135,7 +138,7 @@ _gpuvf() {
 
 	# The value of the option before, when it takes one; -f and -q do not.
 	if [[ $previous == -* && -n ${_gpuvf_values[$previous]+set} &&
-		! ($verb == submit && $previous == --wait) ]]; then
+		! ($verb =~ ^(submit|session)$ && $previous == --wait) ]]; then
 		_gpuvf_reply "${_gpuvf_values[$previous]}" "$current"
 	elif [[ -z $verb && $current == -* ]]; then
 		_gpuvf_reply "=--socket =-o =--format =-q =--quiet =--no-color =--utc =--help =--version" "$current"
