@@ -58,6 +58,7 @@ MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
 	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
+	tests/unit/test-manager-session \
 	tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
@@ -102,6 +103,9 @@ tests_unit_test_manager_scrub_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_tune_SOURCES = tests/unit/test-manager-tune.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_tune_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_tune_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_session_SOURCES = tests/unit/test-manager-session.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_session_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_session_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_wanted_SOURCES = tests/unit/test-manager-wanted.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_wanted_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_wanted_LDADD = $(MANAGER_TEST_LIBS)
