@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import sqlite3
+import time
 
 ALIAS = re.compile(r"ua-gpuvf-(\d+)-(\d+)-e(\d+)$")
 BEGUN = ("starting", "waiting-guest", "running", "stopping", "unreachable")
@@ -126,6 +127,27 @@ def _job(number, job, one, ledger):
             wrong.append(f"{who} never came to its end")
         if ledger.runs(one.token):
             wrong.append(f"{who} still runs")
+    return wrong
+
+
+def sessions(rows, now):
+    """Of jobs without a command: ready once at most, holding a VF while they are, and no longer than their time.  Whose
+    VF is nobody's any more is told of its lease.  now: the boot clock, in seconds."""
+    wrong = []
+    held = {str(row["job"]) for row in rows["lease"].values() if row["owner"] == "job"}
+    for number, job in rows["job"].items():
+        if not job["document"].get("session"):
+            continue
+        if sum(bool(attempt.get("started_at")) for attempt in job["attempts"] or []) > 1:
+            wrong.append(f"session {number} was ready more than once")
+        if job["state"] == "ended" and job["result"] not in ("timeout", "cancelled", "lost"):
+            wrong.append(f"session {number} has ended as {job['result']}")
+        if job["state"] != "running":
+            continue
+        if number not in held:
+            wrong.append(f"session {number} is running in {job['vm_name']}, and has no VF")
+        if job["ends"]["boot"] / 1e6 < now:
+            wrong.append(f"session {number} is running {now - job['ends']['boot'] / 1e6:.3f} s after its end")
     return wrong
 
 
@@ -314,7 +336,7 @@ def operations(rows):
 def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
     wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows)
-    wrong += definitions(machine, rows)
+    wrong += definitions(machine, rows) + sessions(rows, time.clock_gettime(time.CLOCK_BOOTTIME))
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

@@ -32,6 +32,7 @@ STEPS = {
     "finish": ("guest-exec status", "guest-exec outputs", "guest-exec clean", "guest-exec-status",
                "guest-file-open", "guest-file-read", "detach", "reset"),
     "cancel": ("guest-exec signal",),
+    "session": ("attach", "guest-exec look", "guest-exec ready", "detach", "wait-closed", "reset", "probe"),
     "pool": ("start", "shutdown"),
     "recover": ("scan", "read", "list", "get"),
 }
@@ -45,7 +46,7 @@ NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-fil
         ("finish", "guest-exec-status"): (1, 2, 3, 4, 5), ("finish", "guest-file-open"): (1, 2, 3),
         ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2, 3),
         ("release", "bind"): (1,), ("release", "destroy"): (1,),
-        "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,)}
+        "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,)}
 
 
 # Of the store: every change is a transaction.
@@ -96,6 +97,12 @@ def submit(chance, number, **more):
                        "vm": chance.choice((None, None, None, *RUN_AS, *RUN_AS, CLOSED)), **more})
 
 
+def session(chance, number, **more):
+    """A job without a command; its time is over soon, if it is not cancelled."""
+    return ("submit", {"token": f"s{number}x{chance.randrange(1 << 30)}", "session": chance.choice(("1s", "1s", "1500ms")),
+                       "vm": chance.choice((None, None, *RUN_AS, CLOSED)), **more})
+
+
 def of_another(chance, action):
     """Now and then it is another user who asks."""
     by_any = action[0] == "submit" or action[0] == "call" and action[1] in ("vf.assign", "vf.release")
@@ -128,6 +135,10 @@ def of_tune(chance):
 
 def of_cancel(chance):
     return ("cancel", {"which": chance.randrange(1 << 16)})
+
+
+def of_extend(chance):
+    return ("extend", {"which": chance.randrange(1 << 16)})
 
 
 def of_drain(chance):
@@ -245,7 +256,7 @@ def pool_off(chance):
     return ("calls", [("machine", "domain-stop", {"vm": ON_DEMAND}), ("call", "vm.heal", {"vm": ON_DEMAND})])
 
 
-KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_drain, 1),
+KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_extend, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
 RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
 PLACE = [clear, start_vms, cut_both]
@@ -255,15 +266,16 @@ LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
          "release": [*PLACE, assign_to("trainer-1"), assign_to("trainer-2"), rest, release_all],
          ("release", "bind"): [*PLACE, assign_to(MANAGED), rebinding],
          ("release", "destroy"): [*PLACE, power_off],
-         "start": PLACE, "finish": PLACE, "cancel": PLACE, "pool": [*PLACE, pool_off], "recover": [], "submit": [],
+         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "pool": [*PLACE, pool_off], "recover": [], "submit": [],
          "store": [of_assign, of_release]}
 # What the jobs must be like, by operation or point.
 JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
-        ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
+        "session": {"vm": "trainer-1"}, ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
 # When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
-ARMED = {"start": "calm", "finish": "running", "cancel": "running", "pool": "calm"}
+ARMED = {"start": "calm", "finish": "running", "cancel": "running", "pool": "calm",
+         "session": "running", **{("session", point): "calm" for point in STEPS["session"][:3]}}
 # Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
-UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "pool": "jobs", ("pool", "shutdown"): "off"}
+UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "pool": "jobs", ("pool", "shutdown"): "off"}
 
 
 def of_trap(table, trap, default):
@@ -287,11 +299,14 @@ def actions(chance, trap, serial, has_jobs):
         others += of_no_start(chance, f"{serial}.n")
     if chance.random() < RARELY:
         others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
-    count = {"start": 2, "finish": 2, "cancel": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
+    if has_jobs:
+        others += [of_another(chance, session(chance, f"{serial}.s")) for _ in range(chance.choice((0, 0, 0, 1)))]
+    count = {"start": 2, "finish": 2, "cancel": 1, "session": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
     count = count if has_jobs else 0
     more = of_trap(JOBS, trap, {})
-    jobs = [submit(chance, f"{serial}.{n}", **more) for n in range(count)]
-    when = ARMED.get(trap[0])
+    kind = session if trap[0] == "session" else submit
+    jobs = [kind(chance, f"{serial}.{n}", **more) for n in range(count)]
+    when = of_trap(ARMED, trap, None)
     if when is None:
         jobs = [of_another(chance, job) for job in jobs]
     if when == "calm":
@@ -307,6 +322,8 @@ def actions(chance, trap, serial, has_jobs):
         chance.shuffle(chosen)
     if trap[0] == "cancel":
         chosen.append(("cancel", {"which": -1}))
+    if trap[0] == "session":  # it runs by now, where that was waited for
+        chosen += chance.choice(([], [("cancel", {"which": -1})], [("extend", {"which": -1})]))
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
 
 

@@ -323,6 +323,11 @@ class Life(World):
             if known:
                 number = known[action[1]["which"] % len(known)]
                 asked[client.begin("job.cancel", id=number)] = (action, None)
+        elif kind == "extend":
+            known = [job.id for job in self.submitted if job.id is not None and "session" in job.request][-2:]
+            if known:  # the others are over
+                number = known[action[1]["which"] % len(known)]
+                asked[client.begin("job.extend", id=number, time_seconds=1)] = (action, None)
         elif kind == "cancel-all":
             self.cancel_all()
         elif kind == "arm":
@@ -361,6 +366,10 @@ class Life(World):
 
     def submission(self, job):
         one = job.request
+        if "session" in one:
+            document = {"version": 1, "name": job.token, "session": True, "time_limit": one["session"],
+                        **({"run_in": {"vm": one["vm"]}} if one["vm"] else {})}
+            return {"job": document, "request_id": job.token}
         work = f"sleep {one['seconds']}" if one["seconds"] else ":"
         if one["outputs"]:
             work += f"; echo {job.token} >out-{job.token}"

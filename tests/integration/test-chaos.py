@@ -54,11 +54,18 @@ def job(token, state, result="none", attempt=1):
             "vm_uuid": UUID, "vm_name": "trainer-1"}
 
 
+def session(state, result="none", begun=1, left=3600):
+    """A job without a command, whose last `begun` attempts were ready, and whose end comes in so many seconds."""
+    end = (time.clock_gettime(time.CLOCK_BOOTTIME) + left) * 1e6
+    return {**job("e", state, result), "document": {"name": "e", "session": True}, "ends": {"boot": end},
+            "attempts": [{}] + [{"started_at": "2026-11-27T03:42:15Z"}] * begun}
+
+
 def rows():
     return {"gpu": {"gpu0": {"number": 0, "address": "0000:03:00.0",
                              "manual": {"vfs": [{"exec_quantum_ms": 20}] * 3}}},
             "lease": {"0000:03:00.0/1": lease("vm", 5), "0000:03:00.0/2": lease("job", 6, 7)},
-            "job": {"7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
+            "job": {"6": session("ended", "timeout"), "7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
             "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}},
             "meta": {"boot": {"value": "b"}, f"vm/{UUID}": {"failed_starts": 2, "quarantine": None},
                      f"vm/{OTHER}": {"failed_starts": 3, "quarantine": "3 jobs in a row could not start here"}}}
@@ -66,7 +73,8 @@ def rows():
 
 def submissions():
     return [checker.Submission("a", 7, False), checker.Submission("b", 8, False),
-            checker.Submission("c", None, False), checker.Submission("d", None, True)]
+            checker.Submission("c", None, False), checker.Submission("d", None, True),
+            checker.Submission("e", 6, False)]
 
 
 class World:
@@ -150,6 +158,11 @@ SPOILED = (
     (lambda w: w.rows["lease"].update({"0000:03:00.0/9": lease("vm", 9)}), "there is no such VF"),
     (lambda w: w.rows["job"]["7"].update(state="ended", result="failed"), "which is ended"),
     (lambda w: w.lease(2).update(job=70), "which is not there"),
+    (lambda w: w.lease(2).update(job=6), "is for job 6, which is ended"),
+    (lambda w: w.rows["job"].update({"6": session("running")}), "session 6 is running in trainer-1, and has no VF"),
+    (lambda w: w.rows["job"].update({"6": session("running", left=-1)}), "s after its end"),
+    (lambda w: w.rows["job"].update({"6": session("ended", "lost", begun=2)}), "was ready more than once"),
+    (lambda w: w.rows["job"].update({"6": session("ended", "succeeded")}), "has ended as succeeded"),
     (lambda w: w.gpu.update(num_vfs=2), "wanted are 3"),
     (lambda w: w.rows["gpu"]["gpu0"].update(manual=None), "wanted are 0"),
     (lambda w: w.gpu["vfs"][2]["values"].update(exec_quantum_ms=40), "exec_quantum_ms 40, wanted is 20"),
@@ -182,6 +195,16 @@ def checker_knows_what_waits():
             world.vms[0]["hostdevs"] += hostdevs
             world.rows["lease"]["0000:03:00.0/9"] = lease("vm", 9, state="reserved", **more)
             equal(world.wrong() == [], good, f"{hostdevs} {more}: {world.wrong()}")
+
+
+@test
+def checker_knows_sessions():
+    """One that is ready, has its VF, and whose end is to come is as it should be."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder)
+        world.rows["job"].update({"6": session("running"), "7": job("a", "queued")})
+        world.lease(2).update(job=6)
+        equal(world.wrong(), [])
 
 
 @test
