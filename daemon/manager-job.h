@@ -43,10 +43,10 @@ int job_attempt_dir(struct manager *m, const struct job *job, unsigned attempt, 
 /* The files as they were at submit: in/0, in/1, … */
 int job_snapshot_files(struct manager *m, struct job *job);
 struct runner_callbacks;
-/* Makes job->runner for its attempt, which may have been started before (was_started: it is found in its guest).  Below 0
- * a negative errno, and *ret_message (new) may say why. */
-int job_runner_new(struct manager *m, struct job *job, bool was_started, const struct runner_callbacks *callbacks,
-		   char **ret_message);
+/* Makes job->runner for its attempt, which was started before (was_started: it is found in its guest) or may have been,
+ * by an earlier daemon (inherited).  Below 0 a negative errno, and *ret_message (new) may say why. */
+int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
+		   const struct runner_callbacks *callbacks, char **ret_message);
 void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
 void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */

@@ -381,10 +381,10 @@ static const struct runner_callbacks callbacks = {
 	on_step, on_device, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended,
 };
 
-static void follow(struct manager *m, struct job *job, bool was_started)
+static void follow(struct manager *m, struct job *job, bool was_started, bool inherited)
 {
 	_cleanup_free_ char *message = NULL, *reason = NULL;
-	int r = job_runner_new(m, job, was_started, &callbacks, &message);
+	int r = job_runner_new(m, job, was_started, inherited, &callbacks, &message);
 
 	if (r == 0) {
 		if (job->cancel)
@@ -448,7 +448,7 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 	}
 	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
 	if (!job->cancel) {
-		follow(m, job, false);
+		follow(m, job, false, false);
 		return;
 	}
 	note_result(job, JOB_CANCELLED, NULL, false);
@@ -473,7 +473,7 @@ void job_run(struct manager *m, struct job *job)
 		return;
 	}
 	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
-	follow(m, job, false);
+	follow(m, job, false, false);
 }
 
 /* ---- what comes from outside ---- */
@@ -574,5 +574,5 @@ void job_resume(struct manager *m, struct job *job)
 	}
 	if (job->state == JOB_STARTING)
 		job_set_state(m, job, JOB_WAITING_GUEST, NULL);
-	follow(m, job, ran);
+	follow(m, job, ran, true);
 }

@@ -70,8 +70,8 @@ static uint64_t config_bytes(struct manager *m, const char *section, const char 
 	return json_get_uint(json_object_get(m->config, section), name, 0);
 }
 
-int job_runner_new(struct manager *m, struct job *job, bool was_started, const struct runner_callbacks *callbacks,
-		   char **ret_message)
+int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
+		   const struct runner_callbacks *callbacks, char **ret_message)
 {
 	const struct job_document *d = job->document;
 	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
@@ -98,7 +98,7 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, const s
 		.ready_timeout_usec = config_bytes(m, "deadlines", "guest_ready_usec"),
 		.silence_usec = config_bytes(m, "deadlines", "agent_silence_usec"),
 		.directory = dir, .output_max = config_bytes(m, "retention", "output_per_attempt"),
-		.was_started = was_started, .boot_id = json_get_string(job_attempt(job), "boot_id"),
+		.was_started = was_started, .inherited = inherited, .boot_id = json_get_string(job_attempt(job), "boot_id"),
 		.callbacks = *callbacks,
 		.userdata = job,
 	};

@@ -12,8 +12,8 @@
 #
 # DIR holds: claim/ (made once: whoever makes it starts the command), plan (variables: root run_as workdir
 # checkpoint), stage/ (command, files; the user's from the start on), supervisor and state ("PID START_TIME",
-# "BOOT_ID PID START_TIME"), stdout, stderr, progress, refused (a word), exit (a number).  All but stage/ and
-# the three streams is root's: nothing the job writes is believed.
+# "BOOT_ID PID START_TIME"), stdout, stderr, progress, refused (a word), signalled (there once a signal was sent), exit (a
+# number).  All but stage/ and the three streams is root's: nothing the job writes is believed.
 #
 # The whole text is read before main runs, and the last line exits: it may be written anew meanwhile.
 
@@ -271,7 +271,7 @@ load_end() {
 }
 
 status() {
-	claimed=false alive=false watched=false
+	claimed=false alive=false watched=false signalled=false
 	[ ! -d "$dir/claim" ] || claimed=true
 	load_state
 	if [ "$state_boot" = "$boot" ] || [ -z "$state_boot" ]; then
@@ -279,8 +279,9 @@ status() {
 		! is_alive "$supervisor" "$supervisor_start" || watched=true
 	fi
 	load_end # once more: it may have been written while we looked
-	printf '{"claimed":%s,"boot_id":"%s","now_boot_id":"%s","pid":%s,"start_time":%s,"alive":%s,"watched":%s,"refused":"%s","exit":%s}\n' \
-		$claimed "$state_boot" "$boot" "${state_pid:-0}" "${state_start:-0}" $alive $watched \
+	[ ! -f "$dir/signalled" ] || signalled=true
+	printf '{"claimed":%s,"boot_id":"%s","now_boot_id":"%s","pid":%s,"start_time":%s,"alive":%s,"watched":%s,"signalled":%s,"refused":"%s","exit":%s}\n' \
+		$claimed "$state_boot" "$boot" "${state_pid:-0}" "${state_start:-0}" $alive $watched $signalled \
 		"$refused" "${exit_code:-null}"
 }
 
@@ -305,6 +306,8 @@ family() {
 send_signal() {
 	load_state
 	if [ "$state_boot" = "$boot" ] && is_alive "$state_pid" "$state_start"; then
+		# Before it is sent: whoever finds the command ended knows that this was no end of its own.
+		: >"$dir/signalled"
 		if [ "$1" = KILL ] || [ "$pgrp" != "$state_pid" ]; then
 			# shellcheck disable=SC2046
 			kill -s "$1" -- $(family) 2>/dev/null

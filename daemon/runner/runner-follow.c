@@ -86,7 +86,7 @@ bool runner_silence(struct runner *r, const struct guest_answer *a, void (*again
 /* ---- Status -------------------------------------------------------------------------------- */
 
 struct status {
-	bool claimed, alive, watched;
+	bool claimed, alive, watched, signalled;
 	const char *boot_id, *now_boot_id, *refused;
 	uint64_t pid, start_time;
 	bool exited;
@@ -115,6 +115,7 @@ static int status_parse(const struct guest_answer *a, json_t **ret_json, struct 
 		.claimed = json_get_bool(json, "claimed", false),
 		.alive = json_get_bool(json, "alive", false),
 		.watched = json_get_bool(json, "watched", false),
+		.signalled = json_get_bool(json, "signalled", false), /* a launcher of an earlier version does not say */
 		.boot_id = json_get_string(json, "boot_id"),
 		.now_boot_id = json_get_string(json, "now_boot_id"),
 		.refused = json_get_string(json, "refused"),
@@ -192,7 +193,7 @@ static void not_claimed(struct runner *r)
 	if (r->was_started || r->started)
 		return runner_finish(r, RUNNER_LOST, "the guest has no trace of the attempt");
 	/* the start did not get through: from the beginning */
-	r->start_sent = false;
+	r->start_sent = r->maybe_started = false;
 	r->next_file = 0;
 	if (!r->deadline)
 		return runner_finish(r, RUNNER_NEVER_READY, "the guest was not ready in time");
@@ -222,6 +223,7 @@ static void act_on_status(struct runner *r, const struct status *s)
 		return runner_finish(r, RUNNER_START_REFUSED, r->refusal);
 	if (!*s->boot_id)
 		return wait_for_pid(r);
+	r->signalled |= s->signalled;
 	lost = s->exited ? NULL : is_lost(r, s);
 	if (!tell_started(r, s))
 		return;

@@ -31,6 +31,9 @@ static const char prepare_script[] =
 static bool failed(struct runner *r, enum runner_step step, const struct guest_answer *a,
 		   void (*again)(struct runner *r))
 {
+	/* An earlier daemon started it: a silent guest is waited for as while it runs. */
+	if (r->was_started && a->failure != HV_AGENT_REFUSED)
+		return runner_silence(r, a, again);
 	switch (a->failure) {
 	case HV_OK:
 		return false;
@@ -405,7 +408,11 @@ static void on_prepared(void *userdata, const struct guest_answer *a)
 		runner_ask_status(r);
 	} else if (r->was_started) {
 		runner_finish(r, RUNNER_LOST, "the guest has no trace of the attempt");
+	} else if (r->stop != RUNNER_STOP_NONE) {
+		r->maybe_started = false;
+		runner_pause(r, 0, put_launcher); /* which it will not reach */
 	} else {
+		r->maybe_started = false;
 		put_launcher(r);
 	}
 }

@@ -198,7 +198,7 @@ void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *
 {
 	if (!runner_tell(r))
 		return;
-	if (r->stop != RUNNER_STOP_NONE && !r->start_sent) {
+	if (r->stop != RUNNER_STOP_NONE && !r->start_sent && !r->maybe_started) {
 		again = stop_before_start;
 		usec = 0;
 	}
@@ -214,7 +214,7 @@ static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userd
 
 	r->deadline = sd_event_source_disable_unref(r->deadline);
 	/* once the start was sent, only the guest can say that it did not come through */
-	if (r->start_sent)
+	if (r->start_sent || r->was_started)
 		return 0;
 	reason =
 		xasprintf("the guest was not ready in time: %s%s%s", runner_step_to_string(r->step),
@@ -235,10 +235,18 @@ void runner_stop(struct runner *r, enum runner_stop why, bool now)
 	r->kill |= now;
 	if (r->exit_known)
 		return;
-	if (!r->start_sent)
+	if (!r->start_sent && r->maybe_started) {
+		if (r->pause)
+			runner_pause(r, 0, r->again); /* the guest's word comes first */
+	} else if (!r->start_sent)
 		runner_pause(r, 0, runner_ready_begin); /* which it will not reach */
 	else if (r->pause)
 		runner_pause(r, 0, runner_cycle); /* do not wait for the next look */
+}
+
+void runner_set_grace(struct runner *r, uint64_t usec)
+{
+	r->grace = usec;
 }
 
 enum runner_step runner_step(const struct runner *r)
@@ -389,6 +397,7 @@ static void copy_numbers(struct runner *r, const struct runner_options *o)
 	r->signal_name = sigabbrev_np(o->checkpoint_signal ? o->checkpoint_signal : SIGTERM);
 	r->session = o->session;
 	r->was_started = o->was_started;
+	r->maybe_started = o->was_started || o->inherited;
 	r->callbacks = o->callbacks;
 	r->userdata = o->userdata;
 }

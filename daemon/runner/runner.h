@@ -167,6 +167,9 @@ struct runner_options {
 	 * the size of the host's files. */
 	bool was_started;
 	const char *boot_id; /* as saved, else NULL: another boot of the guest means LOST */
+	/* An earlier daemon had this attempt, and may have sent the start: until the guest was asked nobody
+	 * knows that nothing runs, and runner_stop() waits for its word.  was_started says so, too. */
+	bool inherited;
 
 	struct runner_callbacks callbacks;
 	void *userdata;
@@ -182,8 +185,12 @@ DEFINE_CLEANUP(struct runner *, runner_free);
 
 enum runner_stop { RUNNER_STOP_NONE, RUNNER_STOP_CANCEL, RUNNER_STOP_PREEMPT, RUNNER_STOP_TIMEOUT };
 
+/* How long the command has between the signal of a runner_stop() to come and SIGKILL, in place of options.grace_usec. */
+void runner_set_grace(struct runner *r, uint64_t usec);
+
 /* checkpoint_signal to the process group, after the grace SIGKILL to the whole session; before the
- * start it just does not start.  Outputs are still fetched.  A second call changes nothing, except
+ * start it just does not start.  A command that ended before a signal was sent, by whichever daemon,
+ * has ended by itself.  Outputs are still fetched.  A second call changes nothing, except
  * now = true: SIGKILL without waiting.  on_ended follows; while the guest is unreachable it waits
  * for it. */
 void runner_stop(struct runner *r, enum runner_stop why, bool now);

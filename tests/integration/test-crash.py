@@ -76,6 +76,29 @@ def running_job():
 
 
 @test
+def cancelled_and_killed():
+    """kill -9 before and after the signal of a cancelled job: the next daemon ends what runs in the guest, and only then
+    is the job over."""
+    for when in ("before", "after"):
+        world = World()
+        world.apply(1)
+        number = world.submit("trap 'echo tidy; exit 3' TERM; echo up; while :; do sleep 0.05; done")
+        until(lambda w=world, n=number: "up" in w.output(n), "it is up")
+        world.fault("guest-exec", argument="signal", nth=1, kill=when)
+        try:
+            world.call("job.cancel", id=number)
+        except OSError:
+            pass
+        world.until_killed()
+        world.machine("clear-faults")
+        world.start()
+        job = world.until_ended(number, "cancelled")
+        equal((job["attempts"][0]["result"], job["exit_code"]), ("cancelled", 3), when)
+        equal(world.output(number), "up\ntidy\n", when)
+        world.end()
+
+
+@test
 def ended_meanwhile():
     """A job that ended while no daemon was there: exit code and output are found."""
     world = World()

@@ -114,6 +114,24 @@ def silent_agent():
 
 
 @test
+def silent_over_a_restart():
+    """The daemon is restarted while the guest is silent: the job is followed, whatever the deadline for guests to be
+    ready is, and not started again."""
+    world = one_vf(config={"deadlines": {"agent_silence": "1s", "guest_ready": "1s"}})
+    number = world.submit("while sleep 0.05; do :; done")
+    vm = world.until_job(number, "running")["vm"]
+    world.machine("agent", vm=vm, agent="disconnected")
+    world.crash_and_restart()
+    world.until_job(number, "unreachable")
+    world.crash_and_restart()
+    world.machine("agent", vm=vm, agent=True)
+    world.until_job(number, "running")
+    equal(world.job(number)["attempt"], 1)
+    world.call("job.cancel", id=number)
+    world.until_ended(number, "cancelled")
+
+
+@test
 def many():
     """A hundred jobs all run, each once."""
     world = World({"vms": [{"name": "trainer-%d", "count": 4}]})

@@ -88,7 +88,9 @@ check_signal() {
 	ok 'a running command is alive and watched' has '"alive":true,"watched":true'
 	run clean "$dir"
 	ok 'clean leaves a running one alone' test -d "$dir/claim"
+	ok 'no signal was sent so far' test ! -e "$dir/signalled"
 	run signal "$dir" TERM
+	ok 'whoever comes later sees that one was sent' has '"signalled":true'
 	ok 'TERM reaches it' exited 143
 	ok 'and it could act on it' contains "$dir/stdout" stopped
 
@@ -121,6 +123,7 @@ check_signal() {
 	run signal "$dir" KILL
 	ok 'a process with another start time is left alone' kill -0 $other
 	ok 'and not taken for ours' has '"alive":false'
+	ok 'and nothing says that it was signalled' has '"signalled":false'
 	kill $other
 }
 

@@ -590,6 +590,19 @@ static void test_time_limit(void **state)
 	assert_int_equal(f->started, 1);
 }
 
+static void test_set_grace(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.grace_usec = 3600 * USEC_PER_SEC;
+	run_shell(f, STUBBORN);
+	run_until(f, file_has(f, "stdout", "up"));
+	runner_set_grace(f->runner, USEC_PER_SEC / 10);
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.signal, SIGKILL);
+}
+
 static void test_stop_before_start(void **state)
 {
 	struct fixture *f = *state;
@@ -791,6 +804,110 @@ static void test_daemon_restarts(void **state)
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_EXITED);
 	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
+}
+
+static void restart(struct fixture *f, bool was_started)
+{
+	f->runner = runner_free(f->runner);
+	f->options.was_started = was_started;
+	f->options.boot_id = was_started ? f->boot_id : NULL;
+	f->options.inherited = true;
+	begin(f);
+}
+
+/* What an earlier daemon started runs in the guest, whether or not that was noted: a stop ends it there, and not before
+ * the guest was asked. */
+static void expect_stop_after_a_restart(struct fixture *f, bool was_started)
+{
+	run_shell(f, TRAPPER);
+	run_until(f, f->started == 1 && file_has(f, "stdout", "up"));
+	restart(f, was_started);
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_PREEMPTED);
+	assert_file(f, "stdout", "up\nstopped\n");
+}
+
+static void test_stop_after_a_restart(void **state)
+{
+	expect_stop_after_a_restart(*state, true);
+}
+
+static void test_stop_of_a_start_not_noted(void **state)
+{
+	expect_stop_after_a_restart(*state, false);
+}
+
+static void test_stop_of_what_was_never_started(void **state)
+{
+	struct fixture *f = *state;
+
+	plug(f);
+	f->options.shell = "echo must not run";
+	f->options.inherited = true;
+	begin(f);
+	runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_CANCELLED);
+	assert_int_equal(f->started, 0);
+	assert_file(f, "stdout", "");
+}
+
+/* Only the guest knows, after a restart, whether it was the signal that ended it. */
+static void test_signalled_before_a_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	run_shell(f, TRAPPER);
+	run_until(f, f->started == 1 && file_has(f, "stdout", "up"));
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, file_has(f, "stdout", "stopped"));
+	restart(f, true);
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_PREEMPTED);
+	assert_int_equal(f->result.exit_code, 143);
+}
+
+static void test_ended_by_itself_before_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	char go[256], end[256];
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	f->runner = runner_free(f->runner);
+	assert_int_equal(unlink(go), 0);
+	snprintf(end, sizeof(end), "%s/var/lib/gpuvf-guest/jobs/7.1-abc/exit", f->root);
+	run_until(f, access(end, F_OK) == 0);
+	restart(f, true);
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_int_equal(f->result.exit_code, 0);
+}
+
+/* It runs there, for all anybody knows: no deadline for guests that are to be ready ends that. */
+static void test_silence_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	char go[256];
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	f->options.silence_usec = USEC_PER_SEC;
+	f->options.ready_timeout_usec = USEC_PER_SEC / 10;
+	f->fake.failure = HV_AGENT_UNRESPONSIVE;
+	restart(f, true);
+	run_until(f, f->unreachable == 1);
+	assert_false(f->ended);
+	assert_int_equal(unlink(go), 0);
+	f->fake.failure = HV_OK;
+	run_until(f, f->ended);
+	assert_int_equal(f->reachable, 1);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
 }
 
 /* The daemon dies before it could note the start: the next one finds the claim. */
@@ -1034,6 +1151,7 @@ int main(void)
 		TEST(test_kill_after_grace),
 		TEST(test_kill_now),
 		TEST(test_time_limit),
+		TEST(test_set_grace),
 		TEST(test_stop_before_start),
 		TEST(test_no_device),
 		TEST(test_no_bars),
@@ -1048,6 +1166,12 @@ int main(void)
 		TEST(test_exit_like_a_refusal),
 		TEST(test_missing_file),
 		TEST(test_daemon_restarts),
+		TEST(test_stop_after_a_restart),
+		TEST(test_stop_of_a_start_not_noted),
+		TEST(test_stop_of_what_was_never_started),
+		TEST(test_signalled_before_a_restart),
+		TEST(test_ended_by_itself_before_a_restart),
+		TEST(test_silence_after_a_restart),
 		TEST(test_start_not_noted),
 		TEST(test_no_trace),
 		TEST(test_guest_restarts),
