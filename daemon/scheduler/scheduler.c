@@ -19,6 +19,7 @@ const char *const sched_wait_names[SCHED_WAIT_MAX] = {
 	[SCHED_WAIT_VF_BUSY] = "vf_busy",
 	[SCHED_WAIT_VM_START] = "vm_starting",
 	[SCHED_WAIT_GPU] = "gpu_not_ready",
+	[SCHED_WAIT_PREEMPT] = "preempting",
 };
 DEFINE_ENUM_TABLE(sched_wait, enum sched_wait, SCHED_WAIT_MAX);
 
@@ -108,8 +109,7 @@ bool sched_vf_is_open(const struct sched_round *round, const struct sched_job *j
 	return sched_vf_is_free(vf, job);
 }
 
-/* SCHED_NONE when nothing that fits is open to the VM. */
-static size_t best_vf(const struct sched_round *round, const struct sched_job *job, size_t vm)
+size_t sched_best_vf(const struct sched_round *round, const struct sched_job *job, size_t vm)
 {
 	size_t best = SCHED_NONE, i;
 
@@ -176,8 +176,8 @@ static bool place_is_better(const struct sched_round *round, size_t a, size_t vf
 	return strcmp(round->s->vms[a].name, round->s->vms[b].name) < 0;
 }
 
-static bool find_place(const struct sched_round *round, const struct sched_job *job, size_t *ret_vm,
-		       size_t *ret_vf)
+bool sched_find_place(const struct sched_round *round, const struct sched_job *job, size_t *ret_vm,
+		      size_t *ret_vf)
 {
 	size_t best = SCHED_NONE, best_place = SCHED_NONE, i, vf;
 
@@ -186,7 +186,7 @@ static bool find_place(const struct sched_round *round, const struct sched_job *
 
 		if (sched_vm_state(round, job, vm) != SCHED_PLACED)
 			continue;
-		vf = job->vfs > 0 ? best_vf(round, job, vm) : SCHED_NONE;
+		vf = job->vfs > 0 ? sched_best_vf(round, job, vm) : SCHED_NONE;
 		if (job->vfs > 0 && vf == SCHED_NONE)
 			continue;
 		if (best != SCHED_NONE && !place_is_better(round, vm, vf, best, best_place))
@@ -212,7 +212,7 @@ unsigned sched_user_running(const struct sched_round *round, const struct sched_
 		const struct sched_decision *d = &round->result->decisions[i];
 		const struct sched_job *other = &round->s->jobs[d->job];
 
-		if ((d->wait == SCHED_PLACED || d->wait == SCHED_WAIT_VM_START) &&
+		if ((d->wait == SCHED_PLACED || d->wait == SCHED_WAIT_VM_START || d->promised) &&
 		    other->queue == job->queue && other->uid == job->uid)
 			running++;
 	}
@@ -231,7 +231,7 @@ enum sched_wait sched_check_limits(const struct sched_round *round, const struct
 	return SCHED_PLACED;
 }
 
-static void take_place(struct sched_round *round, const struct sched_job *job, size_t vm, size_t vf)
+void sched_take_place(struct sched_round *round, const struct sched_job *job, size_t vm, size_t vf)
 {
 	round->used[vm]++;
 	round->running[job->queue]++;
@@ -244,13 +244,13 @@ static void take_place(struct sched_round *round, const struct sched_job *job, s
 static int decide_one(struct sched_round *round, size_t index)
 {
 	const struct sched_job *job = &round->s->jobs[index];
-	struct sched_decision d = { .job = index, .vm = SCHED_NONE, .vf = SCHED_NONE };
+	struct sched_decision d = { .job = index, .vm = SCHED_NONE, .vf = SCHED_NONE, .victim = SCHED_NONE };
 
 	d.wait = sched_check_limits(round, job);
-	if (d.wait == SCHED_PLACED && !find_place(round, job, &d.vm, &d.vf))
+	if (d.wait == SCHED_PLACED && !sched_find_place(round, job, &d.vm, &d.vf))
 		d.wait = sched_wait_reason(round, job);
 	if (d.wait == SCHED_PLACED) {
-		take_place(round, job, d.vm, d.vf);
+		sched_take_place(round, job, d.vm, d.vf);
 		round->result->n_placed++;
 	} else {
 		d.text = sched_wait_text(round, job, d.wait);
@@ -263,6 +263,7 @@ static int decide_one(struct sched_round *round, size_t index)
 
 static void round_done(struct sched_round *round)
 {
+	free(round->vfs);
 	free(round->taken);
 	free(round->used);
 	free(round->ports);
@@ -274,18 +275,22 @@ static int round_init(struct sched_round *round, const struct sched_snapshot *s)
 {
 	size_t i;
 
-	round->s = s;
+	round->own = *s;
+	round->s = &round->own;
+	round->own.vfs = round->vfs = calloc(s->n_vfs + 1, sizeof(*round->vfs));
 	round->taken = calloc(s->n_vfs + 1, sizeof(*round->taken));
 	round->used = calloc(s->n_vms + 1, sizeof(*round->used));
 	round->ports = calloc(s->n_vms + 1, sizeof(*round->ports));
 	round->running = calloc(s->n_queues + 1, sizeof(*round->running));
 	round->result = calloc(1, sizeof(*round->result));
-	if (!round->taken || !round->used || !round->ports || !round->running || !round->result)
+	if (!round->vfs || !round->taken || !round->used || !round->ports || !round->running || !round->result)
 		return -ENOMEM;
 	round->result->decisions = calloc(s->n_jobs + 1, sizeof(*round->result->decisions));
 	if (!round->result->decisions)
 		return -ENOMEM;
 
+	if (s->n_vfs > 0)
+		memcpy(round->vfs, s->vfs, s->n_vfs * sizeof(*s->vfs));
 	for (i = 0; i < s->n_vms; i++) {
 		round->used[i] = s->vms[i].used;
 		round->ports[i] = s->vms[i].free_ports;
@@ -297,7 +302,7 @@ static int round_init(struct sched_round *round, const struct sched_snapshot *s)
 
 int sched_decide(const struct sched_snapshot *snapshot, struct sched_result **ret)
 {
-	_cleanup_(round_done) struct sched_round round = { NULL };
+	_cleanup_(round_done) struct sched_round round = { 0 };
 	_cleanup_free_ size_t *order = calloc(snapshot->n_jobs + 1, sizeof(*order));
 	size_t i;
 	int r;
@@ -313,6 +318,8 @@ int sched_decide(const struct sched_snapshot *snapshot, struct sched_result **re
 		r = decide_one(&round, order[i]);
 	if (r == 0)
 		r = sched_start_vms(&round);
+	if (r == 0)
+		r = sched_preempt(&round);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(round.result);

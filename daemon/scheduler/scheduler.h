@@ -7,7 +7,8 @@
  * first). Each job takes the VM that kept a VF for it, else the one with the fewest running jobs (then the lower name) that can take it
  * now, and there the smallest free VF that fits; among equal ones a VF of a GPU that is in use
  * already, then the lower address, then the lower index.  A job that cannot be placed blocks
- * nobody. */
+ * nobody.  For one that a job which runs keeps out, that may be stopped, where its queue says so
+ * (preempt.c). */
 #pragma once
 
 #include "lib/pci-address.h"
@@ -32,6 +33,7 @@ enum sched_wait {
 	SCHED_WAIT_VF_BUSY,  /* VFs that fit exist, all in use */
 	SCHED_WAIT_VM_START, /* a VM is started for it, or is about to be */
 	SCHED_WAIT_GPU,	     /* … or on a GPU that is draining, being cut again or wedged */
+	SCHED_WAIT_PREEMPT,  /* a job is stopped for it, or is to be */
 	SCHED_WAIT_MAX,
 };
 DECLARE_ENUM_TABLE(sched_wait, enum sched_wait);
@@ -50,7 +52,8 @@ struct sched_vf {
 	bool has_job;	     /* a job uses it or is about to */
 	bool kept;	     /* the last job of `uid` left it in its VM for the next one */
 	uint32_t uid;
-	struct known only_for; /* its last user: nobody else gets it before the next re-cut */
+	struct known only_for; /* its last user: nobody else gets it before the next re-cut; of one that is in use:
+				* once it has come back */
 };
 
 struct sched_vm {
@@ -74,6 +77,10 @@ struct sched_queue {
 	unsigned running;
 	unsigned limit_running; /* 0 = none */
 	unsigned limit_running_per_user;
+	const size_t *preempts; /* queues whose jobs make way for its own */
+	size_t n_preempts;
+	unsigned priority;
+	uint64_t min_runtime_usec; /* its own jobs are left alone for so long */
 };
 
 /* Jobs of one user that run in a queue. */
@@ -97,6 +104,21 @@ struct sched_job {
 	size_t n_vms;
 };
 
+/* A job that has a place. */
+struct sched_holder {
+	uint64_t id;
+	size_t queue; /* SCHED_NONE: not in the policy any more, nobody stops it */
+	int64_t priority;
+	uint32_t uid;
+	size_t vm;    /* SCHED_NONE = none that is known */
+	size_t vf;    /* … likewise */
+	bool assigned; /* the VF is its VM's, and stays there */
+	bool running;  /* its command runs, its guest answers, and nothing ends it yet: it may be stopped */
+	uint64_t ran_usec; /* … for so long */
+	bool leaving;  /* its end is under way, and what it has comes back by itself */
+	uint64_t preempted_for; /* id of the job for which it is stopped; 0 = it is not */
+};
+
 /* Everything is borrowed and left as it is. */
 struct sched_snapshot {
 	const struct sched_job *jobs; /* those that wait, in any order */
@@ -109,6 +131,8 @@ struct sched_snapshot {
 	size_t n_queues;
 	const struct sched_usage *usages;
 	size_t n_usages;
+	const struct sched_holder *holders;
+	size_t n_holders;
 };
 
 struct sched_decision {
@@ -116,6 +140,8 @@ struct sched_decision {
 	enum sched_wait wait;
 	size_t vm;  /* when placed, or to be started for it (SCHED_WAIT_VM_START), else SCHED_NONE */
 	size_t vf;  /* when placed on one, else SCHED_NONE */
+	size_t victim; /* holder that is to be stopped for it now, else SCHED_NONE */
+	bool promised; /* it will be placed when somebody's end, which is under way, is over */
 	char *text; /* why it waits, with the numbers; NULL when placed */
 };
 

@@ -236,6 +236,7 @@ char *sched_wait_text(const struct sched_round *round, const struct sched_job *j
 		return vf_text(round, job, wait);
 	case SCHED_PLACED:
 	case SCHED_WAIT_VM_START: /* start-vms.c */
+	case SCHED_WAIT_PREEMPT:  /* preempt.c */
 	case SCHED_WAIT_MAX:
 		break;
 	}

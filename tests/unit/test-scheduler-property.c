@@ -38,6 +38,9 @@ struct world {
 	struct sched_vf vfs[VFS_MAX];
 	struct sched_queue queues[QUEUES_MAX];
 	struct sched_usage usages[QUEUES_MAX * USERS];
+	struct sched_job rest[JOBS_MAX]; /* those that were not placed */
+	struct sched_holder holders[VFS_MAX + VMS_MAX];
+	size_t preempts[QUEUES_MAX][QUEUES_MAX];
 	struct sched_snapshot s;
 };
 
@@ -286,11 +289,9 @@ static void check_order(const struct world *w, const struct sched_result *r)
 	}
 }
 
-/* Deciding again with what was placed gone in finds nothing more: no place was overlooked. */
-static void check_nothing_left(struct world *w, const struct sched_result *r)
+/* What was placed has gone in. */
+static void apply_placed(struct world *w, const struct sched_result *r)
 {
-	struct sched_result *again = NULL;
-	struct sched_job rest[JOBS_MAX];
 	size_t n = 0, i;
 
 	for (i = 0; i < r->n_decisions; i++) {
@@ -299,7 +300,7 @@ static void check_nothing_left(struct world *w, const struct sched_result *r)
 		struct sched_vm *vm = &w->vms[d->vm == SCHED_NONE ? 0 : d->vm];
 
 		if (d->wait != SCHED_PLACED) {
-			rest[n++] = *job;
+			w->rest[n++] = *job;
 			continue;
 		}
 		vm->used++;
@@ -313,8 +314,16 @@ static void check_nothing_left(struct world *w, const struct sched_result *r)
 		w->vfs[d->vf].vm = d->vm;
 		w->vfs[d->vf].has_job = true;
 	}
-	w->s.jobs = rest;
+	w->s.jobs = w->rest;
 	w->s.n_jobs = n;
+}
+
+/* Deciding again then finds nothing more: no place was overlooked. */
+static void check_nothing_left(struct world *w, const struct sched_result *r)
+{
+	struct sched_result *again = NULL;
+
+	apply_placed(w, r);
 	assert_int_equal(sched_decide(&w->s, &again), 0);
 	assert_int_equal(again->n_placed, 0);
 	sched_result_free(again);
@@ -342,10 +351,175 @@ static void test_properties(void **state)
 	assert_true(placed > ROUNDS);
 }
 
+/* ---- who is stopped for whom ---- */
+
+/* Every VF with a job has one that holds it, some hold a slot alone; nothing comes back by itself. */
+static void make_holders(struct world *w)
+{
+	size_t i, k;
+
+	for (i = 0; i < QUEUES_MAX; i++) {
+		w->queues[i].priority = (unsigned)i * 10;
+		w->queues[i].min_runtime_usec = random_number(3);
+		w->queues[i].preempts = w->preempts[i];
+		for (k = 0; k < i; k++)
+			if (!one_in(3))
+				w->preempts[i][w->queues[i].n_preempts++] = k;
+	}
+	for (i = 0; i < w->s.n_vms; i++) {
+		w->vms[i].can_start = w->vms[i].starting = false;
+		w->vms[i].used = 0;
+	}
+	for (i = 0; i < w->s.n_vfs + w->s.n_vms; i++) {
+		struct sched_vf *vf = i < w->s.n_vfs ? &w->vfs[i] : NULL;
+		size_t vm;
+
+		if (vf && w->s.n_vms > 0 && !one_in(4)) { /* most are in use */
+			vf->state = VF_ATTACHED;
+			vf->vm = random_number(w->s.n_vms);
+			vf->has_job = true;
+			vf->kept = false;
+			w->vms[vf->vm].slots += !one_in(3);
+		}
+		vm = vf ? vf->vm : i - w->s.n_vfs;
+		if (vf && (vf->kept || vf->state == VF_DETACHING || vf->state == VF_RESETTING)) {
+			vf->kept = false;
+			vf->state = VF_RESERVED;
+		}
+		if (vf ? !vf->has_job || vm == SCHED_NONE : one_in(2))
+			continue;
+		w->vms[vm].used++;
+		w->holders[w->s.n_holders++] = (struct sched_holder){
+			.id = 100 + i, .queue = random_number(w->s.n_queues), .priority = (int64_t)random_number(3),
+			.vm = vm, .vf = vf ? i : SCHED_NONE, .assigned = w->vms[vm].mode == VM_VF_ASSIGNED,
+			.running = !one_in(4), .ran_usec = random_number(4) };
+	}
+	w->s.holders = w->holders;
+}
+
+static bool may_stop(const struct world *w, const struct sched_job *job, const struct sched_holder *h)
+{
+	const struct sched_queue *queue = &w->queues[job->queue];
+
+	for (size_t i = 0; i < queue->n_preempts; i++)
+		if (queue->preempts[i] == h->queue)
+			return h->running && h->ran_usec >= w->queues[h->queue].min_runtime_usec;
+	return false;
+}
+
+/* a is stopped before b. */
+static bool goes_first(const struct sched_holder *a, const struct sched_holder *b)
+{
+	if (a->queue != b->queue) /* their priorities are in that order */
+		return a->queue < b->queue;
+	if (a->priority != b->priority)
+		return a->priority < b->priority;
+	if (a->ran_usec != b->ran_usec)
+		return a->ran_usec < b->ran_usec;
+	return a->id > b->id;
+}
+
+/* The scheduler itself says whether the job would be placed if that one had ended. */
+static bool placed_after(const struct world *before, uint64_t job, size_t holder)
+{
+	struct world *w = malloc(sizeof(*w));
+	struct sched_result *r = NULL;
+	struct sched_holder *h;
+	bool placed = false;
+
+	assert_non_null(w);
+	*w = *before;
+	w->s.jobs = w->rest;
+	w->s.vms = w->vms;
+	w->s.vfs = w->vfs;
+	w->s.holders = w->holders;
+	h = &w->holders[holder];
+	w->vms[h->vm].used--;
+	if (h->vf != SCHED_NONE) {
+		w->vfs[h->vf].has_job = false;
+		if (!h->assigned) {
+			w->vfs[h->vf].state = VF_FREE;
+			w->vfs[h->vf].vm = SCHED_NONE;
+			w->vms[h->vm].free_ports += w->vms[h->vm].free_ports >= 0;
+		}
+	}
+	h->vm = h->vf = SCHED_NONE;
+	h->running = false;
+	assert_int_equal(sched_decide(&w->s, &r), 0);
+	for (size_t i = 0; i < r->n_decisions; i++)
+		placed |= w->s.jobs[r->decisions[i].job].id == job && r->decisions[i].wait == SCHED_PLACED;
+	sched_result_free(r);
+	free(w);
+	return placed;
+}
+
+/* Of the first that waits and may begin: somebody is stopped for it exactly if that helps, and it is the right one. */
+static size_t check_first(const struct world *w, const struct sched_result *r)
+{
+	for (size_t i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+		const struct sched_job *job = &w->s.jobs[d->job];
+
+		if (d->wait == SCHED_WAIT_QUEUE_LIMIT || d->wait == SCHED_WAIT_USER_LIMIT) {
+			assert_int_equal(d->victim, SCHED_NONE);
+			continue;
+		}
+		for (size_t h = 0; h < w->s.n_holders; h++) {
+			if (!may_stop(w, job, &w->holders[h]))
+				assert_int_not_equal(d->victim, h);
+			else if (d->victim == h)
+				assert_true(placed_after(w, job->id, h));
+			else if (d->victim == SCHED_NONE || goes_first(&w->holders[h], &w->holders[d->victim]))
+				assert_false(placed_after(w, job->id, h));
+		}
+		return d->victim != SCHED_NONE;
+	}
+	return 0;
+}
+
+/* Nobody is stopped twice. */
+static void check_victims(const struct world *w, const struct sched_result *r)
+{
+	bool seen[VFS_MAX + VMS_MAX] = { false };
+
+	for (size_t i = 0; i < r->n_decisions; i++) {
+		const struct sched_decision *d = &r->decisions[i];
+
+		if (d->victim == SCHED_NONE)
+			continue;
+		assert_true(d->victim < w->s.n_holders);
+		assert_true(may_stop(w, &w->s.jobs[d->job], &w->holders[d->victim]));
+		assert_false(seen[d->victim]);
+		seen[d->victim] = true;
+	}
+}
+
+static void test_preempting(void **state)
+{
+	struct sched_result *r = NULL;
+	size_t stopped = 0;
+	struct world w;
+
+	rnd = random_begin();
+	for (int i = 0; i < ROUNDS; i++) {
+		make_world(&w);
+		make_holders(&w);
+		assert_int_equal(sched_decide(&w.s, &r), 0);
+		apply_placed(&w, r);
+		r = sched_result_free(r);
+		assert_int_equal(sched_decide(&w.s, &r), 0);
+		check_victims(&w, r);
+		stopped += check_first(&w, r);
+		r = sched_result_free(r);
+	}
+	assert_true(stopped > ROUNDS / 30); /* twice as many, mostly */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_properties),
+		cmocka_unit_test(test_preempting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
