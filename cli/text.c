@@ -64,6 +64,14 @@ char *text_span(const char *from, const char *to)
 		duration_format((end - start) / USEC_PER_SEC * USEC_PER_SEC, buf, sizeof(buf)));
 }
 
+/* Of a member whose name ends with _seconds; whole ones and others. */
+static char *text_seconds(double seconds)
+{
+	char buf[48];
+
+	return strdup(duration_format((uint64_t)(seconds * (double)USEC_PER_SEC + 0.5), buf, sizeof(buf)));
+}
+
 static char *text_number(const char *name, json_int_t number)
 {
 	char buf[48];
@@ -88,8 +96,11 @@ char *text_of(struct cli *cli, const char *name, const json_t *value)
 			return text_user(json_string_value(value));
 		return strdup(json_string_value(value));
 	case JSON_INTEGER:
-		return text_number(name, json_integer_value(value));
 	case JSON_REAL:
+		if (ends_with(name, "_seconds") && json_number_value(value) >= 0 && json_number_value(value) < 1e12)
+			return text_seconds(json_number_value(value));
+		if (json_is_integer(value))
+			return text_number(name, json_integer_value(value));
 		return xasprintf("%.4g", json_real_value(value));
 	case JSON_TRUE:
 		return strdup("yes");

@@ -64,10 +64,11 @@ static const char *const vm_members[] = {
 static const struct table_column queue_columns[] = {
 	{ "NAME" }, { "DEFAULT" }, { "OPEN" }, { "PRIORITY", .right = true },
 	{ "QUEUED", .right = true }, { "RUNNING", .right = true }, { "LIMIT", .right = true },
-	{ NULL },
+	{ "PREEMPTS" }, { "GRACE", .right = true }, { "MIN-RUN", .right = true }, { NULL },
 };
 static const char *const queue_members[] = {
-	"name", "default", "open", "priority", "queued", "running", "limit_running",
+	"name", "default", "open", "priority", "queued", "running", "limit_running", "preempts",
+	"preempt_grace_seconds", "min_runtime_seconds",
 };
 
 static const struct table_column profile_columns[] = {

@@ -238,6 +238,14 @@ void manager_policy_check(struct manager *m, const struct caller *caller,
 				       policy->warnings, "revision", policy->revision));
 }
 
+/* Whole where it is.  Returns new. */
+static json_t *seconds_view(uint64_t usec)
+{
+	if (usec % USEC_PER_SEC == 0)
+		return json_integer((json_int_t)(usec / USEC_PER_SEC));
+	return json_real((double)usec / (double)USEC_PER_SEC);
+}
+
 void manager_queue_list(struct manager *m, const struct caller *caller,
 			const struct none_params *p, struct reply *reply)
 {
@@ -262,6 +270,10 @@ void manager_queue_list(struct manager *m, const struct caller *caller,
 				       principals_allow(queue->allow, queue->n_allow, caller->uid,
 							caller->gids, caller->n_gids)));
 		json_put_uint_known(item, "limit_running", queue->limit_running > 0, queue->limit_running);
+		json_put(item, "preempts", queue->preempts ? json_deep_copy(queue->preempts) : json_array());
+		json_put(item, "preempt_grace_seconds",
+			 queue->preempt_grace_usec > 0 ? seconds_view(queue->preempt_grace_usec) : json_null());
+		json_put(item, "min_runtime_seconds", seconds_view(queue->min_runtime_usec));
 		json_array_append_new(items, item);
 	}
 	view_reply(m, reply, json_pack("{s:o,s:n}", "items", items, "next"));

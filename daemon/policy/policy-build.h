@@ -25,6 +25,9 @@
 #define POLICY_QUEUE_WEIGHT 100
 #define POLICY_WEIGHT_MAX 10000
 
+/* Queues that one queue preempts. */
+#define POLICY_PREEMPTS_MAX 256
+
 /* Allowed in every object of a document. */
 #define POLICY_COMMENT_FIELDS                                                                      \
 	{ "$schema", JSON_FIELD_IGNORED }, { "description", JSON_FIELD_IGNORED }

@@ -120,6 +120,59 @@ static int check_default_queue(struct policy_builder *b)
 	return 0;
 }
 
+/* A queue whose jobs made way must not be the next to get what they had: its priority is a lower one. */
+static int check_preempted(struct policy_builder *b, size_t at, size_t i)
+{
+	const struct policy_place *place = &b->places[POLICY_QUEUES][at];
+	const struct policy_queue *queue = &b->policy->queues[at], *other;
+	const char *name = json_string_value(json_array_get(queue->preempts, i));
+	_cleanup_free_ char *inner = xasprintf("preempts/%zu", i);
+
+	if (!inner)
+		return -ENOMEM;
+	for (size_t k = 0; k < i; k++)
+		if (streq(json_string_value(json_array_get(queue->preempts, k)), name))
+			return policy_complain_text(b, place, inner, "name it once", "queue \"%s\" is named twice", name);
+	if (streq(name, queue->name))
+		return policy_complain_text(b, place, inner, "leave it out: priorities order the jobs of one queue",
+					    "queue \"%s\" cannot preempt itself", name);
+	other = policy_find_queue(b->policy, name);
+	if (!other)
+		return policy_complain_missing(b, place, inner, POLICY_QUEUES, name);
+	if (other->priority >= queue->priority)
+		return policy_complain_text(b, place, inner, "give the queue that preempts a higher priority",
+					    "queue \"%s\" has priority %u, which is not lower than that of \"%s\" (%u)", name,
+					    other->priority, queue->name, queue->priority);
+	return 0;
+}
+
+/* What is said of jobs that make way, where none do. */
+static int warn_unpreempted(struct policy_builder *b, size_t at)
+{
+	const struct policy_queue *queue = &b->policy->queues[at];
+
+	if (queue->preempt_grace_usec == 0 && queue->min_runtime_usec == 0)
+		return 0;
+	for (size_t i = 0; i < b->policy->n_queues; i++)
+		for (size_t k = 0; k < json_array_size(b->policy->queues[i].preempts); k++)
+			if (streq(json_string_value(json_array_get(b->policy->queues[i].preempts, k)), queue->name))
+				return 0;
+	return policy_warn(b, &b->places[POLICY_QUEUES][at], "%s means nothing: no queue names \"%s\" in \"preempts\"",
+			   queue->preempt_grace_usec > 0 ? "preempt_grace" : "min_runtime", queue->name);
+}
+
+static int check_preempts(struct policy_builder *b)
+{
+	int r = 0;
+
+	for (size_t at = 0; at < b->policy->n_queues && r == 0; at++)
+		for (size_t i = 0; i < json_array_size(b->policy->queues[at].preempts) && r == 0; i++)
+			r = check_preempted(b, at, i);
+	for (size_t at = 0; at < b->policy->n_queues && r == 0; at++)
+		r = warn_unpreempted(b, at);
+	return r;
+}
+
 /* Weights are read by quantum_by_weight only. */
 static int check_weights(struct policy_builder *b)
 {
@@ -149,5 +202,7 @@ int policy_check_references(struct policy_builder *b)
 		r = policy_check_assignments(b);
 	if (r == 0)
 		r = check_weights(b);
+	if (r == 0)
+		r = check_preempts(b);
 	return r < 0 ? r : check_default_queue(b);
 }

@@ -11,6 +11,8 @@
 #define SLOTS_MAX 1024
 #define LIMIT_MAX 1000000
 #define READY_ARGUMENTS_MAX 64
+/* As long as a job may ask for (job document, checkpoint). */
+#define PREEMPT_GRACE_MAX (3600 * USEC_PER_SEC)
 
 struct vm_rule_fields {
 	char *match;
@@ -130,10 +132,10 @@ int policy_read_vm_rule(struct policy_builder *b, const json_t *item, const char
 struct queue_fields {
 	char *name;
 	bool is_default;
-	json_t *allow, *vms, *limits;
+	json_t *allow, *vms, *limits, *preempts;
 	uint64_t priority, weight;
 	int64_t max_priority;
-	uint64_t default_time, max_time;
+	uint64_t default_time, max_time, preempt_grace, min_runtime;
 };
 
 static const struct json_field queue_fields[] = {
@@ -153,6 +155,12 @@ static const struct json_field queue_fields[] = {
 	      .summary = "the longest time limit"),
 	FIELD(queue_fields, vms, JSON_FIELD_STRINGS, .nonempty = true, .max_length = 256,
 	      .summary = "patterns of VM names; leave it out for any VM"),
+	FIELD(queue_fields, preempts, JSON_FIELD_STRINGS, .nonempty = true, .max_length = POLICY_PREEMPTS_MAX,
+	      .summary = "queues of lower priority, whose jobs make way for its own"),
+	FIELD(queue_fields, preempt_grace, JSON_FIELD_DURATION, .min = USEC_PER_SEC, .max = PREEMPT_GRACE_MAX,
+	      .summary = "how long its own jobs have between signal and SIGKILL, when they make way"),
+	FIELD(queue_fields, min_runtime, JSON_FIELD_DURATION,
+	      .summary = "its own jobs make way after so long only"),
 	FIELD(queue_fields, limits, JSON_FIELD_OBJECT,
 	      .summary = "members: running, queued, per_user"),
 	POLICY_COMMENT_FIELDS,
@@ -161,9 +169,6 @@ static const struct json_field queue_fields[] = {
 
 static const struct unsupported queue_unsupported[] = {
 	{ "placement", "\"best-fit\"", NULL },
-	{ "preempts", NULL, "use priority" },
-	{ "preempt_grace", NULL, NULL },
-	{ "min_runtime", NULL, NULL },
 	{ "templates", NULL, "use vms" },
 	{ "host", "false", "jobs run in VMs only" },
 	{ "kinds", NULL, NULL },
@@ -262,6 +267,9 @@ static void queue_take(struct policy_queue *queue, struct queue_fields *f)
 	queue->default_time_usec = f->default_time;
 	queue->max_time_usec = f->max_time;
 	queue->vms = f->vms;
+	queue->preempts = f->preempts;
+	queue->preempt_grace_usec = f->preempt_grace;
+	queue->min_runtime_usec = f->min_runtime;
 }
 
 int policy_read_queue(struct policy_builder *b, const json_t *item, const char *pointer, void *out,

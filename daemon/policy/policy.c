@@ -88,6 +88,7 @@ static void queue_done(void *item)
 	free(queue->name);
 	principals_free(queue->allow, queue->n_allow);
 	json_decref(queue->vms);
+	json_decref(queue->preempts);
 }
 
 static void access_done(void *item)

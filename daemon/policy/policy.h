@@ -124,6 +124,9 @@ struct policy_queue {
 	uint64_t default_time_usec; /* 0 = none */
 	uint64_t max_time_usec;	    /* 0 = none */
 	json_t *vms;		    /* array of globs, NULL = any */
+	json_t *preempts;	    /* names of queues of lower priority, whose jobs make way; NULL = none */
+	uint64_t preempt_grace_usec; /* its own jobs, when they make way: to SIGKILL; 0 = as the job says */
+	uint64_t min_runtime_usec;  /* … are left alone for so long */
 	unsigned limit_running;	    /* 0 = none */
 	unsigned limit_queued;
 	unsigned limit_running_per_user;

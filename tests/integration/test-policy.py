@@ -56,6 +56,22 @@ def reload():
 
 
 @test
+def queues():
+    """What a queue may preempt, and how its own jobs are preempted, is shown; nothing said is null, or nobody."""
+    world = World(policy={**POLICY, "queues": [
+        {"name": "urgent", "priority": 90, "preempts": ["batch", "default"]}, {"name": "default"},
+        {"name": "batch", "priority": 10, "preempt_grace": "1500ms", "min_runtime": "1h"}]})
+    shown = {queue["name"]: [queue[what] for what in ("preempts", "preempt_grace_seconds", "min_runtime_seconds")]
+             for queue in world.items("queue.list")}
+    equal(shown, {"urgent": [["batch", "default"], None, 0], "default": [[], None, 0], "batch": [[], 1.5, 3600]})
+    table = [line.split()[7:] for line in world.cli("list", "queues", check=0).stdout.splitlines()]
+    equal(table, [["PREEMPTS", "GRACE", "MIN-RUN"], ["batch,default", "-", "0s"], ["-", "-", "0s"], ["-", "1s500ms", "1h"]])
+    world.write_policy({**POLICY, "queues": [{"name": "urgent", "preempts": ["batch"]}, {"name": "batch"}]})
+    with refused(-32005, "/queues/0/preempts/0", "which is not lower than that of"):
+        world.call("policy.reload")
+
+
+@test
 def typo():
     """A set with a typo is refused whole, with file, line and column; the old one stays."""
     world = World()

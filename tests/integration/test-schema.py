@@ -22,7 +22,7 @@ CHECK = BUILD / "tests/support/check-document"
 
 # Refusals of the loader that a schema cannot express.
 BEYOND_SCHEMA = re.compile(
-    r"no (profile|layout) \"|is written at|is the default already|whole milliseconds"
+    r"no (profile|layout|queue) \"|cannot preempt itself|which is not lower|is written at|is the default already|whole milliseconds"
     r"|is longer than|must be at (least|most)|adds up to|is the path of|give either content or upload"
     r"|largest size|longest time")
 

@@ -81,8 +81,8 @@ static const char full[] =
 	"\"slots\": 2,\n"
 	"   \"vf\": \"assigned\", \"start\": \"never\", \"ready\": [\"/bin/true\"], \"run_as\": "
 	"\"trainer\"}],\n"
-	" \"queues\": [{\"name\": \"slow\", \"priority\": 10}, {\"name\": \"fast\", \"default\": "
-	"true,\n"
+	" \"queues\": [{\"name\": \"slow\", \"priority\": 10, \"preempt_grace\": \"2m\", \"min_runtime\": \"10m\"},\n"
+	"   {\"name\": \"fast\", \"default\": true, \"preempts\": [\"slow\"],\n"
 	"   \"priority\": 90, \"weight\": 300, \"max_priority\": 20, \"default_time\": \"1h\", \"max_time\": "
 	"\"2h\",\n"
 	"   \"allow\": [\"user:0\"], \"vms\": [\"trainer-*\"], \"host\": false, \"placement\": "
@@ -133,6 +133,10 @@ static void test_full_document_use(void **state)
 	assert_int_equal(p->queues[1].max_priority, 20);
 	assert_int_equal(p->queues[1].default_time_usec, 3600 * USEC_PER_SEC);
 	assert_int_equal(p->queues[1].limit_running, 3);
+	assert_string_equal(json_string_value(json_array_get(p->queues[1].preempts, 0)), "slow");
+	assert_null(p->queues[0].preempts);
+	assert_int_equal(p->queues[0].preempt_grace_usec, 120 * USEC_PER_SEC);
+	assert_int_equal(p->queues[0].min_runtime_usec, 600 * USEC_PER_SEC);
 	assert_int_equal(p->queues[0].weight, 100);
 	assert_int_equal(p->queues[1].weight, 300);
 	assert_true(p->scheduling.quantum_by_weight);
@@ -226,6 +230,21 @@ static void test_weight_without_its_switch(void **state)
 	assert_int_equal(json_array_size(p->warnings), 1);
 	assert_non_null(strstr(json_string_value(json_array_get(p->warnings, 0)),
 			       "/queues/0: weight means nothing without"));
+}
+
+static void test_what_nobody_preempts(void **state)
+{
+	static const char *const members[] = { "preempt_grace", "min_runtime" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		_cleanup_free_ char *text = xasprintf("{\"version\": 1, \"queues\": [{\"name\": \"q\", \"%s\": \"1m\"}]}",
+						      members[i]);
+		_cleanup_free_ char *words = xasprintf("/queues/0: %s means nothing: no queue names \"q\"", members[i]);
+		_cleanup_(policy_unrefp) struct policy *p = build_one(text);
+
+		assert_int_equal(json_array_size(p->warnings), 1);
+		assert_non_null(strstr(json_string_value(json_array_get(p->warnings, 0)), words));
+	}
 }
 
 static void test_all_errors_are_told(void **state)
@@ -352,6 +371,19 @@ static void test_refusals_of_use_sections(void **state)
 		"is longer than max_time");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"priority\": 101}"), "between 0 and 100");
 	assert_refused(IN("queues", "{\"name\": \"q\", \"allow\": []}"), "must not be empty");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempts\": []}"), "/queues/0/preempts: must not be empty");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempts\": [\"batc\"]}, {\"name\": \"batch\", \"priority\": 10}"),
+		       "/queues/0/preempts/0: no queue \"batc\" in any file of the policy (did you mean \"batch\"?)");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempts\": [\"q\"]}"),
+		       "/queues/0/preempts/0: queue \"q\" cannot preempt itself (leave it out");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempts\": [\"b\", \"b\"]}, {\"name\": \"b\", \"priority\": 10}"),
+		       "/queues/0/preempts/1: queue \"b\" is named twice (name it once)");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempts\": [\"b\"]}, {\"name\": \"b\"}"),
+		       "/queues/0/preempts/0: queue \"b\" has priority 50, which is not lower than that of \"q\" (50) "
+		       "(give the queue that preempts a higher priority)");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempt_grace\": \"2h\"}"), "/queues/0/preempt_grace");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"preempt_grace\": \"10ms\"}"), "/queues/0/preempt_grace");
+	assert_refused(IN("queues", "{\"name\": \"q\", \"min_runtime\": 5}"), "/queues/0/min_runtime");
 	assert_refused(IN("access", "{\"role\": \"user\"}"), "either \"group\" or \"user\"");
 	assert_refused(IN("access", "{\"user\": \"a\", \"group\": \"b\", \"role\": \"user\"}"),
 		       "either \"group\" or \"user\"");
@@ -499,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_two_defaults),
 		cmocka_unit_test(test_scheduling_is_set_once),
 		cmocka_unit_test(test_weight_without_its_switch),
+		cmocka_unit_test(test_what_nobody_preempts),
 		cmocka_unit_test(test_all_errors_are_told),
 		cmocka_unit_test(test_refusals_of_documents),
 		cmocka_unit_test(test_refusals_of_gpu_sections),
