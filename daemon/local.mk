@@ -17,7 +17,7 @@ noinst_LIBRARIES += libmanager.a
 libmanager_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 libmanager_a_SOURCES = \
 	daemon/manager-actor-errors.c daemon/manager-apply.c daemon/manager-apply.h \
-	daemon/manager-assert.c daemon/manager-assign.c daemon/manager-attach.c \
+	daemon/manager-assert.c daemon/manager-assign.c daemon/manager-attach.c daemon/manager-attempt.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-audit.c \
 	daemon/manager-detach.c daemon/manager-doctor-checks.c daemon/manager-doctor.c \
 	daemon/manager-drain.c daemon/manager-event.c daemon/manager-expiry.c daemon/manager-export.c \
@@ -30,7 +30,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-lost.c daemon/manager-missing.c daemon/manager-moved.c daemon/manager-objects.h daemon/manager-operation.c \
 	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
-	daemon/manager-power-off.c daemon/manager-process.c daemon/manager-question.c \
+	daemon/manager-power-off.c daemon/manager-preempt.c daemon/manager-process.c daemon/manager-question.c \
 	daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-scrub.c \
 	daemon/manager-session.c \

@@ -202,6 +202,8 @@ static json_t *job_compact(const struct job *job, const struct job_audited *as)
 		json_put_bool(view, "cancel", true);
 	if (job->document->session)
 		json_put_uint(view, "time_limit_seconds", as->time_limit / USEC_PER_SEC);
+	if (as->preempted_for > 0)
+		json_put_uint(view, "preempted_for", as->preempted_for);
 	return view;
 }
 
@@ -217,12 +219,13 @@ static void job_undo(struct manager *m, const char *subject, const json_t *befor
 		job->audited = (struct job_audited){ true, json_get_bool(before, "cancel", false),
 						     (enum job_state)state,
 						     (unsigned)json_get_uint(before, "attempt", 0),
-						     json_get_uint(before, "time_limit_seconds", 0) * USEC_PER_SEC };
+						     json_get_uint(before, "time_limit_seconds", 0) * USEC_PER_SEC,
+						     json_get_uint(before, "preempted_for", 0) };
 }
 
 void audit_job_known(struct job *job)
 {
-	struct job_audited a = { true, job->cancel, job->state, job->attempt, job->time_limit };
+	struct job_audited a = { true, job->cancel, job->state, job->attempt, job->time_limit, job_preempted_for(job) };
 
 	/* One that was on its way when a daemon ended is in the trail as it was before. */
 	if (job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST) {
@@ -260,15 +263,19 @@ static bool job_is_passing(const struct job *job)
 void audit_job(struct manager *m, struct job *job)
 {
 	const struct job_audited *a = &job->audited;
+	uint64_t preempted_for = job_preempted_for(job);
+	bool is_new = preempted_for > 0 && a->preempted_for != preempted_for;
 	json_t *before;
 
 	if (job_is_passing(job) || (a->known && a->state == job->state && a->attempt == job->attempt &&
-				    a->cancel == job->cancel && !was_extended(job)))
+				    a->cancel == job->cancel && a->preempted_for == preempted_for && !was_extended(job)))
 		return;
 	before = a->known ? job_compact(job, a) : NULL;
-	job->audited = (struct job_audited){ true, job->cancel, job->state, job->attempt, job->time_limit };
+	job->audited = (struct job_audited){ true, job->cancel, job->state, job->attempt, job->time_limit,
+					     preempted_for };
 	audit_write(m, &(struct audit_change){ .subject = job->name, .before = before,
-					       .after = job_compact(job, &job->audited), .word = "daemon:job",
+					       .after = job_compact(job, &job->audited),
+					       .word = is_new ? "daemon:preempt" : "daemon:job",
 					       .undo = job_undo });
 }
 

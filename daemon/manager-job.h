@@ -51,12 +51,9 @@ void job_run(struct manager *m, struct job *job); /* its VF is leased and commit
 void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
 void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off */
-void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
 void job_unplace(struct job *job); /* its attempt was none */
 bool job_attempt_began(const struct job *job); /* the present one's command was started, or its session was ready */
-/* Of one that nobody follows: how its attempt ended is stored, then its VF goes back. */
-void job_over(struct manager *m, struct job *job, enum job_result result, const char *reason);
 
 /* ---- manager-session.c: jobs without a command ---- */
 uint64_t job_time_limit(const struct job_document *d, const struct policy_queue *queue); /* at submit; 0 = none */
@@ -67,6 +64,30 @@ char *session_reason(const struct job *job); /* the job's reason, and the way in
 json_t *session_view(const struct job *job); /* null for a job with a command; returns new */
 void session_begin(struct manager *m, struct job *job, unsigned functions); /* its guest is ready, and shows so many */
 void sessions_pump(struct manager *m); /* ends those that are over */
+
+/* ---- manager-attempt.c: the end of an attempt ---- */
+void job_end(struct manager *m, struct job *job, enum job_result result, const char *reason);
+json_t *attempt_put_time(struct job *job, const char *name); /* now; returns the present attempt, borrowed, or NULL */
+/* How it ended, in the present attempt; retry: that was no attempt that counts, the job is tried again. */
+void attempt_note(struct job *job, enum job_result result, const char *reason, bool retry);
+/* Gives the VF back, then attempt_over(). */
+void attempt_give_back(struct manager *m, struct job *job);
+/* The outcome is noted, the VF is back: the job ends, or is tried again. */
+void attempt_over(struct manager *m, struct job *job);
+void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
+
+/* ---- manager-preempt.c: a job that runs makes way for one that waits ---- */
+bool job_is_preempted(const struct job *job); /* its present attempt, or its last one, is or was to make way */
+uint64_t job_preempted_for(const struct job *job); /* id of the job for which that is under way; 0 = it is not */
+void job_preempt(struct manager *m, struct job *job, const struct job *by); /* its command is signalled after COMMIT */
+void job_preempt_signal(struct manager *m, struct job *job); /* … or once more, by the next daemon */
+/* Why it stops, in the words of the runner's step, or with the job for which it is preempted.  Returns new; NULL for NULL. */
+char *job_stop_text(const struct job *job, const char *reason);
+/* What the end of an attempt counts as: of one that was to make way a lost one is a preempted one.  *reason is replaced. */
+enum job_result job_preempted_result(const struct job *job, enum job_result result, char **reason);
+unsigned job_attempts_counted(const struct job *job); /* without those that were preempted: retries are compared with it */
+/* The scheduler is asked again after so long, when a job may be preempted then; 0 = there is none. */
+void preempt_again(struct manager *m, uint64_t usec);
 
 /* ---- manager-upload.c: files of jobs that are too large for one message ---- */
 int uploads_new(struct manager *m); /* forgets those of an earlier daemon */

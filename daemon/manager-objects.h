@@ -223,6 +223,7 @@ struct job_audited {
 	enum job_state state;
 	unsigned attempt;
 	uint64_t time_limit; /* of a session */
+	uint64_t preempted_for;
 };
 
 struct job {
@@ -314,6 +315,7 @@ struct manager {
 	bool scan_pending, scan_again; /* … and something happened since it was asked for */
 	sd_event_source *expiry_timer; /* the next end of a lease */
 	sd_event_source *session_timer; /* … of a session */
+	sd_event_source *preempt_timer; /* a job will have run long enough to be preempted */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy, and changes of definitions, again */
 	struct {

@@ -15,6 +15,9 @@ struct round {
 	struct sched_vf *sched_vfs;
 	struct sched_queue *sched_queues;
 	struct sched_usage *usages;
+	struct sched_holder *holders;
+	struct job **holder_jobs;
+	size_t *preempts;  /* of all queues */
 	size_t **open_vms; /* per job */
 };
 
@@ -32,6 +35,9 @@ static void round_free(struct round *r)
 	free(r->sched_vfs);
 	free(r->sched_queues);
 	free(r->usages);
+	free(r->holders);
+	free(r->holder_jobs);
+	free(r->preempts);
 }
 
 static bool is_active(const struct job *job)
@@ -103,38 +109,87 @@ static void fill_vfs(struct manager *m, struct round *r)
 				.profile = vf->profile,
 				.kept = vf->lease.owner == LEASE_KEPT && !vf->handover,
 				.uid = vf->lease.uid,
-				.only_for = vf_only_for(m, vf),
+				.only_for = vf->state != VF_FREE && vf_wants_scrub(m, vf) ? (struct known){ 0 } :
+											   vf_only_for(m, vf),
 				.vm = vf->lease.owner != LEASE_NONE ? vm_index(r, vf->lease.vm_uuid) : SCHED_NONE,
 			};
 		}
 }
 
-/* What the active jobs hold: few, however many wait or have ended. */
+static size_t vf_at(const struct round *r, const char *name)
+{
+	for (size_t i = 0; name && i < r->s.n_vfs; i++)
+		if (streq(r->vfs[i]->name, name))
+			return i;
+	return SCHED_NONE;
+}
+
+/* What an active job holds.  One whose guest is silent has no end that could be confirmed. */
+static void fill_holder(struct manager *m, struct round *r, struct job *job)
+{
+	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0), now = now_realtime();
+	bool ending = job->cancel || job->state == JOB_STOPPING || job_is_preempted(job);
+	struct sched_holder h = {
+		.id = job->id,
+		.queue = queue_index(m, job->queue),
+		.priority = job->priority,
+		.uid = job->uid,
+		.vm = vm_index(r, job->vm_uuid),
+		.vf = vf_at(r, job->vf_name),
+		.assigned = job->vf_assigned,
+		/* who works in a session has no checkpoint to go on from */
+		.running = job->state == JOB_RUNNING && !ending && !job->document->session,
+		.ran_usec = began > 0 && now > began ? now - began : 0,
+		.leaving = ending && job->state != JOB_UNREACHABLE,
+	};
+
+	if (h.leaving)
+		h.preempted_for = job_preempted_for(job);
+	if (h.vm != SCHED_NONE)
+		r->sched_vms[h.vm].used++;
+	if (h.vf != SCHED_NONE)
+		r->sched_vfs[h.vf].has_job = true;
+	r->holder_jobs[r->s.n_holders] = job;
+	r->holders[r->s.n_holders++] = h;
+}
+
+/* Few, however many wait or have ended. */
 static void fill_use(struct manager *m, struct round *r)
 {
 	struct job *job, *tmp;
 
-	HASH_ITER(hh, m->jobs, job, tmp) {
-		size_t vm = is_active(job) ? vm_index(r, job->vm_uuid) : SCHED_NONE;
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (is_active(job))
+			fill_holder(m, r, job);
+}
 
-		if (vm != SCHED_NONE)
-			r->sched_vms[vm].used++;
-		for (size_t i = 0; is_active(job) && job->vf_name && i < r->s.n_vfs; i++)
-			if (streq(r->vfs[i]->name, job->vf_name))
-				r->sched_vfs[i].has_job = true;
-	}
+static void fill_preempts(struct manager *m, struct round *r, size_t queue)
+{
+	const struct policy_queue *from = &m->policy->queues[queue];
+	size_t *list = r->preempts + queue * m->policy->n_queues, n = 0;
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach((json_t *)from->preempts, i, name)
+		list[n++] = queue_index(m, json_string_value(name));
+	r->sched_queues[queue].preempts = list;
+	r->sched_queues[queue].n_preempts = n;
 }
 
 static void fill_queues(struct manager *m, struct round *r)
 {
 	struct job *job, *tmp;
 
-	for (size_t i = 0; i < m->policy->n_queues; i++)
+	for (size_t i = 0; i < m->policy->n_queues; i++) {
 		r->sched_queues[i] = (struct sched_queue){
 			.name = m->policy->queues[i].name,
 			.limit_running = m->policy->queues[i].limit_running,
 			.limit_running_per_user = m->policy->queues[i].limit_running_per_user,
+			.priority = m->policy->queues[i].priority,
+			.min_runtime_usec = m->policy->queues[i].min_runtime_usec,
 		};
+		fill_preempts(m, r, i);
+	}
 	r->s.n_queues = m->policy->n_queues;
 	HASH_ITER(hh, m->jobs, job, tmp) {
 		size_t queue = queue_index(m, job->queue), i = 0;
@@ -217,8 +272,12 @@ static int round_fill(struct manager *m, struct round *r)
 	r->vfs = calloc(n_vfs, sizeof(*r->vfs));
 	r->sched_vfs = calloc(n_vfs, sizeof(*r->sched_vfs));
 	r->sched_queues = calloc(m->policy->n_queues + 1, sizeof(*r->sched_queues));
+	r->holders = calloc(n_jobs, sizeof(*r->holders));
+	r->holder_jobs = calloc(n_jobs, sizeof(*r->holder_jobs));
+	r->preempts = calloc(m->policy->n_queues * m->policy->n_queues + 1, sizeof(*r->preempts));
 	if (!r->jobs || !r->open_vms || !r->sched_jobs || !r->usages || !r->vms || !r->rules ||
-	    !r->sched_vms || !r->vfs || !r->sched_vfs || !r->sched_queues)
+	    !r->sched_vms || !r->vfs || !r->sched_vfs || !r->sched_queues || !r->holders || !r->holder_jobs ||
+	    !r->preempts)
 		return -ENOMEM;
 
 	fill_vms(m, r);
@@ -242,6 +301,7 @@ static int round_fill(struct manager *m, struct round *r)
 	r->s.vfs = r->sched_vfs;
 	r->s.queues = r->sched_queues;
 	r->s.usages = r->usages;
+	r->s.holders = r->holders;
 	return 0;
 }
 
@@ -383,12 +443,15 @@ bool job_place(struct manager *m)
 				job_set_state(m, job, JOB_QUEUED, text);
 			if (d->wait == SCHED_WAIT_VM_START)
 				pool_start(m, r.vms[d->vm]);
+			if (d->victim != SCHED_NONE)
+				job_preempt(m, r.holder_jobs[d->victim], job);
 			continue;
 		}
 		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],
 		      r.sched_vms[d->vm].mode == VM_VF_ASSIGNED);
 		placed = true;
 	}
+	preempt_again(m, result->again_usec);
 	round_free(&r);
 	give_kept_back(m);
 	return placed;

@@ -4,168 +4,6 @@
 #include "manager-state.h"
 #include "runner/runner.h"
 
-static json_t *attempt_put_time(struct job *job, const char *name)
-{
-	json_t *attempt = job_attempt(job);
-
-	if (attempt)
-		json_put_time(attempt, name, now_realtime());
-	return attempt;
-}
-
-/* ---- the end of an attempt ---- */
-
-static void end_job(struct manager *m, struct job *job, enum job_result result, const char *reason)
-{
-	job->result = result;
-	job->ended_at = now_realtime();
-	job_set_state(m, job, JOB_ENDED, reason);
-	manager_pump(m);
-}
-
-/* The outcome was noted in the attempt; the VF is back: end, or try again. */
-static void attempt_over(struct manager *m, struct job *job)
-{
-	json_t *attempt = attempt_put_time(job, "ended_at");
-	int result = job_result_from_string(strempty(json_get_string(attempt, "result")));
-	_cleanup_free_ char *reason = NULL;
-
-	if (result < 0)
-		result = JOB_LOST;
-	if (json_get_string(attempt, "reason"))
-		reason = strdup(json_get_string(attempt, "reason"));
-	job->vm_uuid[0] = '\0';
-	if (job->cancel && result != JOB_SUCCEEDED)
-		result = JOB_CANCELLED;
-	if ((json_get_bool(attempt, "retry", false) ||
-	     (result == JOB_LOST && job->attempt <= job->document->retries)) &&
-	    !job->cancel) {
-		if (job->state == JOB_STOPPING || job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST)
-			job_set_state(m, job, JOB_QUEUED, reason);
-		job_hold_restored(m, job);
-		manager_pump(m);
-		return;
-	}
-	end_job(m, job, (enum job_result)result, reason);
-}
-
-static void note_result(struct job *job, enum job_result result, const char *reason, bool retry)
-{
-	json_t *attempt = job_attempt(job);
-
-	if (!attempt)
-		return;
-	json_put_string(attempt, "result", job_result_to_string(result));
-	json_put_string(attempt, "reason", reason);
-	json_put_bool(attempt, "retry", retry);
-}
-
-static void given_back(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
-{
-	struct job *job = job_find(m, userdata);
-
-	free(userdata);
-	if (!job)
-		return;
-	if (error)
-		log_job(job->name, LOG_WARNING, 0, "its VF did not come back: %s",
-			strempty(error->message));
-	if (error && streq_ptr(error->reason, "no_libvirt"))
-		return; /* job_resume() tries again once it is back */
-	if (error && vf->state == VF_ATTACHED) {
-		/* The guest keeps it.  The job is over all the same; the lease stays until somebody helps. */
-		vf_lease_pass(m, vf, LEASE_VM, 0);
-	}
-	attempt_over(m, job);
-}
-
-/* The VF may stay in its VM for the next job of the same user; the next round of the scheduler says whether there
- * is one.  Not after an attempt that left doubts about the guest. */
-static bool may_keep(struct manager *m, const struct job *job, const struct vf *vf)
-{
-	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
-	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
-	const json_t *attempt = job_attempt(job);
-	int result = job_result_from_string(strempty(json_get_string(attempt, "result")));
-
-	/* Nothing tells that whoever worked in a session has let go of it. */
-	if (job->document->session)
-		return false;
-	return rule && rule->vf == VM_VF_KEEP && vm->facts->state == VM_RUNNING && vf->state == VF_ATTACHED &&
-	       !json_get_bool(attempt, "retry", false) && json_get_string(attempt, "boot_id") &&
-	       (result == JOB_SUCCEEDED || result == JOB_FAILED || result == JOB_CANCELLED || result == JOB_TIMEOUT);
-}
-
-/* Gives the VF back, then ends the attempt. */
-static void give_back(struct manager *m, struct job *job)
-{
-	struct vf *vf = vf_find(m, job->vf_name);
-
-	if (!vf || job->vf_assigned || vf->lease.owner != LEASE_JOB || vf->lease.job != job->id) {
-		attempt_over(m, job);
-		return;
-	}
-	if (vf->handover)
-		return; /* its end comes back here through attached() or given_back() */
-	if (vf->state == VF_LEASED && !vf->doubtful) {
-		vf_let_go(m, vf, VF_FREE, NULL);
-		attempt_over(m, job);
-		return;
-	}
-	if (vf->state == VF_LEASED || vf->state == VF_RESETTING || vf->state == VF_QUARANTINED) {
-		/* Out of the guest already: an earlier daemon ended here. */
-		handover_reset(m, vf, given_back, strdup(job->name));
-		return;
-	}
-	if (may_keep(m, job, vf)) {
-		vf_lease_pass(m, vf, LEASE_KEPT, 0);
-		attempt_over(m, job);
-		return;
-	}
-	handover_detach(m, vf, given_back, strdup(job->name));
-}
-
-void job_vf_back(struct manager *m, const char *vf_name)
-{
-	struct job *job, *tmp;
-
-	HASH_ITER(hh, m->jobs, job, tmp)
-		if (job->state == JOB_STOPPING && !job->runner && streq_ptr(job->vf_name, vf_name) &&
-		    json_get_string(job_attempt(job), "result"))
-			give_back(m, job);
-}
-
-static void over_committed(struct manager *m, void *userdata)
-{
-	struct job *job = job_find(m, userdata);
-
-	free(userdata);
-	if (job && job->state == JOB_STOPPING)
-		give_back(m, job);
-}
-
-/* Nothing is done that is not stored: it is looked at again once that works. */
-static void over_not_committed(struct manager *m, void *userdata)
-{
-	struct job *job = job_find(m, userdata);
-
-	free(userdata);
-	if (!job || job->state != JOB_STOPPING)
-		return;
-	json_put_string(job_attempt(job), "result", NULL);
-	json_put_string(job_attempt(job), "reason", NULL);
-	free(job->reason);
-	job->reason = session_way_in(job);
-	job->state = JOB_RUNNING;
-}
-
-void job_over(struct manager *m, struct job *job, enum job_result result, const char *reason)
-{
-	note_result(job, result, reason, false);
-	job_set_state(m, job, JOB_STOPPING, reason);
-	outbox_add(m, over_committed, over_not_committed, strdup(job->name));
-}
-
 /* ---- the runner's word ---- */
 
 static void on_step(void *userdata, enum runner_step step, const char *reason)
@@ -181,7 +19,8 @@ static void on_step(void *userdata, enum runner_step step, const char *reason)
 			job_set_state(m, job, JOB_WAITING_GUEST, text);
 	} else if ((step == RUNNER_STEP_STOPPING || step == RUNNER_STEP_OUTPUTS) &&
 		   (job->state == JOB_RUNNING || job->state == JOB_UNREACHABLE)) {
-		job_set_state(m, job, JOB_STOPPING, reason);
+		text = job_stop_text(job, reason);
+		job_set_state(m, job, JOB_STOPPING, text);
 	}
 }
 
@@ -311,7 +150,7 @@ static void end_committed(struct manager *m, void *userdata)
 		return;
 	runner_clean(job->runner);
 	job->runner = runner_free(job->runner);
-	give_back(m, job);
+	attempt_give_back(m, job);
 }
 
 /* Nothing can be stored: the traces stay, for a daemon that has to look again. */
@@ -324,7 +163,7 @@ static void end_not_committed(struct manager *m, void *userdata)
 		return;
 	job->runner = runner_free(job->runner);
 	if (m->degraded)
-		give_back(m, job);
+		attempt_give_back(m, job);
 }
 
 static void on_ended(void *userdata, const struct runner_result *r)
@@ -354,13 +193,14 @@ static void on_ended(void *userdata, const struct runner_result *r)
 		(void)free_and_strdup(&reason, text);
 		count_failed_start(m, job, reason);
 	}
+	result = job_preempted_result(job, result, &reason);
 	job->has_exit_code = r->exit_code >= 0;
 	job->exit_code = r->exit_code;
 	if (r->signal && sigabbrev_np(r->signal)) {
 		free(job->signal);
 		job->signal = xasprintf("SIG%s", sigabbrev_np(r->signal));
 	}
-	note_result(job, result, reason, never);
+	attempt_note(job, result, reason, never);
 	if (attempt) {
 		json_put_uint_known(attempt, "exit_code", job->has_exit_code, (uint64_t)r->exit_code);
 		json_put_bool(attempt, "stdout_truncated", r->stdout_truncated);
@@ -389,12 +229,14 @@ static void follow(struct manager *m, struct job *job, bool was_started, bool in
 	if (r == 0) {
 		if (job->cancel)
 			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
+		else if (job_is_preempted(job))
+			job_preempt_signal(m, job);
 		return;
 	}
 	reason = xasprintf("the attempt cannot be run: %s", message ? message : strerror(-r));
-	note_result(job, JOB_FAILED, reason, false);
+	attempt_note(job, JOB_FAILED, reason, false);
 	job_set_state(m, job, JOB_STOPPING, reason);
-	give_back(m, job);
+	attempt_give_back(m, job);
 }
 
 /* The host has no memory to spare for it: that was no attempt, and the scheduler leaves the VM out for a while. */
@@ -403,7 +245,7 @@ static void attach_postponed(struct manager *m, struct job *job, struct vm *vm, 
 	vm_no_memory(vm, error->message);
 	job_unplace(job);
 	if (job->cancel) {
-		end_job(m, job, JOB_CANCELLED, NULL);
+		job_end(m, job, JOB_CANCELLED, NULL);
 		return;
 	}
 	job_set_state(m, job, JOB_QUEUED, error->message);
@@ -423,7 +265,7 @@ static void attach_failed(struct manager *m, struct job *job, const struct rpc_e
 	/* Neither the host's troubles nor libvirt's absence are the VM's fault. */
 	if (!error->errnum && !streq_ptr(error->reason, "no_libvirt"))
 		count_failed_start(m, job, error->message);
-	note_result(job, JOB_FAILED, error->message, true);
+	attempt_note(job, JOB_FAILED, error->message, true);
 	attempt_over(m, job);
 }
 
@@ -451,9 +293,9 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 		follow(m, job, false, false);
 		return;
 	}
-	note_result(job, JOB_CANCELLED, NULL, false);
+	attempt_note(job, JOB_CANCELLED, NULL, false);
 	job_set_state(m, job, JOB_STOPPING, NULL);
-	give_back(m, job);
+	attempt_give_back(m, job);
 }
 
 void job_run(struct manager *m, struct job *job)
@@ -483,7 +325,7 @@ void job_stop(struct manager *m, struct job *job)
 	switch (job->state) {
 	case JOB_HELD:
 	case JOB_QUEUED:
-		end_job(m, job, JOB_CANCELLED, NULL);
+		job_end(m, job, JOB_CANCELLED, NULL);
 		break;
 	case JOB_STARTING:
 		break; /* attached() looks at job->cancel */
@@ -514,16 +356,27 @@ void job_vm_off(struct manager *m, struct job *job)
 	bool ran = job_attempt_began(job);
 	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	bool crashed = vm && vm->facts->state == VM_CRASHED;
-	const char *reason = crashed ? "its VM crashed" : "its VM went off";
+	_cleanup_free_ char *reason = strdup(crashed ? "its VM crashed" : "its VM went off");
+	enum job_result result = job_preempted_result(job, JOB_LOST, &reason);
 
 	if (job->state < JOB_WAITING_GUEST || job->state > JOB_UNREACHABLE)
 		return;
 	job->runner = runner_free(job->runner);
 	/* A command that never began is simply tried again; one that ran is lost. */
-	note_result(job, JOB_LOST, reason, !ran);
+	attempt_note(job, result, reason, !ran);
 	job_set_state(m, job, JOB_STOPPING, reason);
 	if (crashed)
 		leave_vf(m, job);
+	attempt_over(m, job);
+}
+
+/* It was being stopped when an earlier daemon ended, and nobody knows how far it came. */
+static void stopped_in_vm_off(struct manager *m, struct job *job)
+{
+	_cleanup_free_ char *reason = strdup("its VM went off");
+	enum job_result result = job_preempted_result(job, JOB_LOST, &reason);
+
+	attempt_note(job, result, reason, false);
 	attempt_over(m, job);
 }
 
@@ -538,7 +391,7 @@ void job_resume(struct manager *m, struct job *job)
 	if (job->runner || job->state < JOB_STARTING || job->state == JOB_ENDED)
 		return;
 	if (job->state == JOB_STOPPING && json_get_string(job_attempt(job), "result")) {
-		give_back(m, job);
+		attempt_give_back(m, job);
 		return;
 	}
 	if (job->document->session && job->state == JOB_RUNNING)
@@ -550,13 +403,13 @@ void job_resume(struct manager *m, struct job *job)
 			struct rpc_error error = { 0 };
 
 			rpc_error_set(&error, RPC_CONFLICT, "its VM is off");
-			note_result(job, JOB_LOST, error.message, true);
+			attempt_note(job, JOB_LOST, error.message, true);
 			rpc_error_done(&error);
-			give_back(m, job);
+			attempt_give_back(m, job);
 			return;
 		}
 		if (job->state == JOB_STOPPING)
-			attempt_over(m, job);
+			stopped_in_vm_off(m, job);
 		else
 			job_vm_off(m, job);
 		return;
@@ -567,7 +420,7 @@ void job_resume(struct manager *m, struct job *job)
 		if (vf && vf->state == VF_LEASED && vf->lease.job == job->id && !vf->handover)
 			handover_attach(m, vf, attached, strdup(job->name));
 		else {
-			note_result(job, JOB_LOST, "the daemon was restarted before its VF was attached", true);
+			attempt_note(job, JOB_LOST, "the daemon was restarted before its VF was attached", true);
 			attempt_over(m, job);
 		}
 		return;

@@ -90,6 +90,38 @@ void session_begin(struct manager *m, struct job *job, unsigned functions)
 
 /* ---- over ---- */
 
+static void over_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (job && job->state == JOB_STOPPING)
+		attempt_give_back(m, job);
+}
+
+/* Nothing is done that is not stored: it is looked at again once that works. */
+static void over_not_committed(struct manager *m, void *userdata)
+{
+	struct job *job = job_find(m, userdata);
+
+	free(userdata);
+	if (!job || job->state != JOB_STOPPING)
+		return;
+	json_put_string(job_attempt(job), "result", NULL);
+	json_put_string(job_attempt(job), "reason", NULL);
+	free(job->reason);
+	job->reason = session_way_in(job);
+	job->state = JOB_RUNNING;
+}
+
+/* How it ended is stored, then its VF goes back. */
+static void over(struct manager *m, struct job *job, enum job_result result, const char *reason)
+{
+	attempt_note(job, result, reason, false);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	outbox_add(m, over_committed, over_not_committed, strdup(job->name));
+}
+
 /* A VF that its card does not show yet after a start has its row still. */
 static bool waits_for_its_row(struct manager *m, const struct job *job)
 {
@@ -138,11 +170,11 @@ static uint64_t look(struct manager *m, struct job *job)
 	const char *why = lost(m, job);
 
 	if (why)
-		job_over(m, job, JOB_LOST, why);
+		over(m, job, JOB_LOST, why);
 	else if (job->cancel)
-		job_over(m, job, JOB_CANCELLED, NULL);
+		over(m, job, JOB_CANCELLED, NULL);
 	else if (job->ends <= now_boottime())
-		job_over(m, job, JOB_TIMEOUT, "its time is over");
+		over(m, job, JOB_TIMEOUT, "its time is over");
 	else
 		return job->ends;
 	return UINT64_MAX;

@@ -380,6 +380,7 @@ struct manager *manager_free(struct manager *m)
 	sd_event_source_disable_unref(m->expiry_timer);
 	sd_event_source_disable_unref(m->session_timer);
 	sd_event_source_disable_unref(m->process_timer);
+	sd_event_source_disable_unref(m->preempt_timer);
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);

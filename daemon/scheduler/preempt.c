@@ -272,6 +272,11 @@ static int tell(struct sched_decision *d, const struct sched_holder *h)
 	return 0;
 }
 
+static uint64_t min_runtime(const struct preempt *p, const struct sched_holder *h)
+{
+	return p->round->s->queues[h->queue].min_runtime_usec;
+}
+
 /* The one that is being stopped for it, or NULL. */
 static struct end *find_his(struct preempt *p, const struct sched_job *job)
 {
@@ -290,6 +295,14 @@ static struct end *find_leaving(struct preempt *p, const struct sched_job *job)
 	return NULL;
 }
 
+static void note_again(struct preempt *p, uint64_t usec)
+{
+	uint64_t *again = &p->round->result->again_usec;
+
+	if (*again == 0 || usec < *again)
+		*again = usec;
+}
+
 /* NULL when nobody may be stopped for it; then whose place it would take all the same is nobody's to free. */
 static struct end *find_victim(struct preempt *p, const struct sched_job *job)
 {
@@ -297,12 +310,16 @@ static struct end *find_victim(struct preempt *p, const struct sched_job *job)
 		const struct sched_holder *h = p->victims[i].holder;
 
 		p->wanted[i] = !p->victims[i].over && would_help(p, &p->victims[i], job);
-		if (p->wanted[i] && may_preempt(p->round, job->queue, h->queue) &&
-		    h->ran_usec >= p->round->s->queues[h->queue].min_runtime_usec)
+		if (p->wanted[i] && may_preempt(p->round, job->queue, h->queue) && h->ran_usec >= min_runtime(p, h))
 			return &p->victims[i];
 	}
-	for (size_t i = 0; i < p->n_victims; i++)
+	for (size_t i = 0; i < p->n_victims; i++) {
+		const struct sched_holder *h = p->victims[i].holder;
+
+		if (p->wanted[i] && may_preempt(p->round, job->queue, h->queue))
+			note_again(p, min_runtime(p, h) - h->ran_usec);
 		p->victims[i].over |= p->wanted[i];
+	}
 	return NULL;
 }
 

@@ -149,6 +149,7 @@ struct sched_result {
 	struct sched_decision *decisions; /* one for each job, best first */
 	size_t n_decisions;
 	size_t n_placed;
+	uint64_t again_usec; /* so long, and one that has not run its min_runtime could be stopped; 0 = none is waited for */
 };
 
 /* Returns 0 with new *ret, or -ENOMEM. */

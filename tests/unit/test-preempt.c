@@ -140,6 +140,17 @@ static void test_min_runtime(void **state)
 	assert_victim(&c, 0, 2); /* exactly so long is enough */
 	c.queues[BATCH].min_runtime_usec = 5 * MINUTE;
 	assert_nobody(&c, 0);
+	(void)decide(&c, 0);
+	assert_int_equal(c.result->again_usec, MINUTE); /* then the one that ran four */
+	c.vfs[3].gpu_draining = true; /* … if that is of use */
+	(void)decide(&c, 0);
+	assert_int_equal(c.result->again_usec, 2 * MINUTE);
+	c.vfs[3].gpu_draining = false;
+	c.queues[URGENT].n_preempts = 0;
+	(void)decide(&c, 0);
+	assert_int_equal(c.result->again_usec, 0);
+	c.queues[URGENT].n_preempts = 2;
+	c.result = sched_result_free(c.result);
 	c.queues[BATCH].min_runtime_usec = 0;
 	c.queues[URGENT].min_runtime_usec = 5 * MINUTE; /* of its own jobs */
 	assert_victim(&c, 0, 0);
