@@ -57,7 +57,7 @@ if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
-	tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
+	tests/unit/test-manager-preempt tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
 	tests/unit/test-manager-session \
 	tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
@@ -91,6 +91,9 @@ tests_unit_test_manager_power_off_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_expiry_SOURCES = tests/unit/test-manager-expiry.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_expiry_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_expiry_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_preempt_SOURCES = tests/unit/test-manager-preempt.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_preempt_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_preempt_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_process_SOURCES = tests/unit/test-manager-process.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_process_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_process_LDADD = $(MANAGER_TEST_LIBS)

@@ -170,6 +170,29 @@ def users(machine, rows, submissions, ledger, rules):
     return wrong
 
 
+def preemptions(rows):
+    """Who is stopped for another was of a queue that is for that, goes on later, and is the only one for that other."""
+    wrong = []
+    under_way = collections.Counter()
+    for number, job in rows["job"].items():
+        attempts = job.get("attempts", [])
+        if job["result"] == "preempted":
+            wrong.append(f"job {number} has the result of an attempt: preempted")
+        for attempt in attempts:
+            marked = attempt.get("preempted_for")
+            if attempt["result"] == "preempted" and not marked:
+                wrong.append(f"job {number} was preempted for nobody")
+            if marked and (marked == number or attempt["preempted_queue"] == job["queue"]):
+                wrong.append(f"job {number} of queue {job['queue']} was preempted for job {marked} of the same queue")
+        last = attempts[-1] if attempts else {}
+        if last.get("preempted_for") and job["state"] == "ended" and job["result"] == "lost":
+            wrong.append(f"job {number} was preempted for job {last['preempted_for']}, and is lost")
+        if last.get("preempted_for") and job["state"] in ("running", "stopping") and not last["result"]:
+            under_way[last["preempted_for"]] += 1
+    wrong += [f"{n} jobs are stopped for job {number}" for number, n in under_way.items() if n > 1]
+    return wrong
+
+
 def quarantine(rows):
     """A VM in which one job after the other could not start takes no more."""
     wrong = []
@@ -335,7 +358,8 @@ def operations(rows):
 
 def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
-    wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows)
+    wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows) + \
+        preemptions(rows)
     wrong += definitions(machine, rows) + sessions(rows, time.clock_gettime(time.CLOCK_BOOTTIME))
     wrong += layouts(machine, rows, disturbed)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]

@@ -33,9 +33,13 @@ STEPS = {
                "guest-file-open", "guest-file-read", "detach", "reset"),
     "cancel": ("guest-exec signal",),
     "session": ("attach", "guest-exec look", "guest-exec ready", "detach", "wait-closed", "reset", "probe"),
+    # What runs is stopped, gives its VF back, and the other one gets it.
+    "preempt": ("guest-exec signal", "guest-exec status", "guest-exec clean", "detach", "wait-closed", "reset", "probe",
+                "attach", "guest-exec start"),
     "pool": ("start", "shutdown"),
     "recover": ("scan", "read", "list", "get"),
 }
+URGENT = "urgent"  # the queue whose jobs may have those of the other stopped
 # Among the arguments of that program and of no other.
 ARGUMENTS = {"prepare": "-c"}
 READY = ["/usr/local/bin/gpu-ok", "ready"]
@@ -46,7 +50,8 @@ NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-fil
         ("finish", "guest-exec-status"): (1, 2, 3, 4, 5), ("finish", "guest-file-open"): (1, 2, 3),
         ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2, 3),
         ("release", "bind"): (1,), ("release", "destroy"): (1,),
-        "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,)}
+        "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,),
+        "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
 
 
 # Of the store: every change is a transaction.
@@ -94,6 +99,7 @@ def submit(chance, number, **more):
                        "seconds": chance.choice((0, 0, 0, 0.02, 0.2, 0.6)),
                        "retries": chance.choice((0, 0, 1, 3)),
                        "outputs": chance.random() < 0.4,
+                       "queue": chance.choice((None, None, None, None, URGENT)),
                        "vm": chance.choice((None, None, None, *RUN_AS, *RUN_AS, CLOSED)), **more})
 
 
@@ -266,16 +272,18 @@ LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
          "release": [*PLACE, assign_to("trainer-1"), assign_to("trainer-2"), rest, release_all],
          ("release", "bind"): [*PLACE, assign_to(MANAGED), rebinding],
          ("release", "destroy"): [*PLACE, power_off],
-         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "pool": [*PLACE, pool_off], "recover": [], "submit": [],
-         "store": [of_assign, of_release]}
+         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "pool": [*PLACE, pool_off],
+         "recover": [], "submit": [], "store": [of_assign, of_release]}
 # What the jobs must be like, by operation or point.
 JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
-        "session": {"vm": "trainer-1"}, ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
+        "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"},
+        ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
 # When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
-ARMED = {"start": "calm", "finish": "running", "cancel": "running", "pool": "calm",
+ARMED = {"start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
          "session": "running", **{("session", point): "calm" for point in STEPS["session"][:3]}}
 # Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
-UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "pool": "jobs", ("pool", "shutdown"): "off"}
+UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "preempt": "jobs", "pool": "jobs",
+         ("pool", "shutdown"): "off"}
 
 
 def of_trap(table, trap, default):
@@ -301,7 +309,8 @@ def actions(chance, trap, serial, has_jobs):
         others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
     if has_jobs:
         others += [of_another(chance, session(chance, f"{serial}.s")) for _ in range(chance.choice((0, 0, 0, 1)))]
-    count = {"start": 2, "finish": 2, "cancel": 1, "session": 1, "pool": 1, "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
+    count = {"start": 2, "finish": 2, "cancel": 1, "session": 1, "preempt": 1, "pool": 1,
+             "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
     count = count if has_jobs else 0
     more = of_trap(JOBS, trap, {})
     kind = session if trap[0] == "session" else submit
@@ -324,6 +333,8 @@ def actions(chance, trap, serial, has_jobs):
         chosen.append(("cancel", {"which": -1}))
     if trap[0] == "session":  # it runs by now, where that was waited for
         chosen += chance.choice(([], [("cancel", {"which": -1})], [("extend", {"which": -1})]))
+    if trap[0] == "preempt":
+        chosen.append(submit(chance, f"{serial}.u", vm="trainer-1", seconds=0, queue=URGENT))
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
 
 

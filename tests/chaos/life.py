@@ -124,6 +124,8 @@ class Life(World):
         return {**POLICY, "access": access, "gpus": gpus if self.kept or self.scrubbed else [],
                 "vms": [{**POLICY["vms"][0], "match": vm, "run_as": user, **more[vm]}
                         for vm, user in choices.RUN_AS.items()],
+                "queues": [{**POLICY["queues"][0], "preempt_grace": "1s"},
+                           {"name": choices.URGENT, "priority": 90, "preempts": ["default"]}],
                 "layouts": [*POLICY["layouts"], {"name": "none", "vfs": 0}],
                 "profiles": [*POLICY["profiles"], *PROFILES,
                              {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
@@ -378,6 +380,8 @@ class Life(World):
                     "command": ["/bin/sh", "-c", script], **({"outputs": ["out-*"]} if one["outputs"] else {})}
         if one["vm"]:
             document["run_in"] = {"vm": one["vm"]}
+        if one["queue"]:
+            document["queue"] = one["queue"]
         return {"job": document, "request_id": job.token}
 
     def heard(self, asked, answer):

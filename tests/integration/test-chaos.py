@@ -51,14 +51,19 @@ def lease(owner, epoch, job=0, **more):
 
 def job(token, state, result="none", attempt=1):
     return {"state": state, "result": result, "attempt": attempt, "reason": None, "document": {"name": token}, "uid": 0,
-            "vm_uuid": UUID, "vm_name": "trainer-1"}
+            "vm_uuid": UUID, "vm_name": "trainer-1", "queue": "default", "attempts": [{"result": None}] * attempt}
+
+
+def make_way(world, number, result=None, queue="urgent", **more):
+    """The job is, or was, preempted for job 9."""
+    world.rows["job"][number]["attempts"] = [{"preempted_for": "9", "preempted_queue": queue, "result": result, **more}]
 
 
 def session(state, result="none", begun=1, left=3600):
     """A job without a command, whose last `begun` attempts were ready, and whose end comes in so many seconds."""
     end = (time.clock_gettime(time.CLOCK_BOOTTIME) + left) * 1e6
     return {**job("e", state, result), "document": {"name": "e", "session": True}, "ends": {"boot": end},
-            "attempts": [{}] + [{"started_at": "2026-11-27T03:42:15Z"}] * begun}
+            "attempts": [{"result": None}] + [{"result": None, "started_at": "2026-11-27T03:42:15Z"}] * begun}
 
 
 def rows():
@@ -140,6 +145,12 @@ SPOILED = (
     (lambda w: w.submissions.append(checker.Submission("b", 8, False, 9)), "of uid 9 ran in trainer-1, which no rule"),
     (lambda w: w.rows["meta"][f"vm/{UUID}"].update(failed_starts=3), "is not quarantined after 3 failed starts"),
     (lambda w: w.rows["job"]["7"].update(vm_uuid=OTHER), "is running in trainer-1, which is quarantined"),
+    (lambda w: w.rows["job"]["8"].update(result="preempted"), "has the result of an attempt"),
+    (lambda w: make_way(w, "7", "preempted", preempted_for=None), "job 7 was preempted for nobody"),
+    (lambda w: make_way(w, "7", queue="default"), "job 7 of queue default was preempted for job 9 of the same queue"),
+    (lambda w: (make_way(w, "8"), w.rows["job"]["8"].update(result="lost")), "job 8 was preempted for job 9, and is lost"),
+    (lambda w: (make_way(w, "7"), make_way(w, "8"), w.rows["job"]["8"].update(state="stopping")),
+     "2 jobs are stopped for job 9"),
     (lambda w: w.write("twice", "a"), "ran twice at the same time"),
     (lambda w: w.rows["job"].pop("7"), "is lost"),
     (lambda w: w.rows["job"].update({"10": job("a", "queued")}), "is there 2 times"),

@@ -89,6 +89,8 @@ def makes_way():
     row = next(row for row in rows(world, victim) if (row["before"] or {}).get("preempted_for"))
     equal((row["after"]["state"], row["after"]["attempt"]), ("queued", 1))
     assert "preempted for job" in world.log()
+    shown = world.cli("show", victim, check=0).stdout
+    assert f"preempted_for={first}" in shown and f"preempted for job {first} (queue urgent)" in shown, shown
 
 
 @test
@@ -119,8 +121,6 @@ def min_runtime():
     world = world_of(batch={"min_runtime": "3s"})
     victim = running(world)
     first = urgent(world)
-    until(lambda: "in use" in (world.job(first)["reason"] or ""), "it waits for the VF")
-    assert "preempted_for" not in world.job(victim)["attempts"][0]
     world.until_ended(first)
     one = world.job(victim)["attempts"][0]
     equal(one["result"], "preempted")
