@@ -286,6 +286,21 @@ def ended_by_itself():
 
 
 @test
+def a_session_stays():
+    """Who works in a session is not put out for a job, which waits until it is over."""
+    world = world_of()
+    session = world.call("job.submit", job={"version": 1, "session": True, "queue": "batch", "time_limit": "1h"})["id"]
+    world.until_job(session, "running")
+    first = urgent(world)
+    reason = until(lambda: world.job(first)["reason"], "it waits")
+    assert "VF" in reason and "preempt" not in reason, reason
+    equal(world.job(session)["state"], "running")
+    world.call("job.cancel", id=session)
+    world.until_ended(first)
+    equal(attempts(world, session), ["cancelled"])
+
+
+@test
 def of_other_vms():
     """In VMs that keep a VF for the next job, and in those whose VF is their own."""
     for vf in ("keep", "assigned"):
