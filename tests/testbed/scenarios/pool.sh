@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # VMs that gpuvf starts and shuts down itself, and VFs that the policy gives, with real libvirt and guests: a job finds
 # its VM off; the VM is started, runs it with a VF, keeps the VF for the next job of the same user, and is shut down when
-# idle; another VM has its VF in its stored definition before it is started; an end of a lease takes a VF back; and a VM
+# idle; a job makes way for one of a queue that preempts its own; a session holds a VF; another VM has its VF in its stored definition before it is started; an end of a lease takes a VF back; and a VM
 # that others started is left alone.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
@@ -20,7 +20,8 @@ cat >/etc/gpuvf/policies.d/pool.json <<'JSON'
 		{"match": "pool-*", "allow": ["user:root"], "run_as": "trainer", "vf": "keep",
 		 "start": "on-demand", "stop_idle": "5s"}
 	],
-	"queues": [{"name": "batch", "default": true}],
+	"queues": [{"name": "batch", "default": true, "priority": 10},
+	           {"name": "urgent", "priority": 90, "preempts": ["batch"]}],
 	"access": [{"user": "root", "role": "admin"}]
 }
 JSON
@@ -66,6 +67,39 @@ like "the job says that it waits for that" "$(member job.get "{\"id\": \"$job\"}
 check "the job runs to its end" gpuvf wait "$job" --timeout 300s
 like "on a VF, in the guest" "$(gpuvf logs "$job")" "gpu0/vf"
 note "$(gpuvf jobs --all)"
+
+# ---- one makes way for another
+
+long=$(gpuvf submit --vm pool-1 -- /bin/sh -c 'trap "echo stopped; exit 0" TERM; echo begun; while :; do sleep 1 & wait $!; done')
+check "a job runs" gpuvf wait "$long" --for running --timeout 300s
+check "and has begun" wait_for 30 eval '[[ "$(gpuvf logs "$long")" == *begun* ]]'
+urgent=$(gpuvf submit --vm pool-1 --queue urgent -- /bin/true)
+check "one of a queue that preempts its own comes, and ends" gpuvf wait "$urgent" --timeout 300s
+is "well" "$(job_member "$urgent" result)" succeeded
+like "the first was stopped for it" "$(gpuvf call job.get "{\"id\": \"$long\"}")" "\"preempted_for\": \"$urgent\""
+is "by its signal" "$(gpuvf logs "$long" --attempt 1 | xargs)" "begun stopped"
+check "and runs once more" gpuvf wait "$long" --for running --timeout 300s
+is "in its second attempt" "$(job_member "$long" attempt)" 2
+check "it is cancelled" gpuvf cancel "$long"
+gpuvf wait "$long" --timeout 120s >/dev/null 2>&1
+is "as such" "$(job_member "$long" result)" cancelled
+
+# ---- a VF to work with
+
+session=$(gpuvf session --vm pool-1 --time 30m)
+check "a session is ready" gpuvf wait "$session" --for running --timeout 300s
+like "with the way in" "$(job_member "$session" reason)" "VM pool-1 has gpu0/vf[1-3]: .*until "
+check "the guest has the VF" eval 'guest_exec pool-1 lspci -n -d 8086::0380 | grep -q 8086:56c0'
+check "it gets more time" gpuvf extend "$session" 10m
+is "40 minutes in all" "$(job_member "$session" time_limit_seconds)" 2400
+old=$(main_pid)
+check "kill -9 of the daemon" kill -9 "$old"
+check "the next one has it as it was" wait_for 60 job_is "$session" running
+is "until the same end" "$(job_member "$session" time_limit_seconds)" 2400
+check "it is over" gpuvf cancel "$session"
+gpuvf wait "$session" --timeout 120s >/dev/null 2>&1
+is "by its user's word" "$(job_member "$session" result)" cancelled
+check "and its VF is free" wait_for 60 eval '[ "$(vfs_in_state free)" = 2 ]'
 
 # ---- the next one, then nobody
 
