@@ -127,7 +127,7 @@ void job_vf_back(struct manager *m, const char *vf_name)
 	struct job *job, *tmp;
 
 	HASH_ITER(hh, m->jobs, job, tmp)
-		if (job->state == JOB_STOPPING && !job->runner && streq_ptr(job->vf_name, vf_name) &&
+		if (job->state == JOB_STOPPING && !job->runner && !job->ending && streq_ptr(job->vf_name, vf_name) &&
 		    json_get_string(job_attempt(job), "result"))
 			attempt_give_back(m, job);
 }

@@ -256,6 +256,7 @@ struct job {
 	json_t *progress;    /* {step,total,loss,vram_peak_bytes}, or NULL */
 	struct runner *runner;
 	bool vf_assigned;    /* runs on a VF that the VM holds anyway: not ours to detach */
+	bool ending;	     /* a session whose end is not durable yet: its VF does not go back before */
 	bool inherited;	     /* an earlier daemon placed it, and nobody follows it yet */
 	struct job_audited audited;
 	bool restored;	     /* from a copy of the state: may have run since, and is not begun by itself */

@@ -2,6 +2,7 @@
 /* The pump's round of the scheduler: a snapshot of what waits and what is free, its decisions carried out as
  * leases, and for every job that waits the reason. */
 #include "manager-state.h"
+#include "runner/runner.h"
 #include "scheduler/scheduler.h"
 
 struct round {
@@ -82,6 +83,7 @@ static void fill_vms(struct manager *m, struct round *r)
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
 			.free_ports = vm->facts->free_ports,
 			.no_memory = vm_lacks_memory(vm),
+			.lacked_memory = vm->memory.failure != NULL,
 			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
 		};
 	}
@@ -124,10 +126,11 @@ static size_t vf_at(const struct round *r, const char *name)
 	return SCHED_NONE;
 }
 
-/* What an active job holds.  One whose guest is silent has no end that could be confirmed. */
+/* What an active job holds.  One whose guest is silent has no end that could be confirmed, also when it is to end. */
 static void fill_holder(struct manager *m, struct round *r, struct job *job)
 {
-	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0), now = now_realtime();
+	const json_t *began = json_object_get(job_attempt(job), "started_boot");
+	bool silent = job->state == JOB_UNREACHABLE || (job->runner && runner_is_silent(job->runner));
 	bool ending = job->cancel || job->state == JOB_STOPPING || job_is_preempted(job);
 	struct sched_holder h = {
 		.id = job->id,
@@ -139,8 +142,8 @@ static void fill_holder(struct manager *m, struct round *r, struct job *job)
 		.assigned = job->vf_assigned,
 		/* who works in a session has no checkpoint to go on from */
 		.running = job->state == JOB_RUNNING && !ending && !job->document->session,
-		.ran_usec = began > 0 && now > began ? now - began : 0,
-		.leaving = ending && job->state != JOB_UNREACHABLE,
+		.ran_usec = began && expiry_is_of_this_boot(began) ? now_boottime() - json_get_uint(began, "boot", 0) : 0,
+		.leaving = ending && !silent,
 	};
 
 	if (h.leaving)
@@ -205,16 +208,30 @@ static void fill_queues(struct manager *m, struct round *r)
 	}
 }
 
+/* The VM in which the checkpoint of a job that was preempted lies; NULL = it may go anywhere. */
+static const struct vm *vm_of_checkpoint(struct manager *m, const struct job *job)
+{
+	const json_t *last = job_attempt(job);
+	const char *preempted = job_result_to_string(JOB_PREEMPTED);
+
+	if (!job->document->checkpoint || !streq(strempty(json_get_string(last, "result")), preempted))
+		return NULL;
+	return vm_find_uuid(m, json_get_string(last, "vm_uuid"));
+}
+
 static bool vm_open_to(struct manager *m, const struct round *r, size_t i, const struct job *job,
 		       const struct policy_queue *queue)
 {
 	const struct policy_vm_rule *rule = r->rules[i];
+	const struct vm *only = vm_of_checkpoint(m, job);
 	const char *name = r->vms[i]->facts->name;
 	bool named = json_array_size(queue->vms) == 0;
 
 	/* Nobody is let past the rule, operators neither: what it does not open stays closed. */
 	if (!rule || !rule->run_as ||
 	    !principals_allow(rule->allow, rule->n_allow, job->uid, job->gids, job->n_gids))
+		return false;
+	if (only && only != r->vms[i])
 		return false;
 	if (job->document->vm && !streq(job->document->vm, name) &&
 	    !streq(job->document->vm, r->vms[i]->uuid))
@@ -343,9 +360,9 @@ static void placed_not_committed(struct manager *m, void *userdata)
 
 static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *vf, bool assigned)
 {
-	json_t *attempt = json_pack("{s:I,s:s,s:s,s:s?,s:n,s:n,s:n}", "attempt", (json_int_t)job->attempt + 1,
+	json_t *attempt = json_pack("{s:I,s:s,s:s,s:s?,s:n,s:n,s:n,s:n}", "attempt", (json_int_t)job->attempt + 1,
 				    "vm", vm->facts->name, "vm_uuid", vm->uuid, "vf", vf ? vf->name : NULL,
-				    "result", "reason", "exit_code");
+				    "result", "reason", "exit_code", "start_sent_at");
 
 	json_put_time(attempt, "placed_at", now_realtime());
 	json_array_append_new(job->attempts, attempt);
@@ -379,6 +396,7 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 	const struct sched_job *job = &r->sched_jobs[d->job];
 	_cleanup_free_ char *reuse =
 		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid, NULL) : NULL;
+	const struct vm *only = vm_of_checkpoint(m, r->jobs[d->job]);
 	const char *why = processes ? processes : reuse;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
@@ -395,7 +413,8 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 			      : vm->pool.failure ? vm->pool.failure
 						 : saved_text(r, job->vms[i]);
 	}
-	return xasprintf("%s%s%s", strempty(d->text), why ? ": " : "", strempty(why));
+	return xasprintf("%s%s%s%s%s%s", only ? "its checkpoint is in VM " : "", only ? only->facts->name : "",
+			 only ? ": " : "", strempty(d->text), why ? ": " : "", strempty(why));
 }
 
 /* ---- VFs that were left in their VM for the next job ---- */

@@ -55,22 +55,36 @@ void job_preempt_signal(struct manager *m, struct job *job)
 	runner_stop(job->runner, RUNNER_STOP_PREEMPT, false);
 }
 
+struct marking {
+	char *job;
+	unsigned attempt;
+};
+
+/* The job, if that is its present attempt still. */
+static struct job *marking_over(struct manager *m, struct marking *marking)
+{
+	struct job *job = job_find(m, marking->job);
+	bool is_present = job && job->attempt == marking->attempt;
+
+	free(marking->job);
+	free(marking);
+	return is_present ? job : NULL;
+}
+
 static void preempt_committed(struct manager *m, void *userdata)
 {
-	struct job *job = job_find(m, userdata);
+	struct job *job = marking_over(m, userdata);
 
-	free(userdata);
 	if (job && (job->state == JOB_RUNNING || job->state == JOB_UNREACHABLE) && job_is_preempted(job))
 		job_preempt_signal(m, job);
 }
 
 static void preempt_not_committed(struct manager *m, void *userdata)
 {
-	struct job *job = job_find(m, userdata);
+	struct job *job = marking_over(m, userdata);
 
-	free(userdata);
-	if (!job)
-		return;
+	if (!job || json_get_string(job_attempt(job), "result"))
+		return; /* it is over, and was told so */
 	mark_drop(job);
 	if (job->state == JOB_RUNNING)
 		(void)free_and_strdup(&job->reason, NULL);
@@ -78,16 +92,20 @@ static void preempt_not_committed(struct manager *m, void *userdata)
 
 void job_preempt(struct manager *m, struct job *job, const struct job *by)
 {
+	struct marking *marking = calloc(1, sizeof(*marking));
 	_cleanup_free_ char *text = NULL;
 	json_t *attempt = job_attempt(job);
 
+	if (!marking)
+		return; /* the next round tries again */
+	*marking = (struct marking){ strdup(job->name), job->attempt };
 	json_put_string(attempt, "preempted_for", by->name);
 	json_put_string(attempt, "preempted_queue", by->queue);
 	json_put_time(attempt, "preempted_at", now_realtime());
 	text = mark_text(job);
 	log_job(job->name, LOG_NOTICE, 0, "%s", strempty(text));
 	job_set_state(m, job, job->state, text);
-	outbox_add(m, preempt_committed, preempt_not_committed, strdup(job->name));
+	outbox_add(m, preempt_committed, preempt_not_committed, marking);
 }
 
 /* ---- its end ---- */

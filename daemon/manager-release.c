@@ -50,8 +50,10 @@ static void released(struct manager *m, struct vf *vf, void *userdata, const str
 {
 	struct release *r = userdata;
 
-	if (!error && r->force)
-		job_vf_back(m, vf->name); /* its job may wait for it */
+	if (r->force) {
+		job_vf_back(m, vf->name); /* its job may wait for it, also where it did not come back */
+		manager_pump(m);
+	}
 	released_name(m, vf->name, r, error);
 }
 

@@ -46,6 +46,57 @@ static void guest_was_ready(struct manager *m, struct job *job)
 	}
 }
 
+/* ---- the start ---- */
+
+struct starting {
+	char *job;
+	unsigned attempt;
+};
+
+static void starting_over(struct manager *m, struct starting *s, bool committed)
+{
+	struct job *job = job_find(m, s->job);
+
+	if (job && job->attempt == s->attempt && job->runner) {
+		if (!committed)
+			json_put(job_attempt(job), "start_sent_at", json_null());
+		runner_start_noted(job->runner, committed);
+	}
+	free(s->job);
+	free(s);
+}
+
+static void start_committed(struct manager *m, void *userdata)
+{
+	starting_over(m, userdata, true);
+}
+
+static void start_not_committed(struct manager *m, void *userdata)
+{
+	starting_over(m, userdata, false);
+}
+
+/* What may run in the guest is known to the next daemon before it can: it asks there, and begins nothing elsewhere. */
+static void on_start(void *userdata)
+{
+	struct job *job = userdata;
+	struct starting *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return; /* the deadline of a guest that is not ready ends it */
+	*s = (struct starting){ strdup(job->name), job->attempt };
+	json_put_time(job_attempt(job), "start_sent_at", now_realtime());
+	job_store(job->manager, job);
+	outbox_add(job->manager, start_committed, start_not_committed, s);
+}
+
+static bool may_have_started(const struct job *job)
+{
+	const json_t *at = json_object_get(job_attempt(job), "start_sent_at");
+
+	return !at || !json_is_null(at); /* an earlier version did not note it */
+}
+
 static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time)
 {
 	struct job *job = userdata;
@@ -58,6 +109,7 @@ static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64
 		json_put_uint(attempt, "pid", pid);
 		json_put_uint(attempt, "start_time", start_time);
 		json_put_uint(attempt, "started_usec", now_realtime());
+		json_put(attempt, "started_boot", expiry_row(now_boottime()));
 		attempt_put_time(job, "started_at");
 	}
 	if (job->started_at == 0)
@@ -98,6 +150,7 @@ static void on_unreachable(void *userdata, const char *reason)
 
 	if (job->state == JOB_RUNNING)
 		job_set_state(job->manager, job, JOB_UNREACHABLE, reason);
+	manager_pump(job->manager); /* whoever counted on its end looks for another */
 }
 
 static void on_reachable(void *userdata)
@@ -106,6 +159,7 @@ static void on_reachable(void *userdata)
 
 	if (job->state == JOB_UNREACHABLE)
 		job_set_state(job->manager, job, JOB_RUNNING, NULL);
+	manager_pump(job->manager);
 }
 
 static enum job_result result_of(const struct runner_result *r)
@@ -218,13 +272,13 @@ static void on_ended(void *userdata, const struct runner_result *r)
 /* ---- the beginning ---- */
 
 static const struct runner_callbacks callbacks = {
-	on_step, on_device, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended,
+	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended,
 };
 
 static void follow(struct manager *m, struct job *job, bool was_started, bool inherited)
 {
 	_cleanup_free_ char *message = NULL, *reason = NULL;
-	int r = job_runner_new(m, job, was_started, inherited, &callbacks, &message);
+	int r = job_runner_new(m, job, was_started, inherited && may_have_started(job), &callbacks, &message);
 
 	if (r == 0) {
 		if (job->cancel)
@@ -388,7 +442,7 @@ void job_resume(struct manager *m, struct job *job)
 	bool ran = job_attempt_began(job), inherited = job->inherited;
 
 	job->inherited = false;
-	if (job->runner || job->state < JOB_STARTING || job->state == JOB_ENDED)
+	if (job->runner || job->ending || job->state < JOB_STARTING || job->state == JOB_ENDED)
 		return;
 	if (job->state == JOB_STOPPING && json_get_string(job_attempt(job), "result")) {
 		attempt_give_back(m, job);

@@ -95,7 +95,10 @@ static void over_committed(struct manager *m, void *userdata)
 	struct job *job = job_find(m, userdata);
 
 	free(userdata);
-	if (job && job->state == JOB_STOPPING)
+	if (!job)
+		return;
+	job->ending = false;
+	if (job->state == JOB_STOPPING)
 		attempt_give_back(m, job);
 }
 
@@ -105,7 +108,10 @@ static void over_not_committed(struct manager *m, void *userdata)
 	struct job *job = job_find(m, userdata);
 
 	free(userdata);
-	if (!job || job->state != JOB_STOPPING)
+	if (!job)
+		return;
+	job->ending = false;
+	if (job->state != JOB_STOPPING)
 		return;
 	json_put_string(job_attempt(job), "result", NULL);
 	json_put_string(job_attempt(job), "reason", NULL);
@@ -117,6 +123,7 @@ static void over_not_committed(struct manager *m, void *userdata)
 /* How it ended is stored, then its VF goes back. */
 static void over(struct manager *m, struct job *job, enum job_result result, const char *reason)
 {
+	job->ending = true;
 	attempt_note(job, result, reason, false);
 	job_set_state(m, job, JOB_STOPPING, reason);
 	outbox_add(m, over_committed, over_not_committed, strdup(job->name));
@@ -128,9 +135,13 @@ static bool waits_for_its_row(struct manager *m, const struct job *job)
 	const char *id;
 	json_t *row;
 
-	json_object_foreach(m->lease_rows, id, row)
-		if (json_get_uint(row, "job", 0) == job->id)
+	json_object_foreach(m->lease_rows, id, row) {
+		bool its = job->vf_assigned ? streq_ptr(json_get_string(row, "vm_uuid"), job->vm_uuid) :
+					      json_get_uint(row, "job", 0) == job->id;
+
+		if (its && !json_get_bool(row, "gone", false))
 			return true;
+	}
 	return false;
 }
 
@@ -139,7 +150,9 @@ static const char *lost_vf(struct manager *m, const struct job *job)
 	const struct vf *vf = vf_find(m, job->vf_name);
 
 	if (!vf)
-		return job->vf_assigned || waits_for_its_row(m, job) ? NULL : "its VF is gone from the host";
+		return waits_for_its_row(m, job) ? NULL : "its VF is gone from the host";
+	if (vf->handover)
+		return NULL; /* which may fail: its end asks the pump again */
 	if (vf->state == VF_ATTACHED && streq(vf->lease.vm_uuid, job->vm_uuid) &&
 	    (job->vf_assigned || (vf->lease.owner == LEASE_JOB && vf->lease.job == job->id)))
 		return NULL;

@@ -99,7 +99,7 @@ static const struct json_field extend_fields[] = {
 	  .nonempty = true, .max_length = 64, .summary = "a session's id" },
 	{ "time_seconds", JSON_FIELD_DURATION, offsetof(struct job_extend_params, time_usec),
 	  .required = true, .min = (int64_t)USEC_PER_SEC, .max = (int64_t)EXTEND_MAX,
-	  .summary = "how much later than now it is to end" },
+	  .summary = "how much later than its present end" },
 	{ NULL },
 };
 

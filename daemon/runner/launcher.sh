@@ -279,7 +279,7 @@ status() {
 		! is_alive "$supervisor" "$supervisor_start" || watched=true
 	fi
 	load_end # once more: it may have been written while we looked
-	[ ! -f "$dir/signalled" ] || signalled=true
+	[ ! -f "$dir/signalled" ] && [ "$sent" = false ] || signalled=true
 	printf '{"claimed":%s,"boot_id":"%s","now_boot_id":"%s","pid":%s,"start_time":%s,"alive":%s,"watched":%s,"signalled":%s,"refused":"%s","exit":%s}\n' \
 		$claimed "$state_boot" "$boot" "${state_pid:-0}" "${state_start:-0}" $alive $watched $signalled \
 		"$refused" "${exit_code:-null}"
@@ -307,7 +307,8 @@ send_signal() {
 	load_state
 	if [ "$state_boot" = "$boot" ] && is_alive "$state_pid" "$state_start"; then
 		# Before it is sent: whoever finds the command ended knows that this was no end of its own.
-		: >"$dir/signalled"
+		sent=true
+		true >"$dir/signalled" 2>/dev/null # also where there is no space left: it is sent all the same
 		if [ "$1" = KILL ] || [ "$pgrp" != "$state_pid" ]; then
 			# shellcheck disable=SC2046
 			kill -s "$1" -- $(family) 2>/dev/null
@@ -399,7 +400,7 @@ main() {
 		look "$1"
 		return
 	fi
-	dir=$1
+	dir=$1 sent=false
 	shift
 	load_plan
 	case $command in

@@ -23,8 +23,8 @@ static void end(struct runner *r)
 	r->n_outputs = r->outputs ? outputs_count(r->outputs) : 0;
 	if (r->outputs && !outputs_complete(r->outputs))
 		r->outputs_failed = true;
-	/* one that ended before a signal was sent ended by itself */
-	if (r->stop != RUNNER_STOP_NONE && (r->stop_sent || r->signalled))
+	/* One that ended before a signal was sent ended by itself, also when we had asked for one. */
+	if (r->stop != RUNNER_STOP_NONE && (r->signalled || (r->stop_sent && !r->tells_signalled)))
 		outcome = stopped[r->stop];
 	else if (r->exit_code > 128 && r->exit_code <= 128 + 64)
 		outcome = RUNNER_SIGNALED;

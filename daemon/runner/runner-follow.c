@@ -86,7 +86,7 @@ bool runner_silence(struct runner *r, const struct guest_answer *a, void (*again
 /* ---- Status -------------------------------------------------------------------------------- */
 
 struct status {
-	bool claimed, alive, watched, signalled;
+	bool claimed, alive, watched, signalled, tells_signalled;
 	const char *boot_id, *now_boot_id, *refused;
 	uint64_t pid, start_time;
 	bool exited;
@@ -115,7 +115,8 @@ static int status_parse(const struct guest_answer *a, json_t **ret_json, struct 
 		.claimed = json_get_bool(json, "claimed", false),
 		.alive = json_get_bool(json, "alive", false),
 		.watched = json_get_bool(json, "watched", false),
-		.signalled = json_get_bool(json, "signalled", false), /* a launcher of an earlier version does not say */
+		.signalled = json_get_bool(json, "signalled", false),
+		.tells_signalled = json_object_get(json, "signalled") != NULL, /* one of an earlier version does not */
 		.boot_id = json_get_string(json, "boot_id"),
 		.now_boot_id = json_get_string(json, "now_boot_id"),
 		.refused = json_get_string(json, "refused"),
@@ -224,6 +225,7 @@ static void act_on_status(struct runner *r, const struct status *s)
 	if (!*s->boot_id)
 		return wait_for_pid(r);
 	r->signalled |= s->signalled;
+	r->tells_signalled |= s->tells_signalled;
 	lost = s->exited ? NULL : is_lost(r, s);
 	if (!tell_started(r, s))
 		return;

@@ -67,6 +67,7 @@ struct runner {
 	uint64_t pause_usec;
 	size_t next_file;
 	bool start_sent;   /* from here on only the guest can say that nothing was started */
+	bool start_waits, start_noted; /* until on_start's word is durable */
 	bool maybe_started; /* … as long as it was not asked what an earlier daemon left */
 	uint64_t start_at; /* when it was */
 	bool started;      /* on_started was called */
@@ -75,6 +76,7 @@ struct runner {
 	enum runner_stop stop; /* asked for */
 	bool stop_sent, kill, kill_sent;
 	bool signalled; /* the guest says that a signal was sent: by us, or by an earlier daemon */
+	bool tells_signalled; /* … and that it would say so */
 
 	bool status_wanted;
 	uint64_t status_at, silent_since;

@@ -37,10 +37,16 @@ static bool failed(struct runner *r, enum runner_step step, const struct guest_a
 	switch (a->failure) {
 	case HV_OK:
 		return false;
-	case HV_NO_DOMAIN:
-	case HV_NOT_RUNNING:
 	case HV_AGENT_ABSENT:
 	case HV_AGENT_DISABLED:
+		if (r->maybe_started) { /* it runs there, for all anybody knows */
+			if (runner_set_step(r, step, a->message))
+				runner_pause(r, READY_PAUSE, again);
+			return true;
+		}
+		/* fall through */
+	case HV_NO_DOMAIN:
+	case HV_NOT_RUNNING:
 		/* waiting does not change these */
 		if (runner_set_step(r, step, a->message))
 			runner_finish(r,
@@ -94,10 +100,24 @@ static void start(struct runner *r)
 	if (r->stop !=
 	    RUNNER_STOP_NONE) /* asked for while files were written: do not start at all */
 		return runner_pause(r, 0, start);
+	if (r->callbacks.on_start && !r->start_noted) {
+		r->start_waits = true;
+		r->callbacks.on_start(r->userdata);
+		return;
+	}
 	r->start_sent = true;
 	if (!r->start_at)
 		r->start_at = now_boottime();
 	runner_launch(r, words, runner_on_status);
+}
+
+void runner_start_noted(struct runner *r, bool noted)
+{
+	if (!runner_tell(r) || !r->start_waits)
+		return;
+	r->start_waits = false;
+	r->start_noted = noted;
+	runner_pause(r, noted ? 0 : READY_PAUSE, start);
 }
 
 /* ---- Files --------------------------------------------------------------------------------- */
@@ -411,6 +431,8 @@ static void on_prepared(void *userdata, const struct guest_answer *a)
 	} else if (r->stop != RUNNER_STOP_NONE) {
 		r->maybe_started = false;
 		runner_pause(r, 0, put_launcher); /* which it will not reach */
+	} else if (!r->deadline) {
+		runner_finish(r, RUNNER_NEVER_READY, "the guest was not ready in time");
 	} else {
 		r->maybe_started = false;
 		put_launcher(r);

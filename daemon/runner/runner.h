@@ -88,6 +88,9 @@ struct runner_callbacks {
 	 * none). */
 	void (*on_device)(void *userdata, const char *address, const char *driver,
 			  const char *render);
+	/* All is there for the start: note that durably, then call runner_start_noted().  NULL:
+	 * it is started at once. */
+	void (*on_start)(void *userdata);
 	/* The command runs; save these three.  Also comes when a restarted daemon finds it again.
 	 */
 	void (*on_started)(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time);
@@ -194,6 +197,12 @@ void runner_set_grace(struct runner *r, uint64_t usec);
  * now = true: SIGKILL without waiting.  on_ended follows; while the guest is unreachable it waits
  * for it. */
 void runner_stop(struct runner *r, enum runner_stop why, bool now);
+
+/* After on_start.  False: it could not be noted; nothing is started, and on_start comes again in a moment. */
+void runner_start_noted(struct runner *r, bool noted);
+
+/* The guest has not answered for options.silence_usec. */
+bool runner_is_silent(const struct runner *r);
 
 enum runner_step runner_step(const struct runner *r);
 

@@ -112,17 +112,23 @@ static void end_undo(struct preempt *p, const struct end *e, const struct before
 		p->round->vfs[e->vf] = before->vf;
 }
 
+/* One that was placed there before came back because the host lacked memory: it would come back again. */
+static bool may_work(const struct sched_round *round, const struct sched_job *job, size_t vm)
+{
+	return job->vfs == 0 || !round->s->vms[vm].lacked_memory;
+}
+
 /* The job, which found no place before this end, finds one after it: then it is in that VM, or on that VF. */
 static bool finds_place(const struct preempt *p, const struct end *e, const struct sched_job *job)
 {
 	const struct sched_round *round = p->round;
 
-	if (e->slot != SCHED_NONE && p->views[e->slot].has_vf && sched_vm_state(round, job, e->slot) == SCHED_PLACED)
+	if (e->slot != SCHED_NONE && p->views[e->slot].has_vf && may_work(round, job, e->slot) && sched_vm_state(round, job, e->slot) == SCHED_PLACED)
 		return true;
 	if (e->vf == SCHED_NONE || job->vfs == 0 || !sched_vf_fits(&round->vfs[e->vf], job))
 		return false;
 	for (size_t i = 0; i < job->n_vms; i++)
-		if (sched_vf_is_open(round, job, e->vf, job->vms[i]) &&
+		if (may_work(round, job, job->vms[i]) && sched_vf_is_open(round, job, e->vf, job->vms[i]) &&
 		    sched_vm_state(round, job, job->vms[i]) == SCHED_PLACED)
 			return true;
 	return false;

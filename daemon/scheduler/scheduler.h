@@ -69,6 +69,7 @@ struct sched_vm {
 	unsigned used;	/* jobs that are there now */
 	int free_ports; /* −1 = unknown: not a reason to wait */
 	bool no_memory; /* … nor has the host the memory that a VF for it would pin */
+	bool lacked_memory; /* … or had not when it was tried last: nobody is stopped for a place there */
 	enum vm_vf_mode mode; /* assigned: jobs run on the VFs that the VM holds already */
 };
 

@@ -211,6 +211,43 @@ def silent_guest():
 
 
 @test
+def silent_in_its_grace():
+    """A victim whose guest falls silent before it has ended keeps nobody waiting: another one makes way."""
+    world = world_of(vfs=2, config={"deadlines": {"agent_silence": "1s"}}, batch={"preempt_grace": "1h"})
+    other = running(world, run_in={"vm": "trainer-2"})
+    victim = running(world, STUBBORN, run_in={"vm": "trainer-1"})
+    first = urgent(world)
+    world.until_job(victim, "stopping")
+    world.machine("agent", vm="trainer-1", agent="disconnected")
+    world.until_ended(first)
+    equal((attempts(world, other)[0], world.job(first)["vm"]), ("preempted", "trainer-2"))
+    world.machine("agent", vm="trainer-1", agent=True)
+    world.go.touch()
+    world.until_ended(other)
+    world.until_ended(victim)
+
+
+@test
+def back_to_its_checkpoint():
+    """What has a checkpoint goes on in the VM where that lies, and waits for it."""
+    world = world_of(vfs=2)
+    filler = running(world, run_in={"vm": "trainer-2"})
+    victim = running(world, checkpoint={}, run_in={"vms": "trainer-*"})
+    equal(world.job(victim)["vm"], "trainer-1")
+    first = urgent(world, f"while ! test -e {world.go}-urgent; do sleep 0.02; done", run_in={"vm": "trainer-1"})
+    world.until_job(first, "running")
+    world.call("job.cancel", id=filler)
+    world.until_ended(filler, "cancelled")
+    until(lambda: "its checkpoint is in VM trainer-1" in (world.job(victim)["reason"] or ""), "it waits for that VM")
+    equal(world.vm("trainer-2")["vfs"], [])
+    (world.folder / "go-urgent").touch()
+    until(lambda: world.output(victim).startswith("up 2 1"), "it goes on from its checkpoint")
+    equal(world.job(victim)["vm"], "trainer-1")
+    world.go.touch()
+    world.until_ended(victim)
+
+
+@test
 def signal_later():
     """The guest takes no signal for a while: the victim is stopped as soon as it does, and nobody else is."""
     world = world_of(2, config={"deadlines": {"agent_silence": "1s"}})

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 
-from gpuvf_client import CONFLICT, INVALID_DOCUMENT, INVALID_PARAMS, LIMIT, NOT_FOUND, RpcError
+from gpuvf_client import CONFLICT, HOST_ERROR, INVALID_DOCUMENT, INVALID_PARAMS, LIMIT, NOT_FOUND, RpcError
 from harness import BUILD, PATIENCE, POLICY, Skip, World, comment, equal, main, refused, test, until
 
 VF = "gpu0/vf1"
@@ -606,6 +606,35 @@ def client_waits():
     _, err = process.communicate(timeout=PATIENCE)
     equal((process.returncode, f"session {number} continues; gpuvf show {number}" in err), (130, True), err)
     equal(world.job(number)["state"], "waiting-guest")
+
+
+@test
+def power_off_in_vain():
+    """A release by force that fails takes nothing away: the session goes on, and can be ended."""
+    world = one_vf()
+    number, _ = ready(world)
+    world.fault("destroy", nth=1, error="failed", message="it is busy")
+    with refused(HOST_ERROR, "it is busy"):
+        world.call("vf.release", vf=VF, force=True, yes_power_off=True, wait_seconds=PATIENCE)
+    equal((world.job(number)["state"], world.vf(VF)["state"]), ("running", "attached"))
+    world.call("job.cancel", id=number)
+    world.until_ended(number, "cancelled")
+    nothing_left(world)
+
+
+@test
+def cancelled_before_it_is_ready():
+    """One whose guest is not ready, found by the next daemon, ends when it is cancelled, and the VM is not blamed."""
+    world = one_vf()
+    world.fault("guest-device", error="ENODEV")
+    number = begin(world)
+    until_reason(world, number, "PCI list")
+    world.crash_and_restart()
+    until_reason(world, number, "PCI list")
+    world.call("job.cancel", id=number)
+    world.until_ended(number, "cancelled")
+    equal(world.job(number)["attempts"][0]["result"], "cancelled")
+    nothing_left(world)
 
 
 if __name__ == "__main__":

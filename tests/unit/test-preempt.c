@@ -102,6 +102,18 @@ static void test_which_of_several(void **state)
 	assert_victim(&c, 0, 0); /* the lower queue */
 }
 
+/* Whoever was placed in such a VM came back: nobody is stopped again for the same. */
+static void test_not_for_a_vm_that_lacked_memory(void **state)
+{
+	struct scene c;
+
+	scene_init(&c, 1);
+	c.vms[0].lacked_memory = c.vms[1].lacked_memory = true;
+	assert_nobody(&c, 0);
+	c.vms[1].lacked_memory = false;
+	assert_victim(&c, 0, 0); /* its VF goes to the other VM */
+}
+
 static void test_only_where_the_queue_says_so(void **state)
 {
 	struct scene c;
@@ -515,6 +527,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_which_of_several),
+		cmocka_unit_test(test_not_for_a_vm_that_lacked_memory),
 		cmocka_unit_test(test_only_where_the_queue_says_so),
 		cmocka_unit_test(test_only_what_runs),
 		cmocka_unit_test(test_min_runtime),

@@ -118,9 +118,10 @@ struct fixture {
 	size_t n_documents;
 	struct runner *runner;
 	bool timed_out;
+	bool keeps_start; /* the test itself says that the start is noted */
 
 	/* what came */
-	unsigned started, steps, outputs, progresses, unreachable, reachable, devices;
+	unsigned starts, started, steps, outputs, progresses, unreachable, reachable, devices;
 	char boot_id[37];
 	char step[256];
 	struct runner_progress progress;
@@ -146,6 +147,15 @@ static void on_step(void *userdata, enum runner_step step, const char *reason)
 	f->steps++;
 	snprintf(f->step, sizeof(f->step), "%s: %s", runner_step_to_string(step), strempty(reason));
 	maybe_free(f);
+}
+
+static void on_start(void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->starts++;
+	if (!maybe_free(f) && !f->keeps_start)
+		runner_start_noted(f->runner, true);
 }
 
 static void on_device(void *userdata, const char *address, const char *driver, const char *render)
@@ -293,7 +303,7 @@ static int set_up(void **state)
 		.devices = 1,
 		.directory = f->directory,
 		.userdata = f,
-		.callbacks = { on_step, on_device, on_started, on_output, on_progress,
+		.callbacks = { on_step, on_device, on_start, on_started, on_output, on_progress,
 			       on_unreachable, on_reachable, on_ended },
 	};
 	*state = f;
@@ -888,6 +898,27 @@ static void test_ended_by_itself_before_a_restart(void **state)
 	assert_int_equal(f->result.exit_code, 0);
 }
 
+/* It had ended by itself when the signal was asked for, and nobody had looked yet. */
+static void test_ended_by_itself_before_a_look(void **state)
+{
+	struct fixture *f = *state;
+	char go[256], end[256];
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	assert_int_equal(unlink(go), 0);
+	snprintf(end, sizeof(end), "%s/var/lib/gpuvf-guest/jobs/7.1-abc/exit", f->root);
+	for (int i = 0; access(end, F_OK) < 0; i++) { /* the guest goes on, the daemon does not */
+		assert_true(i < 60000);
+		assert_int_equal(usleep(1000), 0);
+	}
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_int_equal(f->result.exit_code, 0);
+}
+
 /* It runs there, for all anybody knows: no deadline for guests that are to be ready ends that. */
 static void test_silence_after_a_restart(void **state)
 {
@@ -922,6 +953,68 @@ static void test_start_not_noted(void **state)
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_EXITED);
 	assert_file(f, "stdout", "once\n");
+}
+
+/* Nothing is started before that is noted, nor if it cannot be. */
+static void test_start_is_noted_first(void **state)
+{
+	struct fixture *f = *state;
+
+	f->keeps_start = true;
+	run_shell(f, "echo once");
+	run_until(f, f->starts == 1);
+	assert_false(guest_has(f, "var/lib/gpuvf-guest/jobs/7.1-abc/claim"));
+	runner_start_noted(f->runner, false);
+	run_until(f, f->starts == 2);
+	assert_false(guest_has(f, "var/lib/gpuvf-guest/jobs/7.1-abc/claim"));
+	runner_start_noted(f->runner, true);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_file(f, "stdout", "once\n");
+}
+
+static void test_stop_while_the_start_is_noted(void **state)
+{
+	struct fixture *f = *state;
+
+	f->keeps_start = true;
+	run_shell(f, "echo must not run");
+	run_until(f, f->starts == 1);
+	runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+	runner_start_noted(f->runner, true);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_CANCELLED);
+	assert_false(guest_has(f, "var/lib/gpuvf-guest/jobs/7.1-abc/claim"));
+}
+
+/* It may run there: the deadline of guests that are to be ready ends nothing, whatever the agent's silence is called. */
+static void test_silence_after_a_start_not_noted(void **state)
+{
+	static const enum hv_failure failures[] = { HV_AGENT_UNRESPONSIVE, HV_AGENT_ABSENT };
+	struct fixture *f = *state;
+	char go[256];
+	unsigned steps;
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	f->options.ready_timeout_usec = USEC_PER_SEC / 10;
+	for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
+		f->fake.failure = failures[i];
+		restart(f, false);
+		steps = f->steps;
+		run_until(f, f->steps > steps);
+		f->timed_out = false;
+		assert_int_equal(usleep(200000), 0); /* the deadline is over */
+		for (int n = 0; n < 20; n++)
+			assert_true(sd_event_run(f->fake.event, USEC_PER_SEC / 10) >= 0);
+		assert_false(f->ended);
+	}
+	assert_int_equal(unlink(go), 0);
+	f->fake.failure = HV_OK;
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
 }
 
 static void test_no_trace(void **state)
@@ -1170,6 +1263,10 @@ int main(void)
 		TEST(test_stop_of_a_start_not_noted),
 		TEST(test_stop_of_what_was_never_started),
 		TEST(test_signalled_before_a_restart),
+		TEST(test_ended_by_itself_before_a_look),
+		TEST(test_start_is_noted_first),
+		TEST(test_stop_while_the_start_is_noted),
+		TEST(test_silence_after_a_start_not_noted),
 		TEST(test_ended_by_itself_before_a_restart),
 		TEST(test_silence_after_a_restart),
 		TEST(test_start_not_noted),
