@@ -288,9 +288,18 @@ class World:
             database.execute("UPDATE meta SET doc = json_object('value', ?) WHERE id = 'boot'",
                              ["00000000-0000-4000-8000-000000000000"])
         database.close()
-        self.machine("reboot")
+        until(self._switched_off, "what the machine does for the dead daemon is done")
         self.start()
         until(lambda: self.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+
+    def _switched_off(self):
+        try:
+            self.machine("reboot")
+            return True
+        except AssertionError as error:
+            if "under way" not in str(error):
+                raise
+            return False
 
     def crash_and_restart(self):
         self.kill()
