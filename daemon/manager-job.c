@@ -28,6 +28,13 @@ bool job_attempt_began(const struct job *job)
 	return json_get_string(job_attempt(job), "started_at") != NULL;
 }
 
+bool job_attempt_may_have_begun(const struct job *job)
+{
+	const json_t *at = json_object_get(job_attempt(job), "start_sent_at");
+
+	return job_attempt_began(job) || !at || !json_is_null(at); /* an earlier version did not note it */
+}
+
 void job_free(struct manager *m, struct job *job)
 {
 	HASH_DEL(m->jobs, job);

@@ -54,6 +54,7 @@ void job_vm_off(struct manager *m, struct job *job); /* its VM is confirmed off 
 bool job_place(struct manager *m); /* one round of the scheduler; true = something was placed */
 void job_unplace(struct job *job); /* its attempt was none */
 bool job_attempt_began(const struct job *job); /* the present one's command was started, or its session was ready */
+bool job_attempt_may_have_begun(const struct job *job); /* … or its start was about to be sent when a daemon ended */
 
 /* ---- manager-session.c: jobs without a command ---- */
 uint64_t job_time_limit(const struct job_document *d, const struct policy_queue *queue); /* at submit; 0 = none */

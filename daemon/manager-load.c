@@ -207,7 +207,7 @@ static void end_restored_operation(struct manager *m, struct operation *op)
 static void hold_restored_job(struct manager *m, struct job *job)
 {
 	json_t *attempt = job_attempt(job);
-	bool began = job_attempt_began(job);
+	bool began = job_attempt_may_have_begun(job);
 
 	if (job->state == JOB_ENDED || job->state == JOB_HELD)
 		return;

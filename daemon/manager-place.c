@@ -208,15 +208,23 @@ static void fill_queues(struct manager *m, struct round *r)
 	}
 }
 
-/* The VM in which the checkpoint of a job that was preempted lies; NULL = it may go anywhere. */
+/* The VM in which the checkpoint of a job that was preempted lies; NULL = it may go anywhere.  What came to nothing
+ * since then has left it there. */
 static const struct vm *vm_of_checkpoint(struct manager *m, const struct job *job)
 {
-	const json_t *last = job_attempt(job);
 	const char *preempted = job_result_to_string(JOB_PREEMPTED);
 
-	if (!job->document->checkpoint || !streq(strempty(json_get_string(last, "result")), preempted))
+	if (!job->document->checkpoint)
 		return NULL;
-	return vm_find_uuid(m, json_get_string(last, "vm_uuid"));
+	for (size_t i = json_array_size(job->attempts); i > 0; i--) {
+		const json_t *attempt = json_array_get(job->attempts, i - 1);
+
+		if (streq(strempty(json_get_string(attempt, "result")), preempted))
+			return vm_find_uuid(m, json_get_string(attempt, "vm_uuid"));
+		if (!json_get_bool(attempt, "retry", false))
+			break; /* it ran, and what it left is another's */
+	}
+	return NULL;
 }
 
 static bool vm_open_to(struct manager *m, const struct round *r, size_t i, const struct job *job,
@@ -413,6 +421,10 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 			      : vm->pool.failure ? vm->pool.failure
 						 : saved_text(r, job->vms[i]);
 	}
+	if (only && job->n_vms == 0)
+		return xasprintf("its checkpoint is in VM %s, which is not open to it any more; open it in the policy, or "
+				 "cancel the job and submit it anew",
+				 only->facts->name);
 	return xasprintf("%s%s%s%s%s%s", only ? "its checkpoint is in VM " : "", only ? only->facts->name : "",
 			 only ? ": " : "", strempty(d->text), why ? ": " : "", strempty(why));
 }

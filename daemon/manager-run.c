@@ -90,13 +90,6 @@ static void on_start(void *userdata)
 	outbox_add(job->manager, start_committed, start_not_committed, s);
 }
 
-static bool may_have_started(const struct job *job)
-{
-	const json_t *at = json_object_get(job_attempt(job), "start_sent_at");
-
-	return !at || !json_is_null(at); /* an earlier version did not note it */
-}
-
 static void on_started(void *userdata, const char *boot_id, uint64_t pid, uint64_t start_time)
 {
 	struct job *job = userdata;
@@ -278,7 +271,7 @@ static const struct runner_callbacks callbacks = {
 static void follow(struct manager *m, struct job *job, bool was_started, bool inherited)
 {
 	_cleanup_free_ char *message = NULL, *reason = NULL;
-	int r = job_runner_new(m, job, was_started, inherited && may_have_started(job), &callbacks, &message);
+	int r = job_runner_new(m, job, was_started, inherited && job_attempt_may_have_begun(job), &callbacks, &message);
 
 	if (r == 0) {
 		if (job->cancel)
@@ -328,6 +321,13 @@ static void not_used(struct manager *m, struct vf *vf, void *userdata, const str
 	manager_pump(m);
 }
 
+/* Its VF is in its VM, as far as libvirt has told. */
+static bool is_in_its_vm(const struct job *job, const struct vf *vf)
+{
+	return vf && vf->state == VF_ATTACHED && streq(vf->lease.vm_uuid, job->vm_uuid) &&
+	       (job->vf_assigned || (vf->lease.owner == LEASE_JOB && vf->lease.job == job->id));
+}
+
 static void attached(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
 	struct job *job = job_find(m, userdata);
@@ -360,6 +360,14 @@ void job_run(struct manager *m, struct job *job)
 		struct rpc_error error = { .errnum = ENODEV };
 
 		rpc_error_set(&error, RPC_NOT_FOUND, "%s is gone from the host", job->vf_name);
+		attach_failed(m, job, &error);
+		rpc_error_done(&error);
+		return;
+	}
+	if (job->vf_assigned && !is_in_its_vm(job, vf)) { /* taken out since the round chose it */
+		struct rpc_error error = { .errnum = ENODEV };
+
+		rpc_error_set(&error, RPC_CONFLICT, "%s is no longer in its VM", strempty(job->vf_name));
 		attach_failed(m, job, &error);
 		rpc_error_done(&error);
 		return;
@@ -407,8 +415,9 @@ static void leave_vf(struct manager *m, const struct job *job)
 
 void job_vm_off(struct manager *m, struct job *job)
 {
-	bool ran = job_attempt_began(job);
-	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+	/* A runner knows whether it sent the start; without one the row says whether an earlier daemon may have. */
+	bool ran = job->runner ? runner_may_have_started(job->runner) : job_attempt_may_have_begun(job);
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	bool crashed = vm && vm->facts->state == VM_CRASHED;
 	_cleanup_free_ char *reason = strdup(crashed ? "its VM crashed" : "its VM went off");
 	enum job_result result = job_preempted_result(job, JOB_LOST, &reason);
@@ -416,8 +425,10 @@ void job_vm_off(struct manager *m, struct job *job)
 	if (job->state < JOB_WAITING_GUEST || job->state > JOB_UNREACHABLE)
 		return;
 	job->runner = runner_free(job->runner);
-	/* A command that never began is simply tried again; one that ran is lost. */
+	/* A command that never began is simply tried again; one that ran, or may have, is lost. */
 	attempt_note(job, result, reason, !ran);
+	if (!ran && vm)
+		vm_failed_start(m, vm, reason); /* one that never comes up is not tried for ever */
 	job_set_state(m, job, JOB_STOPPING, reason);
 	if (crashed)
 		leave_vf(m, job);
@@ -438,8 +449,7 @@ void job_resume(struct manager *m, struct job *job)
 {
 	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
 	struct vf *vf = vf_find(m, job->vf_name);
-	bool attached_now = vf && vf->state == VF_ATTACHED && vf->lease.job == job->id;
-	bool ran = job_attempt_began(job), inherited = job->inherited;
+	bool attached_now = is_in_its_vm(job, vf), inherited = job->inherited;
 
 	job->inherited = false;
 	if (job->runner || job->ending || job->state < JOB_STARTING || job->state == JOB_ENDED)
@@ -452,7 +462,8 @@ void job_resume(struct manager *m, struct job *job)
 		return; /* sessions_pump() says what became of it */
 	if (!inherited)
 		return; /* libvirt was away for a while: whoever acts on the job hears of it */
-	if (!vm || vm->facts->state != VM_RUNNING) {
+	/* In a VM that is paused it goes on when the VM does. */
+	if (!vm || vm->facts->state == VM_OFF || vm->facts->state == VM_CRASHED || vm->facts->state == VM_GONE) {
 		if (job->state == JOB_STARTING) {
 			struct rpc_error error = { 0 };
 
@@ -479,7 +490,13 @@ void job_resume(struct manager *m, struct job *job)
 		}
 		return;
 	}
+	if (job->state <= JOB_WAITING_GUEST && job->vf_name && !attached_now && !job_attempt_may_have_begun(job)) {
+		attempt_note(job, JOB_LOST, "its VF left its VM while no daemon ran", true);
+		job_set_state(m, job, JOB_STOPPING, "its VF left its VM while no daemon ran");
+		attempt_give_back(m, job);
+		return;
+	}
 	if (job->state == JOB_STARTING)
 		job_set_state(m, job, JOB_WAITING_GUEST, NULL);
-	follow(m, job, ran, true);
+	follow(m, job, job_attempt_began(job), true);
 }

@@ -90,7 +90,8 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, bool in
 		.setup = d->setup, .env = d->env, .gpuvf_env = env, .workdir = d->workdir,
 		.files = files, .n_files = d->n_files, .outputs = d->outputs,
 		.ready = rule ? rule->ready : NULL, .vendor_id = 0x8086,
-		.devices = d->vfs ? vfs_in_vm(m, job->vm_uuid) : 0,
+		/* never none where one is wanted: it would run without */
+		.devices = d->vfs ? MAX_OF(vfs_in_vm(m, job->vm_uuid), 1u) : 0,
 		.time_limit_usec = job->time_limit,
 		.elapsed_usec = began && now_realtime() > began ? now_realtime() - began : 0,
 		.checkpoint_signal = signal_number(d->checkpoint_signal),

@@ -50,10 +50,7 @@ static bool failed(struct runner *r, enum runner_step step, const struct guest_a
 		/* waiting does not change these */
 		if (runner_set_step(r, step, a->message))
 			runner_finish(r,
-				      r->was_started && a->failure != HV_AGENT_ABSENT &&
-						      a->failure != HV_AGENT_DISABLED
-					      ? RUNNER_LOST
-					      : RUNNER_NEVER_READY,
+				      runner_may_have_started(r) ? RUNNER_LOST : RUNNER_NEVER_READY,
 				      a->message);
 		return true;
 	default:

@@ -214,7 +214,7 @@ static int on_ready_deadline(sd_event_source *source, uint64_t usec, void *userd
 
 	r->deadline = sd_event_source_disable_unref(r->deadline);
 	/* once the start was sent, also by an earlier daemon, only the guest can say that it did not come through */
-	if (r->start_sent || r->maybe_started)
+	if (runner_may_have_started(r))
 		return 0;
 	reason =
 		xasprintf("the guest was not ready in time: %s%s%s", runner_step_to_string(r->step),
@@ -247,6 +247,11 @@ void runner_stop(struct runner *r, enum runner_stop why, bool now)
 void runner_set_grace(struct runner *r, uint64_t usec)
 {
 	r->grace = usec;
+}
+
+bool runner_may_have_started(const struct runner *r)
+{
+	return r->start_sent || r->maybe_started;
 }
 
 bool runner_is_silent(const struct runner *r)

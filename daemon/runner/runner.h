@@ -201,6 +201,9 @@ void runner_stop(struct runner *r, enum runner_stop why, bool now);
 /* After on_start.  False: it could not be noted; nothing is started, and on_start comes again in a moment. */
 void runner_start_noted(struct runner *r, bool noted);
 
+/* The start was sent, or an earlier daemon may have sent it and the guest has not said yet that nothing came of it. */
+bool runner_may_have_started(const struct runner *r);
+
 /* The guest has not answered for options.silence_usec. */
 bool runner_is_silent(const struct runner *r);
 

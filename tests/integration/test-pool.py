@@ -102,6 +102,23 @@ def it_does_not_start():
 
 
 @test
+def goes_off_before_the_job():
+    """A VM that goes off each time before its job began is quarantined after three in a row, not started for ever."""
+    world = pool({})
+    world.fault("guest-ping", error="agent-unresponsive")
+    number = world.submit("true")
+    for attempt in (1, 2, 3):
+        until(lambda n=attempt: world.job(number)["attempt"] == n and world.job(number)["state"] == "waiting-guest",
+              f"attempt {attempt} waits for the guest")
+        world.machine("domain-stop", vm="trainer-1")
+    until(lambda: "3 jobs in a row" in (world.job(number)["reason"] or ""), "whoever waits is told")
+    equal((world.job(number)["state"], world.vm("trainer-1")["state"]), ("queued", "off"))
+    world.machine("clear-faults")
+    world.call("vm.heal", vm="trainer-1")
+    world.until_ended(number)
+
+
+@test
 def no_agent():
     """A VM that comes up without its agent is waited for as long as the configuration says, and no longer."""
     world = pool({}, [{"name": "trainer-1", "state": "off", "agent": "disconnected"}],

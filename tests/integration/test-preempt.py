@@ -248,6 +248,31 @@ def back_to_its_checkpoint():
 
 
 @test
+def still_its_checkpoint():
+    """An attempt that came to nothing takes nothing from it; where its VM is closed to it, it is told the way out."""
+    world = world_of(vfs=2)
+    filler = running(world, run_in={"vm": "trainer-2"})
+    victim = running(world, checkpoint={}, run_in={"vms": "trainer-*"})
+    first = urgent(world, f"while ! test -e {world.go}-urgent; do sleep 0.02; done", run_in={"vm": "trainer-1"})
+    world.until_job(first, "running")
+    world.call("job.cancel", id=filler)
+    world.until_ended(filler, "cancelled")
+    policy = {**POLICY, "queues": QUEUES}
+    world.write_policy({**policy, "vms": [{**POLICY["vms"][0], "match": "trainer-2"}]})
+    world.call("policy.reload")
+    until(lambda: "its checkpoint is in VM trainer-1, which is not open to it" in (world.job(victim)["reason"] or ""),
+          "it is told that its VM is closed")
+    world.write_policy(policy)
+    world.call("policy.reload")
+    world.fault("attach", vm="trainer-1", times=1, error="failed", message="QEMU said no")
+    (world.folder / "go-urgent").touch()
+    until(lambda: world.output(victim).startswith("up 3 1"), "it goes on from its checkpoint")
+    equal([attempt["vm"] for attempt in world.job(victim)["attempts"]], ["trainer-1"] * 3)
+    world.go.touch()
+    world.until_ended(victim)
+
+
+@test
 def signal_later():
     """The guest takes no signal for a while: the victim is stopped as soon as it does, and nobody else is."""
     world = world_of(2, config={"deadlines": {"agent_silence": "1s"}})

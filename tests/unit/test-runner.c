@@ -1017,6 +1017,22 @@ static void test_silence_after_a_start_not_noted(void **state)
 	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
 }
 
+/* It may have run, and the VM that knew is off: not "never ready", which would be tried again. */
+static void test_vm_off_after_a_start_not_noted(void **state)
+{
+	struct fixture *f = *state;
+	char go[256];
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	f->fake.failure = HV_NOT_RUNNING;
+	restart(f, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_LOST);
+	assert_int_equal(unlink(go), 0);
+}
+
 static void test_no_trace(void **state)
 {
 	struct fixture *f = *state;
@@ -1267,6 +1283,7 @@ int main(void)
 		TEST(test_start_is_noted_first),
 		TEST(test_stop_while_the_start_is_noted),
 		TEST(test_silence_after_a_start_not_noted),
+		TEST(test_vm_off_after_a_start_not_noted),
 		TEST(test_ended_by_itself_before_a_restart),
 		TEST(test_silence_after_a_restart),
 		TEST(test_start_not_noted),
