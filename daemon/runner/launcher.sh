@@ -6,6 +6,7 @@
 #	launcher look ROOT                  display functions that the guest shows
 #	launcher start DIR                  claims the attempt and starts its command; again: tells what is
 #	launcher status DIR                 what is
+#	launcher forgo DIR                  claims the attempt so that no start does, one that is on its way neither; tells what is
 #	launcher signal DIR NAME            to the command's process group; KILL: to all of its processes
 #	launcher outputs DIR LIMIT GLOB...  DIR/outputs: the files below the work directory that match
 #	launcher clean DIR                  removes DIR, unless its command runs
@@ -285,6 +286,12 @@ status() {
 		"$refused" "${exit_code:-null}"
 }
 
+# A start that was sent may still be on its way, in a guest that is starved.
+forgo() {
+	mkdir "$dir/claim" 2>/dev/null && word_refused forgone
+	status
+}
+
 # Prints the command's process and all that came from it.
 family() {
 	known=" $state_pid "
@@ -404,7 +411,7 @@ main() {
 	shift
 	load_plan
 	case $command in
-	start | status | supervise | inner | collect | outputs | clean) $command "$@" ;;
+	start | status | forgo | supervise | inner | collect | outputs | clean) $command "$@" ;;
 	signal) send_signal "$@" ;;
 	*)
 		echo "launcher: unknown command $command" >&2

@@ -133,6 +133,9 @@ static int status_parse(const struct guest_answer *a, json_t **ret_json, struct 
 	return 0;
 }
 
+/* The launcher's word for an attempt that no start can claim any more. */
+#define FORGONE "forgone"
+
 static const struct {
 	const char *word, *reason;
 } refusals[] = {
@@ -142,6 +145,7 @@ static const struct {
 	{ "no-space", "the guest cannot write the attempt's files" },
 	{ "no-workdir", "the work directory cannot be entered" },
 	{ "no-file", "a file of the job cannot be written in the guest" },
+	{ FORGONE, "it was given up before it was started" },
 };
 
 static const char *refusal(const char *word)
@@ -189,16 +193,18 @@ static void wait_for_pid(struct runner *r)
 			      "the guest claimed the attempt and then did not start it");
 }
 
-static void not_claimed(struct runner *r)
+static void not_claimed(struct runner *r, bool forgone)
 {
 	if (r->was_started || r->started)
 		return runner_finish(r, RUNNER_LOST, "the guest has no trace of the attempt");
+	if (!forgone && runner_gives_up(r))
+		return runner_forgo(r);
 	/* the start did not get through: from the beginning */
 	r->start_sent = r->maybe_started = false;
 	r->next_file = 0;
-	if (!r->deadline)
+	if (r->stop == RUNNER_STOP_NONE && (forgone || !r->deadline))
 		return runner_finish(r, RUNNER_NEVER_READY, "the guest was not ready in time");
-	runner_pause(r, POLL_MIN, runner_ready_begin);
+	runner_pause(r, POLL_MIN, runner_ready_begin); /* which one that is stopped does not reach */
 }
 
 /* Why no exit code will come any more; NULL: it may. */
@@ -216,8 +222,8 @@ static void act_on_status(struct runner *r, const struct status *s)
 {
 	const char *lost;
 
-	if (!s->claimed)
-		return not_claimed(r);
+	if (!s->claimed || streq(s->refused, FORGONE))
+		return not_claimed(r, s->claimed || r->forgone);
 	if (*s->refused)
 		r->refusal = refusal(s->refused); /* after its words on stderr were read */
 	if (!*s->boot_id && r->refusal)
@@ -259,6 +265,22 @@ void runner_on_status(void *userdata, const struct guest_answer *a)
 		return;
 	}
 	act_on_status(r, &status);
+}
+
+static void on_forgone(void *userdata, const struct guest_answer *a)
+{
+	struct runner *r = userdata;
+
+	/* whatever it found: where there is no directory, no start can claim one either */
+	r->forgone = a->failure == HV_OK && a->exit_code == 0;
+	runner_on_status(r, a);
+}
+
+void runner_forgo(struct runner *r)
+{
+	const char *words[] = { "forgo", r->directory, NULL };
+
+	runner_launch(r, words, on_forgone);
 }
 
 void runner_ask_status(struct runner *r)

@@ -69,6 +69,7 @@ struct runner {
 	bool start_sent;   /* from here on only the guest can say that nothing was started */
 	bool start_waits, start_noted; /* until on_start's word is durable */
 	bool maybe_started; /* … as long as it was not asked what an earlier daemon left */
+	bool forgone;      /* the guest knows that it is not to be started any more */
 	uint64_t start_at; /* when it was */
 	bool started;      /* on_started was called */
 	bool ended;
@@ -106,6 +107,9 @@ bool runner_tell(struct runner *r);
  */
 void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *r));
 
+/* It is not to be started any more, if it was not yet: it was stopped, or its guest's deadline is over. */
+bool runner_gives_up(const struct runner *r);
+
 /* on_ended, once. */
 void runner_finish(struct runner *r, enum runner_outcome outcome, const char *reason);
 
@@ -136,6 +140,8 @@ void runner_ready_begin(struct runner *r);
 
 /* Asks the launcher what is, then goes on with whatever that is. */
 void runner_ask_status(struct runner *r);
+/* What may have been sent is not to begin any more: claims the attempt in its place, or finds that it has begun. */
+void runner_forgo(struct runner *r);
 void runner_on_status(void *userdata, const struct guest_answer *answer);
 void runner_cycle(struct runner *r);
 

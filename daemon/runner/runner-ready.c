@@ -398,7 +398,11 @@ static void on_launcher(void *userdata, const struct guest_answer *a)
 {
 	struct runner *r = userdata;
 
-	if (!failed(r, RUNNER_STEP_EXEC, a, put_launcher))
+	if (failed(r, RUNNER_STEP_EXEC, a, put_launcher))
+		return;
+	if (r->maybe_started)
+		runner_forgo(r);
+	else
 		look_for_device(r);
 }
 
@@ -425,14 +429,11 @@ static void on_prepared(void *userdata, const struct guest_answer *a)
 		runner_ask_status(r);
 	} else if (r->was_started) {
 		runner_finish(r, RUNNER_LOST, "the guest has no trace of the attempt");
-	} else if (r->stop != RUNNER_STOP_NONE) {
-		r->maybe_started = false;
-		runner_pause(r, 0, put_launcher); /* which it will not reach */
-	} else if (!r->deadline) {
-		runner_finish(r, RUNNER_NEVER_READY, "the guest was not ready in time");
+	} else if (r->maybe_started && runner_gives_up(r)) {
+		put_launcher(r); /* which makes sure that a start that was sent does not come yet */
 	} else {
 		r->maybe_started = false;
-		put_launcher(r);
+		runner_pause(r, 0, put_launcher); /* unless it was stopped */
 	}
 }
 

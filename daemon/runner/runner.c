@@ -194,6 +194,11 @@ static void stop_before_start(struct runner *r)
 		      "stopped before it was started");
 }
 
+bool runner_gives_up(const struct runner *r)
+{
+	return r->stop != RUNNER_STOP_NONE || !r->deadline;
+}
+
 void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *r))
 {
 	if (!runner_tell(r))

@@ -75,6 +75,31 @@ check_start() {
 	ok 'clean removes it' test ! -e "$dir"
 }
 
+check_forgo() {
+	prepare f.1 <<-'END'
+		echo ran
+	END
+	run forgo "$dir"
+	ok 'what was given up is claimed' has '"claimed":true'
+	ok 'and says so' has '"refused":"forgone"'
+	run start "$dir"
+	ok 'a start that comes late begins nothing' has '"refused":"forgone"'
+	ok 'there is no process' has '"pid":0'
+	run clean "$dir"
+	ok 'it can be cleaned' test ! -e "$dir"
+	answer=$($shell "$launcher" forgo "$dir" 2>&1)
+	ok 'where there is no directory, there is nothing to claim' has '"claimed":false'
+
+	prepare f.2 <<-'END'
+		echo ran
+		exit 3
+	END
+	run start "$dir"
+	run forgo "$dir"
+	ok 'what has begun goes on' hasnt forgone
+	ok 'to its end' exited 3
+}
+
 check_signal() {
 	prepare b.1 <<-'END'
 		trap 'echo stopped; exit 143' TERM
@@ -281,6 +306,7 @@ for shell in dash 'busybox sh' 'bash --posix'; do
 	mkdir -p "$base/jobs"
 	chmod 0711 "$root" "$root/var" "$root/var/lib" "$base" "$base/jobs"
 	check_start
+	check_forgo
 	check_signal
 	check_files
 	check_refusals

@@ -863,6 +863,43 @@ static void test_stop_of_what_was_never_started(void **state)
 	assert_file(f, "stdout", "");
 }
 
+/* The start of an earlier daemon is still on its way in the guest when this one ends the attempt. */
+static void expect_late_start(struct fixture *f, bool stopped)
+{
+	_cleanup_free_ char *start = xasprintf("cd '%s/var/lib/gpuvf-guest/jobs/7.1-abc' && sh ./launcher start \"$PWD\" | "
+					       "grep -q '\"pid\":0,.*\"refused\":\"forgone\"'", f->root);
+
+	plug(f);
+	f->options.shell = "echo must not run";
+	f->options.inherited = true;
+	if (!stopped) {
+		f->fake.failure = HV_AGENT_UNRESPONSIVE;
+		f->options.ready_timeout_usec = USEC_PER_SEC / 10;
+	}
+	begin(f);
+	if (stopped) {
+		runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+	} else {
+		assert_int_equal(usleep(200000), 0); /* the deadline is over */
+		for (int n = 0; n < 3; n++)
+			assert_true(sd_event_run(f->fake.event, USEC_PER_SEC / 10) >= 0);
+		f->fake.failure = HV_OK;
+	}
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, stopped ? RUNNER_CANCELLED : RUNNER_NEVER_READY);
+	assert_int_equal(system(start), 0);
+}
+
+static void test_start_comes_after_the_stop(void **state)
+{
+	expect_late_start(*state, true);
+}
+
+static void test_start_comes_after_the_deadline(void **state)
+{
+	expect_late_start(*state, false);
+}
+
 /* Only the guest knows, after a restart, whether it was the signal that ended it. */
 static void test_signalled_before_a_restart(void **state)
 {
@@ -1283,6 +1320,8 @@ int main(void)
 		TEST(test_start_is_noted_first),
 		TEST(test_stop_while_the_start_is_noted),
 		TEST(test_silence_after_a_start_not_noted),
+		TEST(test_start_comes_after_the_stop),
+		TEST(test_start_comes_after_the_deadline),
 		TEST(test_vm_off_after_a_start_not_noted),
 		TEST(test_ended_by_itself_before_a_restart),
 		TEST(test_silence_after_a_restart),
