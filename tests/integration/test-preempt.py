@@ -227,10 +227,8 @@ def silent_in_its_grace():
     world.until_ended(victim)
 
 
-@test
-def back_to_its_checkpoint():
-    """What has a checkpoint goes on in the VM where that lies, and waits for it."""
-    world = world_of(vfs=2)
+def preempted_in_trainer_1(world):
+    """The number of a job that has a checkpoint in trainer-1, where another runs by now; trainer-2 has nothing to do."""
     filler = running(world, run_in={"vm": "trainer-2"})
     victim = running(world, checkpoint={}, run_in={"vms": "trainer-*"})
     equal(world.job(victim)["vm"], "trainer-1")
@@ -238,6 +236,14 @@ def back_to_its_checkpoint():
     world.until_job(first, "running")
     world.call("job.cancel", id=filler)
     world.until_ended(filler, "cancelled")
+    return victim
+
+
+@test
+def back_to_its_checkpoint():
+    """What has a checkpoint goes on in the VM where that lies, and waits for it."""
+    world = world_of(vfs=2)
+    victim = preempted_in_trainer_1(world)
     until(lambda: "its checkpoint is in VM trainer-1" in (world.job(victim)["reason"] or ""), "it waits for that VM")
     equal(world.vm("trainer-2")["vfs"], [])
     (world.folder / "go-urgent").touch()
@@ -251,12 +257,7 @@ def back_to_its_checkpoint():
 def still_its_checkpoint():
     """An attempt that came to nothing takes nothing from it; where its VM is closed to it, it is told the way out."""
     world = world_of(vfs=2)
-    filler = running(world, run_in={"vm": "trainer-2"})
-    victim = running(world, checkpoint={}, run_in={"vms": "trainer-*"})
-    first = urgent(world, f"while ! test -e {world.go}-urgent; do sleep 0.02; done", run_in={"vm": "trainer-1"})
-    world.until_job(first, "running")
-    world.call("job.cancel", id=filler)
-    world.until_ended(filler, "cancelled")
+    victim = preempted_in_trainer_1(world)
     policy = {**POLICY, "queues": QUEUES}
     world.write_policy({**policy, "vms": [{**POLICY["vms"][0], "match": "trainer-2"}]})
     world.call("policy.reload")
