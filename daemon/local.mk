@@ -31,7 +31,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
 	daemon/manager-power-off.c daemon/manager-preempt.c daemon/manager-process.c daemon/manager-question.c \
-	daemon/manager-recover.c daemon/manager-release.c daemon/manager-reset.c \
+	daemon/manager-recover.c daemon/manager-rejoin.c daemon/manager-release.c daemon/manager-reset.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-scrub.c \
 	daemon/manager-session.c \
 	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
@@ -57,7 +57,7 @@ if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
 	tests/unit/test-manager-audit tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
-	tests/unit/test-manager-preempt tests/unit/test-manager-process tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
+	tests/unit/test-manager-preempt tests/unit/test-manager-process tests/unit/test-manager-rejoin tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
 	tests/unit/test-manager-session \
 	tests/unit/test-manager-wanted tests/unit/test-sleep
 check_PROGRAMS += $(MANAGER_TESTS)
@@ -97,6 +97,9 @@ tests_unit_test_manager_preempt_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_process_SOURCES = tests/unit/test-manager-process.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_process_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_process_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_rejoin_SOURCES = tests/unit/test-manager-rejoin.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_rejoin_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_rejoin_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_reuse_SOURCES = tests/unit/test-manager-reuse.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_reuse_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_reuse_LDADD = $(MANAGER_TEST_LIBS)

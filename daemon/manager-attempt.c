@@ -31,6 +31,7 @@ void attempt_over(struct manager *m, struct job *job)
 	if (json_get_string(attempt, "reason"))
 		reason = strdup(json_get_string(attempt, "reason"));
 	job->vm_uuid[0] = '\0';
+	rejoin_forget(job);
 	if (job->cancel && result != JOB_SUCCEEDED)
 		result = JOB_CANCELLED;
 	if ((json_get_bool(attempt, "retry", false) || result == JOB_PREEMPTED ||

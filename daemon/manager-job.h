@@ -47,6 +47,9 @@ struct runner_callbacks;
  * by an earlier daemon (inherited).  Below 0 a negative errno, and *ret_message (new) may say why. */
 int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
 		   const struct runner_callbacks *callbacks, char **ret_message);
+bool rule_is_open_to(const struct policy_vm_rule *rule, const struct job *job); /* of the VM; NULL: it is not */
+/* Its present attempt, which has not begun, may do so where it was placed, and as whom: by the policy in force. */
+bool job_may_begin(struct manager *m, const struct job *job);
 void job_run(struct manager *m, struct job *job); /* its VF is leased and committed: attach and go on */
 void job_resume(struct manager *m, struct job *job); /* after a restart, once its VM is known */
 void job_stop(struct manager *m, struct job *job);   /* cancel: wherever it is now */
@@ -76,6 +79,15 @@ void attempt_give_back(struct manager *m, struct job *job);
 /* The outcome is noted, the VF is back: the job ends, or is tried again. */
 void attempt_over(struct manager *m, struct job *job);
 void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
+
+/* ---- manager-rejoin.c: one whose runner cannot be made now ---- */
+void rejoin_later(struct manager *m, struct job *job, const char *reason); /* it stays as it is, and is told */
+bool rejoin_is_due(const struct job *job); /* nobody follows it: what becomes of it is not known */
+void rejoin_soon(struct job *job);	   /* with the next pump, where it is due */
+void rejoin_all_soon(struct manager *m);
+void rejoin_done(struct manager *m, struct job *job); /* it has its runner, which follows it */
+void rejoin_forget(struct job *job);		      /* its attempt is over */
+void rejoin_pump(struct manager *m);
 
 /* ---- manager-preempt.c: a job that runs makes way for one that waits ---- */
 bool job_is_preempted(const struct job *job); /* its present attempt, or its last one, is or was to make way */

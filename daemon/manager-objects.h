@@ -259,6 +259,10 @@ struct job {
 	bool ending;	     /* a session whose end is not durable yet: its VF does not go back before */
 	bool inherited;	     /* an earlier daemon placed it, and nobody follows it yet */
 	struct job_audited audited;
+	struct {
+		unsigned failures;
+		uint64_t at; /* boot clock: it is tried again then; 0 = it is followed, or is to be for the first time */
+	} rejoin;	     /* its runner could not be made (manager-rejoin.c) */
 	bool restored;	     /* from a copy of the state: may have run since, and is not begun by itself */
 	UT_hash_handle hh;   /* by name */
 };
@@ -317,6 +321,7 @@ struct manager {
 	sd_event_source *expiry_timer; /* the next end of a lease */
 	sd_event_source *session_timer; /* … of a session */
 	sd_event_source *preempt_timer; /* a job will have run long enough to be preempted */
+	sd_event_source *rejoin_timer; /* tries to follow jobs again */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy, and changes of definitions, again */
 	struct {

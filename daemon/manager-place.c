@@ -130,7 +130,7 @@ static size_t vf_at(const struct round *r, const char *name)
 static void fill_holder(struct manager *m, struct round *r, struct job *job)
 {
 	const json_t *began = json_object_get(job_attempt(job), "started_boot");
-	bool silent = job->state == JOB_UNREACHABLE || (job->runner && runner_is_silent(job->runner));
+	bool silent = job->state == JOB_UNREACHABLE || rejoin_is_due(job) || (job->runner && runner_is_silent(job->runner));
 	bool ending = job->cancel || job->state == JOB_STOPPING || job_is_preempted(job);
 	struct sched_holder h = {
 		.id = job->id,
@@ -141,7 +141,7 @@ static void fill_holder(struct manager *m, struct round *r, struct job *job)
 		.vf = vf_at(r, job->vf_name),
 		.assigned = job->vf_assigned,
 		/* who works in a session has no checkpoint to go on from */
-		.running = job->state == JOB_RUNNING && !ending && !job->document->session,
+		.running = job->state == JOB_RUNNING && !ending && !silent && !job->document->session,
 		.ran_usec = began && expiry_is_of_this_boot(began) ? now_boottime() - json_get_uint(began, "boot", 0) : 0,
 		.leaving = ending && !silent,
 	};
@@ -236,8 +236,7 @@ static bool vm_open_to(struct manager *m, const struct round *r, size_t i, const
 	bool named = json_array_size(queue->vms) == 0;
 
 	/* Nobody is let past the rule, operators neither: what it does not open stays closed. */
-	if (!rule || !rule->run_as ||
-	    !principals_allow(rule->allow, rule->n_allow, job->uid, job->gids, job->n_gids))
+	if (!rule_is_open_to(rule, job))
 		return false;
 	if (only && only != r->vms[i])
 		return false;
@@ -366,12 +365,14 @@ static void placed_not_committed(struct manager *m, void *userdata)
 	free(userdata);
 }
 
-static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *vf, bool assigned)
+static void place(struct manager *m, struct job *job, struct vm *vm, struct vf *vf, bool assigned, const char *run_as)
 {
 	json_t *attempt = json_pack("{s:I,s:s,s:s,s:s?,s:n,s:n,s:n,s:n}", "attempt", (json_int_t)job->attempt + 1,
 				    "vm", vm->facts->name, "vm_uuid", vm->uuid, "vf", vf ? vf->name : NULL,
 				    "result", "reason", "exit_code", "start_sent_at");
 
+	/* Whoever follows it later has its rule no more, maybe. */
+	json_put_string(attempt, "run_as", run_as);
 	json_put_time(attempt, "placed_at", now_realtime());
 	json_array_append_new(job->attempts, attempt);
 	job->attempt++;
@@ -479,7 +480,7 @@ bool job_place(struct manager *m)
 			continue;
 		}
 		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],
-		      r.sched_vms[d->vm].mode == VM_VF_ASSIGNED);
+		      r.sched_vms[d->vm].mode == VM_VF_ASSIGNED, r.rules[d->vm]->run_as);
 		placed = true;
 	}
 	preempt_again(m, result->again_usec);

@@ -96,6 +96,7 @@ static void swap(struct manager *m, struct policy *policy)
 
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
 		fixed_try_again(vm);
+	rejoin_all_soon(m);
 	policy_unref(m->policy);
 	m->policy = policy;
 	audit_policy(m, strempty(before));

@@ -76,12 +76,30 @@ static void start_not_committed(struct manager *m, void *userdata)
 	starting_over(m, userdata, false);
 }
 
+/* The policy was changed since it was placed: back into the queue, and placed by the one in force. */
+static void not_begun(struct manager *m, struct job *job)
+{
+	static const char reason[] = "the policy was changed, and no longer lets it begin there";
+
+	if (job->runner)
+		runner_clean(job->runner);
+	job->runner = runner_free(job->runner);
+	attempt_note(job, JOB_LOST, reason, true);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	attempt_give_back(m, job);
+}
+
 /* What may run in the guest is known to the next daemon before it can: it asks there, and begins nothing elsewhere. */
 static void on_start(void *userdata)
 {
 	struct job *job = userdata;
-	struct starting *s = calloc(1, sizeof(*s));
+	struct starting *s;
 
+	if (!job_may_begin(job->manager, job)) {
+		not_begun(job->manager, job);
+		return;
+	}
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return; /* the deadline of a guest that is not ready ends it */
 	*s = (struct starting){ strdup(job->name), job->attempt };
@@ -222,6 +240,10 @@ static void on_ended(void *userdata, const struct runner_result *r)
 	_cleanup_free_ char *reason = NULL;
 	bool never = r->outcome == RUNNER_NEVER_READY;
 
+	if (r->outcome == RUNNER_IS_READY && !job_may_begin(m, job)) {
+		not_begun(m, job);
+		return;
+	}
 	if (r->outcome == RUNNER_IS_READY) {
 		job->runner = runner_free(job->runner);
 		guest_was_ready(m, job);
@@ -268,19 +290,34 @@ static const struct runner_callbacks callbacks = {
 	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended,
 };
 
+/* As often it is tried for a command that certainly does not run: then the job has failed, and its VF goes to others. */
+#define FOLLOW_TRIES 4
+
 static void follow(struct manager *m, struct job *job, bool was_started, bool inherited)
 {
+	bool may_run = was_started || (inherited && job_attempt_may_have_begun(job));
 	_cleanup_free_ char *message = NULL, *reason = NULL;
-	int r = job_runner_new(m, job, was_started, inherited && job_attempt_may_have_begun(job), &callbacks, &message);
+	int r;
 
+	if (!may_run && !job_may_begin(m, job)) {
+		not_begun(m, job);
+		return;
+	}
+	r = job_runner_new(m, job, was_started, may_run, &callbacks, &message);
 	if (r == 0) {
+		rejoin_done(m, job);
 		if (job->cancel)
 			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
 		else if (job_is_preempted(job))
 			job_preempt_signal(m, job);
 		return;
 	}
-	reason = xasprintf("the attempt cannot be run: %s", message ? message : strerror(-r));
+	reason = xasprintf("the attempt cannot be %s: %s", may_run ? "followed" : "run", message ? message : strerror(-r));
+	/* What may run keeps its VF, whatever the host lacks now; what is wrong with the job itself stays so. */
+	if (may_run || (r != -EINVAL && job->rejoin.failures < FOLLOW_TRIES)) {
+		rejoin_later(m, job, reason);
+		return;
+	}
 	attempt_note(job, JOB_FAILED, reason, false);
 	job_set_state(m, job, JOB_STOPPING, reason);
 	attempt_give_back(m, job);
@@ -397,6 +434,8 @@ void job_stop(struct manager *m, struct job *job)
 	case JOB_STOPPING:
 		if (job->runner)
 			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
+		else
+			rejoin_soon(job);
 		break;
 	case JOB_ENDED:
 	case JOB_STATE_MAX:

@@ -70,12 +70,35 @@ static uint64_t config_bytes(struct manager *m, const char *section, const char 
 	return json_get_uint(json_object_get(m->config, section), name, 0);
 }
 
+/* The rule of the VM in which its attempt is; NULL = there is none any more. */
+static const struct policy_vm_rule *rule_of(struct manager *m, const struct job *job)
+{
+	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+
+	return vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+}
+
+bool rule_is_open_to(const struct policy_vm_rule *rule, const struct job *job)
+{
+	return rule && rule->run_as && principals_allow(rule->allow, rule->n_allow, job->uid, job->gids, job->n_gids);
+}
+
+bool job_may_begin(struct manager *m, const struct job *job)
+{
+	const struct policy_vm_rule *rule = rule_of(m, job);
+	const char *run_as = json_get_string(job_attempt(job), "run_as");
+
+	return rule_is_open_to(rule, job) && (!run_as || streq(run_as, rule->run_as));
+}
+
 int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
 		   const struct runner_callbacks *callbacks, char **ret_message)
 {
 	const struct job_document *d = job->document;
 	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
-	const struct policy_vm_rule *rule = vm ? policy_match_vm(m->policy, vm->facts->name) : NULL;
+	const struct policy_vm_rule *rule = rule_of(m, job);
+	/* What runs does so by the rule that placed it, whatever became of that; earlier versions did not note it. */
+	const char *run_as = json_get_string(job_attempt(job), "run_as");
 	_cleanup_free_ char *key = xasprintf("%s.%u-%s", job->name, job->attempt, m->instance);
 	_cleanup_free_ char *job_key = xasprintf("%s-%s", job->name, m->instance);
 	_cleanup_close_ int dir = d->session ? -1 : job_attempt_dir(m, job, job->attempt, true);
@@ -86,7 +109,8 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, bool in
 		.event = m->event, .hypervisor = m->hypervisor, .vm_uuid = job->vm_uuid,
 		.guest_root = vm ? strempty(vm->facts->guest_root) : "",
 		.attempt_key = key, .job_key = job_key, .job_id = job->name, .attempt = job->attempt,
-		.session = d->session, .run_as = rule ? rule->run_as : NULL, .command = d->command, .shell = d->shell,
+		.session = d->session, .run_as = run_as ? run_as : rule ? rule->run_as : NULL,
+		.command = d->command, .shell = d->shell,
 		.setup = d->setup, .env = d->env, .gpuvf_env = env, .workdir = d->workdir,
 		.files = files, .n_files = d->n_files, .outputs = d->outputs,
 		.ready = rule ? rule->ready : NULL, .vendor_id = 0x8086,

@@ -211,6 +211,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	sleep_pump(m);
 	if (!m->ready && wanted_settled(m))
 		say_ready(m);
+	rejoin_pump(m);
 	/* What is queued → what can be placed → act; what that changes pumps again. */
 	if (!m->sleeping)
 		(void)job_place(m);
@@ -381,6 +382,7 @@ struct manager *manager_free(struct manager *m)
 	sd_event_source_disable_unref(m->session_timer);
 	sd_event_source_disable_unref(m->process_timer);
 	sd_event_source_disable_unref(m->preempt_timer);
+	sd_event_source_disable_unref(m->rejoin_timer);
 	sd_event_source_unref(m->fixed_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);

@@ -82,9 +82,10 @@ static const char *find_fault(const struct runner_options *o)
 		return "event, hypervisor and vm are needed";
 	if (!key_is_valid(o->attempt_key) || !key_is_valid(o->job_key) || !o->job_id)
 		return "job and attempt need keys of letters, digits, '.', '_' and '-'";
-	if (!o->run_as)
+	/* to follow a command nobody needs to know whose it is */
+	if (!o->run_as && (o->session || (!o->was_started && !o->inherited)))
 		return "no user of the guest is named (run_as)";
-	if (!user_is_valid(o->run_as))
+	if (o->run_as && !user_is_valid(o->run_as))
 		return "run_as is no name of a user";
 	if (o->session && (o->command || o->shell || o->setup || o->outputs || o->n_files > 0 ||
 			   o->was_started))
@@ -196,7 +197,7 @@ char *plan_variables(const struct runner_options *o, const char *checkpoint)
 
 	text_init(&t);
 	put_quoted(&t, "root=", strempty(o->guest_root), "\n");
-	put_quoted(&t, "run_as=", o->run_as, "\n");
+	put_quoted(&t, "run_as=", strempty(o->run_as), "\n");
 	put_quoted(&t, "workdir=", strempty(o->workdir), "\n");
 	put_quoted(&t, "checkpoint=", checkpoint, "\n");
 	return text_take(&t);

@@ -203,7 +203,9 @@ static void not_claimed(struct runner *r, bool forgone)
 	r->start_sent = r->maybe_started = false;
 	r->next_file = 0;
 	if (r->stop == RUNNER_STOP_NONE && (forgone || !r->deadline))
-		return runner_finish(r, RUNNER_NEVER_READY, "the guest was not ready in time");
+		return runner_finish(r, RUNNER_NEVER_READY,
+				     r->run_as ? "the guest was not ready in time" :
+						 "no user of the guest is named (run_as)");
 	runner_pause(r, POLL_MIN, runner_ready_begin); /* which one that is stopped does not reach */
 }
 

@@ -107,7 +107,8 @@ bool runner_tell(struct runner *r);
  */
 void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *r));
 
-/* It is not to be started any more, if it was not yet: it was stopped, or its guest's deadline is over. */
+/* It is not to be started any more, if it was not yet: it was stopped, its guest's deadline is over, or the
+ * policy names no user for it any more. */
 bool runner_gives_up(const struct runner *r);
 
 /* on_ended, once. */

@@ -196,7 +196,7 @@ static void stop_before_start(struct runner *r)
 
 bool runner_gives_up(const struct runner *r)
 {
-	return r->stop != RUNNER_STOP_NONE || !r->deadline;
+	return r->stop != RUNNER_STOP_NONE || !r->deadline || !r->run_as;
 }
 
 void runner_pause(struct runner *r, uint64_t usec, void (*again)(struct runner *r))
@@ -339,11 +339,11 @@ static int copy_texts(struct runner *r, const struct runner_options *o)
 	r->directory = r->base ? xasprintf("%s/jobs/%s", r->base, o->attempt_key) : NULL;
 	r->launcher = r->directory ? runner_path(r, "launcher") : NULL;
 	r->vm_uuid = strdup(o->vm_uuid);
-	r->run_as = strdup(o->run_as);
 	r->job_id = strdup(o->job_id);
-	if (!r->base || !r->key || !r->launcher || !r->vm_uuid || !r->run_as || !r->job_id)
+	if (!r->base || !r->key || !r->launcher || !r->vm_uuid || !r->job_id)
 		return -ENOMEM;
-	if (free_and_strdup(&r->shell, o->shell) < 0 ||
+	if (free_and_strdup(&r->run_as, o->run_as) < 0 ||
+	    free_and_strdup(&r->shell, o->shell) < 0 ||
 	    free_and_strdup(&r->boot_id, o->boot_id) < 0)
 		return -ENOMEM;
 

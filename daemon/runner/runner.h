@@ -130,7 +130,8 @@ struct runner_options {
 	unsigned attempt;        /* GPUVF_ATTEMPT, from 1 */
 	bool session;            /* there is nothing to start: neither a command, nor files, nor a
 				  * directory on the host */
-	const char *run_as;      /* user in the guest; NULL = refuse */
+	const char *run_as;      /* user in the guest; NULL = refuse, but for what may run there already
+				  * (was_started, inherited): that is followed, and never started */
 	const json_t *command;   /* array of strings, or NULL when shell is set */
 	const char *shell;       /* text for bash where the guest has it, else sh */
 	const json_t *setup;     /* array of shell lines run before, or NULL */

@@ -1070,6 +1070,42 @@ static void test_vm_off_after_a_start_not_noted(void **state)
 	assert_int_equal(unlink(go), 0);
 }
 
+/* The rule that said as whom is gone: what runs is followed all the same, and what does not is not begun. */
+static void test_nobody_to_run_as(void **state)
+{
+	struct fixture *f = *state;
+	char go[256];
+
+	hold(f, go);
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	f->options.run_as = NULL;
+	restart(f, true);
+	run_until(f, f->started == 2);
+	restart(f, false);
+	run_until(f, f->started == 3);
+	assert_int_equal(unlink(go), 0);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
+}
+
+static void test_nobody_to_begin_as(void **state)
+{
+	struct fixture *f = *state;
+
+	plug(f);
+	f->options.shell = "echo must not run";
+	f->options.run_as = NULL;
+	f->options.inherited = true;
+	begin(f);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_NEVER_READY);
+	assert_non_null(strstr(f->reason, "run_as"));
+	assert_int_equal(f->started, 0);
+	assert_file(f, "stdout", "");
+}
+
 static void test_no_trace(void **state)
 {
 	struct fixture *f = *state;
@@ -1253,6 +1289,13 @@ static void test_options(void **state)
 	refuse(f, "run_as");
 	f->options.run_as = "x; reboot";
 	refuse(f, "run_as");
+	f->options.was_started = f->options.inherited = true;
+	refuse(f, "run_as");
+	f->options.shell = NULL;
+	f->options.was_started = false;
+	f->options.session = true;
+	f->options.run_as = NULL;
+	refuse(f, "run_as");
 	f->options = good;
 	f->options.attempt_key = "../../etc";
 	refuse(f, "keys");
@@ -1326,6 +1369,8 @@ int main(void)
 		TEST(test_ended_by_itself_before_a_restart),
 		TEST(test_silence_after_a_restart),
 		TEST(test_start_not_noted),
+		TEST(test_nobody_to_run_as),
+		TEST(test_nobody_to_begin_as),
 		TEST(test_no_trace),
 		TEST(test_guest_restarts),
 		TEST(test_vm_off),
