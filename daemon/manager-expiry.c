@@ -120,17 +120,6 @@ static void done(struct manager *m, struct vf *vf, void *userdata, const struct 
 	       strempty(error->message));
 }
 
-/* A job that runs on the VF is not torn out of it: its end asks the pump again. */
-static bool job_runs_on(struct manager *m, const struct vf *vf)
-{
-	struct job *job, *tmp;
-
-	HASH_ITER(hh, m->jobs, job, tmp)
-		if (job->state >= JOB_STARTING && job->state != JOB_ENDED && streq_ptr(job->vf_name, vf->name))
-			return true;
-	return false;
-}
-
 static void unconfirmed_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)
 {
 	job_vf_back(m, vf->name);
@@ -159,7 +148,8 @@ static uint64_t look(struct manager *m, struct vf *vf)
 		return 0;
 	if (at > now_boottime())
 		return at;
-	if ((vf->state == VF_ATTACHED || vf->state == VF_RESERVED) && !job_runs_on(m, vf)) {
+	/* A job that runs on it is not torn out of it: its end asks the pump again. */
+	if ((vf->state == VF_ATTACHED || vf->state == VF_RESERVED) && !vf_job(m, vf)) {
 		log_vf(vf->name, LOG_NOTICE, 0, "The time of its lease is over: it is taken back from VM %s",
 		       strempty(vf->lease.vm_name));
 		handover_detach(m, vf, done, NULL);

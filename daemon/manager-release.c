@@ -79,6 +79,61 @@ static void take_back(struct manager *m, struct vf *vf, struct release *r)
 		released(m, vf, r, NULL); /* it left that side meanwhile */
 }
 
+/* Taken out of its running guest, it would be gone from under a job. */
+static bool is_used(struct manager *m, const struct vf *vf, enum lease_side side)
+{
+	return vf->lease.owner == LEASE_JOB || (side != CONFIG_SIDE && vf_job(m, vf));
+}
+
+static const char *used_word(struct manager *m, const struct vf *vf, unsigned long long *ret_id)
+{
+	const struct job *job = vf->lease.owner == LEASE_JOB ? lease_job(m, &vf->lease) : vf_job(m, vf);
+
+	*ret_id = vf->lease.owner == LEASE_JOB ? vf->lease.job : job->id;
+	return job_word(job);
+}
+
+/* Appends to a text of which the parts stand apart by ", ": takes part. */
+static void text_add(char **text, char *part)
+{
+	char *before = *text;
+
+	*text = before ? xasprintf("%s, %s", before, strempty(part)) : strdup(strempty(part));
+	free(before);
+	free(part);
+}
+
+/* Names the jobs, and what goes all the same: of the VM (only = NULL), or of one VF. */
+static int refuse_job(struct manager *m, const struct vf *first, const struct vf *only, enum lease_side side,
+		      struct rpc_error *error)
+{
+	_cleanup_free_ char *used = NULL, *cancels = NULL, *others = NULL, *hint = NULL;
+	struct gpu *gpu, *tmp;
+	unsigned n = 0;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			const struct vf *vf = gpu->vfs[i];
+			unsigned long long id;
+			const char *word;
+
+			if (vf->lease.owner == LEASE_NONE || !streq(vf->lease.vm_uuid, first->lease.vm_uuid) ||
+			    (only && only != vf))
+				continue;
+			if (is_used(m, vf, side)) {
+				word = used_word(m, vf, &id);
+				text_add(&used, xasprintf("%s%s by %s %llu", vf->name, n++ ? "" : " is used", word, id));
+				text_add(&cancels, xasprintf("gpuvf cancel %llu", id));
+			} else if (settled(vf)) {
+				text_add(&others, xasprintf("gpuvf release %s", vf->name));
+			}
+		}
+	rpc_error_set(error, RPC_CONFLICT, "%s", strempty(used));
+	hint = xasprintf("%s %s%s%s", strempty(cancels), n > 1 ? "end them" : "ends it",
+			 others ? "; what no job uses goes by its name: " : "", strempty(others));
+	return rpc_error_detail(error, "job", NULL, strempty(hint));
+}
+
 static void release_committed(struct manager *m, void *userdata)
 {
 	struct release *r = userdata;
@@ -102,6 +157,14 @@ static void release_committed(struct manager *m, void *userdata)
 		}
 		if (force && release_by_force(m, vf, &power_off, r))
 			continue;
+		if (!force && is_used(m, vf, r->side)) { /* placed there since */
+			struct rpc_error used = { 0 };
+
+			refuse_job(m, vf, vf, r->side, &used);
+			released(m, vf, r, &used);
+			rpc_error_done(&used);
+			continue;
+		}
 		if (!settled(vf)) {
 			struct rpc_error busy = { 0 };
 
@@ -149,11 +212,8 @@ static int releasable(struct manager *m, const struct vf *vf, const struct vf_re
 		return 0;
 	if (vm && vm->wedged.reason)
 		return refuse_wedged(vm, error);
-	if (vf->lease.owner == LEASE_JOB) {
-		rpc_error_set(error, RPC_CONFLICT, "%s is used by %s %llu", vf->name, job_word(lease_job(m, &vf->lease)),
-			      (unsigned long long)vf->lease.job);
-		return rpc_error_detail(error, "job", NULL, "gpuvf cancel ID ends it");
-	}
+	if (is_used(m, vf, side_of_mode(p->mode)))
+		return refuse_job(m, vf, p->vf ? vf : NULL, side_of_mode(p->mode), error);
 	if (!settled(vf)) {
 		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
 		return rpc_error_detail(error, "busy", NULL, "wait until that is done (gpuvf show VF)");

@@ -68,6 +68,16 @@ struct job *lease_job(struct manager *m, const struct lease *lease)
 	return job_find(m, id);
 }
 
+struct job *vf_job(struct manager *m, const struct vf *vf)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (job->state >= JOB_STARTING && job->state < JOB_ENDED && streq_ptr(job->vf_name, vf->name))
+			return job;
+	return NULL;
+}
+
 /* ---- rows ---- */
 
 char *vf_row_id(const struct gpu *gpu, unsigned index)

@@ -19,6 +19,8 @@ void vf_let_go(struct manager *m, struct vf *vf, enum vf_state state, const char
 /* Passes the lease of a VF that stays where it is on, to a job or (LEASE_KEPT) to whatever comes next. */
 void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job);
 struct job *lease_job(struct manager *m, const struct lease *lease); /* NULL = no job's */
+/* The one that runs on it or is about to, also where its VM has the VF anyway; NULL = none. */
+struct job *vf_job(struct manager *m, const struct vf *vf);
 char *vf_alias(const struct vf *vf); /* returns new */
 const struct vf_facts *vf_facts_of(const struct vf *vf);
 /* The VF that the operation is about, when nothing else is under way with it; fails the operation by itself. */

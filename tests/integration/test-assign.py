@@ -670,6 +670,51 @@ def by_force_from_a_job():
 
 
 @test
+def used_by_a_job():
+    """A VF that a job uses in the VM which holds it: it is not taken out from under it; by force the job is told."""
+    world = World(policy={**POLICY, "vms": [{**POLICY["vms"][0], "vf": "assigned"}]})
+    world.apply(2)
+    for number in (1, 2):
+        assign(world, vf=f"gpu0/vf{number}")
+    job = world.submit("sleep 1000")
+    name = world.until_job(job, "running")["vfs"][0]
+    other = next(vf["name"] for vf in world.items("vf.list") if vf["name"] != name)
+    with refused(CONFLICT, f"{name} is used by job {job}", f"gpuvf cancel {job} ends it", reason="job"):
+        release(world, vf=name)
+    for all_of_them in (False, True):
+        with refused(CONFLICT, f"{name} is used by job {job}", f"gpuvf cancel {job} ends it",
+                     f"gpuvf release {other}", reason="job"):
+            release(world, vm="trainer-1", all=all_of_them)
+    equal([world.vf(f"gpu0/vf{number}")["state"] for number in (1, 2)], ["attached"] * 2)
+    equal(release(world, vf=other)["changed"], True)  # which the hint named
+    with refused(CONFLICT, f"job {job}", reason="power_off"):
+        release(world, vf=name, force=True)
+    equal(world.job(job)["state"], "running")
+    release(world, vf=name, force=True, yes_power_off=True)
+    equal(world.until_ended(job, "lost")["reason"], "its VM went off")
+    equal(world.vf(name)["state"], "free")
+
+
+@test
+def used_by_jobs():
+    """Of a VM with a VF given by hand and two of jobs: the refusal names both jobs, and what goes all the same."""
+    world = World(policy={**POLICY, "vms": [{**POLICY["vms"][0], "slots": 2}]})
+    world.apply(3)
+    name = assign(world)["vf"]
+    jobs = {world.until_job(number, "running")["vfs"][0]: number
+            for number in [world.submit("sleep 1000", run_in={"vm": "trainer-1"}) for _ in range(2)]}
+    (first, one), (second, two) = sorted(jobs.items())
+    with refused(CONFLICT, f"{first} is used by job {one}, {second} by job {two}",
+                 f"gpuvf cancel {one}, gpuvf cancel {two} end them", f"gpuvf release {name}", reason="job"):
+        release(world, vm="trainer-1", all=True)
+    release(world, vf=name)
+    for number in (one, two):
+        world.call("job.cancel", id=number)
+        world.until_ended(number, "cancelled")
+    until(lambda: all(vf["state"] == "free" for vf in world.items("vf.list")), "all are free")
+
+
+@test
 def by_force_in_vain():
     """libvirt cannot power the VM off: the VF stays where it is, with the reason, and nobody else gets it."""
     world = World()

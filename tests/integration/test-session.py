@@ -389,6 +389,8 @@ def assigned():
     equal((job["vm"], job["vfs"], job["session"]["guest_render"]), ("trainer-1", [VF], "renderD128"))
     world.crash_and_restart()
     equal(world.until_job(number, "running")["session"]["guest_render"], "renderD128")
+    with refused(CONFLICT, f"{VF} is used by session {number}", f"gpuvf cancel {number}", reason="job"):
+        world.call("vf.release", vf=VF)
     world.call("job.cancel", id=number)
     world.until_ended(number, "cancelled")
     vf = world.vf(VF)

@@ -30,8 +30,7 @@ static struct job *session(struct bench *b)
 	return job;
 }
 
-/* Submitted, placed and attached; its guest was ready just now. */
-static struct job *begin(struct bench *b, const char *time)
+static void submit_session(struct bench *b, const char *time)
 {
 	_cleanup_json_ json_t *document = json_pack("{s:b,s:s,s:{s:s}}", "session", 1, "time_limit", time, "run_in", "vm",
 						    "train-a");
@@ -42,6 +41,12 @@ static struct job *begin(struct bench *b, const char *time)
 	bench_wait(b, a);
 	assert_string_equal(json_get_string(a->result, "id"), "1");
 	answer_free(a);
+}
+
+/* Submitted, placed and attached; its guest was ready just now. */
+static struct job *begin(struct bench *b, const char *time)
+{
+	submit_session(b, time);
 	bench_until(b, session(b)->state == JOB_WAITING_GUEST);
 	runner_free(session(b)->runner);
 	session(b)->runner = NULL;
@@ -264,6 +269,49 @@ static void its_card_is_gone(void **state)
 	assert_string_equal(session(b)->reason, "its VF is gone from the host");
 }
 
+/* ---- a VF that its VM holds anyway ---- */
+
+static const char assigned_policy[] =
+	"{\"version\": 1, \"vms\": [{\"match\": \"*\", \"allow\": [\"everyone\"], \"run_as\": \"trainer\","
+	"  \"vf\": \"assigned\"}], \"queues\": [{\"name\": \"default\", \"default\": true}]}";
+
+static int set_up_assigned(void **state)
+{
+	struct bench *b = bench_new();
+
+	bench_policy(b, assigned_policy);
+	bench_start(b);
+	bench_cut(b, 2);
+	*state = b;
+	return 0;
+}
+
+/* It is placed there between the release's answer and its COMMIT: whoever came second hears of the other. */
+static void placed_on_what_is_being_released(void **state)
+{
+	struct bench *b = *state;
+	struct answer *released;
+	struct vm *vm;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	vm = vm_find(b->m, "train-a");
+	vm->quarantine = strdup("not yet");
+	submit_session(b, "1h");
+	bench_settle(b);
+	assert_int_equal(session(b)->state, JOB_QUEUED);
+	released = bench_release(b, VF, FOREVER);
+	free(vm->quarantine);
+	vm->quarantine = NULL;
+	assert_true(job_place(b->m));
+	assert_int_equal(session(b)->state, JOB_STARTING);
+	bench_wait(b, released);
+	assert_non_null(strstr(released->message, VF " is used by session 1"));
+	expect_error(b, released, RPC_CONFLICT, "job");
+	assert_int_equal(b->actors.n_hv[HV_DETACH], 0);
+	bench_until(b, session(b)->state == JOB_WAITING_GUEST);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+}
+
 /* ---- how long ---- */
 
 static void how_long_it_lasts(void **state)
@@ -304,6 +352,7 @@ int main(void)
 		TEST(a_boot_ends_it),
 		TEST(a_card_that_comes_late_is_waited_for),
 		TEST(its_card_is_gone),
+		cmocka_unit_test_setup_teardown(placed_on_what_is_being_released, set_up_assigned, bench_tear_down),
 		cmocka_unit_test(how_long_it_lasts),
 	};
 
