@@ -189,6 +189,8 @@ struct vm {
 		char *failure;	   /* with the numbers; NULL = it had */
 		uint64_t retry_at; /* boot clock: no VF is plugged in for a job before */
 		unsigned failures; /* in a row */
+		uint64_t stop_at;  /* boot clock: no job is stopped for a place in it before */
+		unsigned stops;	   /* jobs that were since it had not */
 	} memory;
 	UT_hash_handle hh;	/* by uuid */
 };

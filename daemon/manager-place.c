@@ -83,7 +83,9 @@ static void fill_vms(struct manager *m, struct round *r)
 			.slots = r->rules[i] ? r->rules[i]->slots : 0,
 			.free_ports = vm->facts->free_ports,
 			.no_memory = vm_lacks_memory(vm),
-			.lacked_memory = vm->memory.failure != NULL,
+			.memory = !vm->memory.failure		? SCHED_MEMORY_SUFFICED
+				  : vm->memory.stop_at > now_boottime() ? SCHED_MEMORY_LACKED
+									: SCHED_MEMORY_UNSURE,
 			.mode = r->rules[i] ? r->rules[i]->vf : VM_VF_PER_JOB,
 		};
 	}
@@ -398,6 +400,17 @@ static const char *saved_text(const struct round *r, size_t vm)
 	return r->sched_vms[vm].saved && r->sched_vms[vm].mode == VM_VF_ASSIGNED ? HV_SAVED_TEXT : NULL;
 }
 
+/* Why nobody makes way for it; NULL = that is not for the memory of a VM.  Returns new. */
+static char *lacking_text(const struct round *r, const struct sched_decision *d)
+{
+	const struct vm *vm = d->lacking_vm == SCHED_NONE ? NULL : r->vms[d->lacking_vm];
+	char at[RFC3339_STRLEN];
+
+	return vm ? xasprintf("; no job makes way for it in VM %s before %s (gpuvf heal %s lets one now): %s", vm->facts->name,
+			      rfc3339_format(expiry_wall(vm->memory.stop_at), at), vm->facts->name, vm->memory.failure) :
+		    NULL;
+}
+
 /* Why a job waits; a VM says itself why it takes none, or why it could not be started.  Returns new. */
 static char *waiting_text(struct manager *m, const struct round *r, const struct sched_decision *d)
 {
@@ -406,6 +419,7 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 	_cleanup_free_ char *reuse =
 		d->wait == SCHED_WAIT_VF_BUSY ? reuse_text(m, NULL, r->jobs[d->job]->uid, NULL) : NULL;
 	const struct vm *only = vm_of_checkpoint(m, r->jobs[d->job]);
+	_cleanup_free_ char *lacking = lacking_text(r, d);
 	const char *why = processes ? processes : reuse;
 
 	for (size_t i = 0; i < job->n_vms && !why; i++) {
@@ -426,8 +440,8 @@ static char *waiting_text(struct manager *m, const struct round *r, const struct
 		return xasprintf("its checkpoint is in VM %s, which is not open to it any more; open it in the policy, or "
 				 "cancel the job and submit it anew",
 				 only->facts->name);
-	return xasprintf("%s%s%s%s%s%s", only ? "its checkpoint is in VM " : "", only ? only->facts->name : "",
-			 only ? ": " : "", strempty(d->text), why ? ": " : "", strempty(why));
+	return xasprintf("%s%s%s%s%s%s%s", only ? "its checkpoint is in VM " : "", only ? only->facts->name : "",
+			 only ? ": " : "", strempty(d->text), why ? ": " : "", strempty(why), strempty(lacking));
 }
 
 /* ---- VFs that were left in their VM for the next job ---- */
@@ -477,6 +491,8 @@ bool job_place(struct manager *m)
 				pool_start(m, r.vms[d->vm]);
 			if (d->victim != SCHED_NONE)
 				job_preempt(m, r.holder_jobs[d->victim], job);
+			if (d->unsure_vm != SCHED_NONE)
+				vm_stopped_for(r.vms[d->unsure_vm]);
 			continue;
 		}
 		place(m, job, r.vms[d->vm], d->vf == SCHED_NONE ? NULL : r.vfs[d->vf],

@@ -6,6 +6,7 @@
 
 #define FAILED_STARTS_MAX 3 /* architecture §6.7: after three in a row a VM no longer eats the queue */
 #define RETRY_USEC (2 * USEC_PER_SEC) /* after a start that failed, doubled each time: what passes by itself passes soon */
+#define STOP_USEC (120 * USEC_PER_SEC) /* … until a job is stopped to see: likewise */
 #define MEMORY_DOUBLED_MAX 5 /* no event tells that the host has memory again: it is looked once a minute in the end */
 #define IMAGE_USEC (10 * USEC_PER_SEC) /* no event tells that a managed-save image was removed */
 #define SHUTDOWN_USEC (120 * USEC_PER_SEC) /* systemd gives services of a guest 90 s to end */
@@ -105,6 +106,11 @@ void vm_open(struct manager *m, struct vm *vm, const char *word)
 	pool_store(m, vm);
 }
 
+static uint64_t memory_stop_at(const struct vm *vm)
+{
+	return now_boottime() + (STOP_USEC << MIN_OF(vm->memory.stops, MEMORY_DOUBLED_MAX));
+}
+
 /* Neither the job's fault nor the VM's, and it passes.  Asked again after a while, the longer the more often it was
  * so. */
 void vm_no_memory(struct vm *vm, const char *why)
@@ -112,6 +118,14 @@ void vm_no_memory(struct vm *vm, const char *why)
 	(void)free_and_strdup(&vm->memory.failure, why);
 	vm->memory.retry_at = why ? now_boottime() + (RETRY_USEC << MIN_OF(vm->memory.failures, MEMORY_DOUBLED_MAX)) : 0;
 	vm->memory.failures = why ? vm->memory.failures + 1 : 0;
+	vm->memory.stops = why ? vm->memory.stops : 0;
+	vm->memory.stop_at = why ? memory_stop_at(vm) : 0;
+}
+
+void vm_stopped_for(struct vm *vm)
+{
+	vm->memory.stops++;
+	vm->memory.stop_at = memory_stop_at(vm);
 }
 
 bool vm_lacks_memory(const struct vm *vm)
@@ -476,6 +490,8 @@ static void look(struct manager *m, struct vm *vm, uint64_t now)
 		next = MIN_OF(next, vm->pool.retry_at);
 	if (vm->memory.retry_at > now)
 		next = MIN_OF(next, vm->memory.retry_at);
+	if (vm->memory.stop_at > now)
+		next = MIN_OF(next, vm->memory.stop_at);
 	if (next != UINT64_MAX || vm->pool.timer)
 		arm(m, vm, next);
 }

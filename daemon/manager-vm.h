@@ -54,6 +54,7 @@ void vm_failed_start(struct manager *m, struct vm *vm, const char *reason);
 void vm_open(struct manager *m, struct vm *vm, const char *word); /* jobs are placed there again */
 void vm_no_memory(struct vm *vm, const char *why); /* NULL: there was enough */
 bool vm_lacks_memory(const struct vm *vm);
+void vm_stopped_for(struct vm *vm); /* a job makes way for one that sees whether it has memory again */
 const char *pool_state(const struct vm *vm); /* "starting", "stopping", NULL */
 uint64_t pool_ready_usec(struct manager *m);
 bool pool_may_start(struct manager *m, const struct vm *vm, const struct policy_vm_rule *rule);

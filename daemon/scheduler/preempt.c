@@ -34,6 +34,9 @@ struct preempt {
 	size_t n_leaving, n_victims;
 	struct view *views; /* by VM, and one more: as the job that is looked at sees them */
 	bool *wanted; /* by victim, likewise: it would take that one's place, and may not stop it */
+	bool *lacks;  /* by VM: nobody is stopped for a place there, the host has no memory for it */
+	size_t working; /* the VM in which the job that is looked at would be placed */
+	size_t lacking; /* … from which its memory alone keeps it away, or SCHED_NONE */
 };
 
 /* A VM as a job sees it. */
@@ -113,23 +116,27 @@ static void end_undo(struct preempt *p, const struct end *e, const struct before
 }
 
 /* One that was placed there before came back because the host lacked memory: it would come back again. */
-static bool may_work(const struct sched_round *round, const struct sched_job *job, size_t vm)
+static bool may_work(struct preempt *p, const struct sched_job *job, size_t vm)
 {
-	return job->vfs == 0 || !round->s->vms[vm].lacked_memory;
+	bool lacks = job->vfs > 0 && p->lacks[vm];
+
+	*(lacks ? &p->lacking : &p->working) = vm;
+	return !lacks;
 }
 
 /* The job, which found no place before this end, finds one after it: then it is in that VM, or on that VF. */
-static bool finds_place(const struct preempt *p, const struct end *e, const struct sched_job *job)
+static bool finds_place(struct preempt *p, const struct end *e, const struct sched_job *job)
 {
 	const struct sched_round *round = p->round;
 
-	if (e->slot != SCHED_NONE && p->views[e->slot].has_vf && may_work(round, job, e->slot) && sched_vm_state(round, job, e->slot) == SCHED_PLACED)
+	if (e->slot != SCHED_NONE && p->views[e->slot].has_vf &&
+	    sched_vm_state(round, job, e->slot) == SCHED_PLACED && may_work(p, job, e->slot))
 		return true;
 	if (e->vf == SCHED_NONE || job->vfs == 0 || !sched_vf_fits(&round->vfs[e->vf], job))
 		return false;
 	for (size_t i = 0; i < job->n_vms; i++)
-		if (may_work(round, job, job->vms[i]) && sched_vf_is_open(round, job, e->vf, job->vms[i]) &&
-		    sched_vm_state(round, job, job->vms[i]) == SCHED_PLACED)
+		if (sched_vf_is_open(round, job, e->vf, job->vms[i]) &&
+		    sched_vm_state(round, job, job->vms[i]) == SCHED_PLACED && may_work(p, job, job->vms[i]))
 			return true;
 	return false;
 }
@@ -237,8 +244,11 @@ static int preempt_init(struct preempt *p, struct sched_round *round)
 	p->victims = calloc(s->n_holders + 1, sizeof(*p->victims));
 	p->views = calloc(s->n_vms + 1, sizeof(*p->views));
 	p->wanted = calloc(s->n_holders + 1, sizeof(*p->wanted));
-	if (!p->leaving || !p->victims || !p->views || !p->wanted)
+	p->lacks = calloc(s->n_vms + 1, sizeof(*p->lacks));
+	if (!p->leaving || !p->victims || !p->views || !p->wanted || !p->lacks)
 		return -ENOMEM;
+	for (size_t i = 0; i < s->n_vms; i++)
+		p->lacks[i] = s->vms[i].memory == SCHED_MEMORY_LACKED;
 	for (size_t i = 0; i < s->n_holders; i++) {
 		const struct sched_holder *h = &s->holders[i];
 
@@ -262,6 +272,7 @@ static void preempt_done(struct preempt *p)
 	free(p->victims);
 	free(p->views);
 	free(p->wanted);
+	free(p->lacks);
 }
 
 /* ---- one job ---- */
@@ -310,14 +321,18 @@ static void note_again(struct preempt *p, uint64_t usec)
 }
 
 /* NULL when nobody may be stopped for it; then whose place it would take all the same is nobody's to free. */
-static struct end *find_victim(struct preempt *p, const struct sched_job *job)
+static struct end *find_victim(struct preempt *p, const struct sched_job *job, size_t *ret_lacking)
 {
 	for (size_t i = 0; i < p->n_victims; i++) {
 		const struct sched_holder *h = p->victims[i].holder;
+		bool may = may_preempt(p->round, job->queue, h->queue);
 
+		p->lacking = SCHED_NONE;
 		p->wanted[i] = !p->victims[i].over && would_help(p, &p->victims[i], job);
-		if (p->wanted[i] && may_preempt(p->round, job->queue, h->queue) && h->ran_usec >= min_runtime(p, h))
+		if (p->wanted[i] && may && h->ran_usec >= min_runtime(p, h))
 			return &p->victims[i];
+		if (!p->wanted[i] && may && p->lacking != SCHED_NONE)
+			*ret_lacking = p->lacking;
 	}
 	for (size_t i = 0; i < p->n_victims; i++) {
 		const struct sched_holder *h = p->victims[i].holder;
@@ -355,12 +370,17 @@ static int decide_one(struct preempt *p, struct sched_decision *d)
 		use_end(p, e, job);
 		d->promised = true;
 	}
-	e = d->promised ? NULL : find_victim(p, job);
+	e = d->promised ? NULL : find_victim(p, job, &d->lacking_vm);
 	if (!e)
 		return 0;
 	use_end(p, e, job);
 	d->promised = true;
 	d->victim = (size_t)(e->holder - p->round->s->holders);
+	d->lacking_vm = SCHED_NONE;
+	if (job->vfs > 0 && p->round->s->vms[p->working].memory == SCHED_MEMORY_UNSURE) {
+		p->lacks[p->working] = true; /* one shows whether it has it now */
+		d->unsure_vm = p->working;
+	}
 	return tell(d, e->holder);
 }
 

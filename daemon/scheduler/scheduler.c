@@ -244,7 +244,8 @@ void sched_take_place(struct sched_round *round, const struct sched_job *job, si
 static int decide_one(struct sched_round *round, size_t index)
 {
 	const struct sched_job *job = &round->s->jobs[index];
-	struct sched_decision d = { .job = index, .vm = SCHED_NONE, .vf = SCHED_NONE, .victim = SCHED_NONE };
+	struct sched_decision d = { .job = index, .vm = SCHED_NONE, .vf = SCHED_NONE, .victim = SCHED_NONE,
+				    .unsure_vm = SCHED_NONE, .lacking_vm = SCHED_NONE };
 
 	d.wait = sched_check_limits(round, job);
 	if (d.wait == SCHED_PLACED && !sched_find_place(round, job, &d.vm, &d.vf))

@@ -56,6 +56,13 @@ struct sched_vf {
 				* once it has come back */
 };
 
+/* What is known of the host's memory for a VF in a VM, where a job is stopped for a place there. */
+enum sched_memory {
+	SCHED_MEMORY_SUFFICED,
+	SCHED_MEMORY_LACKED, /* it had not enough when that was tried last: nobody is stopped for it */
+	SCHED_MEMORY_UNSURE, /* … but that is long ago: one may be, to see */
+};
+
 struct sched_vm {
 	const char *name;
 	bool running;
@@ -69,7 +76,7 @@ struct sched_vm {
 	unsigned used;	/* jobs that are there now */
 	int free_ports; /* −1 = unknown: not a reason to wait */
 	bool no_memory; /* … nor has the host the memory that a VF for it would pin */
-	bool lacked_memory; /* … or had not when it was tried last: nobody is stopped for a place there */
+	enum sched_memory memory;
 	enum vm_vf_mode mode; /* assigned: jobs run on the VFs that the VM holds already */
 };
 
@@ -143,6 +150,8 @@ struct sched_decision {
 	size_t vf;  /* when placed on one, else SCHED_NONE */
 	size_t victim; /* holder that is to be stopped for it now, else SCHED_NONE */
 	bool promised; /* it will be placed when somebody's end, which is under way, is over */
+	size_t unsure_vm;  /* VM in which it will see whether there is memory, in the victim's stead, else SCHED_NONE */
+	size_t lacking_vm; /* … in which it would have somebody stopped, were there memory, else SCHED_NONE */
 	char *text; /* why it waits, with the numbers; NULL when placed */
 };
 

@@ -364,6 +364,26 @@ def a_session_stays():
 
 
 @test
+def memory_keeps_away():
+    """Nobody is stopped for a place in a VM that lacked memory, and that is told, with the way out."""
+    world = world_of()
+    world.fault("attach", vm="trainer-1", times=1000, error="no-memory", message="cannot allocate")
+    first = urgent(world, run_in={"vm": "trainer-1"})
+    until(lambda: "cannot allocate" in (world.job(first)["reason"] or ""), "it lacked memory")
+    victim = running(world, run_in={"vm": "trainer-2"})
+    job = until(lambda: "no job makes way" in (world.job(first)["reason"] or "") and world.job(first), "it is told")
+    for words in ("for it in VM trainer-1 before 20", "gpuvf heal trainer-1", "cannot allocate"):
+        assert words in job["reason"], job
+    world.machine("clear-faults")
+    equal((world.job(victim)["state"], attempts(world, victim)), ("running", [None]))
+    world.call("vm.heal", vm="trainer-1")
+    world.until_ended(first)
+    equal(attempts(world, victim)[0], "preempted")
+    world.go.touch()
+    world.until_ended(victim)
+
+
+@test
 def of_other_vms():
     """In VMs that keep a VF for the next job, and in those whose VF is their own."""
     for vf in ("keep", "assigned"):

@@ -136,6 +136,46 @@ static void a_silent_guest_is_left_alone(void **state)
 	expect_not_marked(b);
 }
 
+static void lack_memory(struct vm *vm, uint64_t stop_at)
+{
+	(void)free_and_strdup(&vm->memory.failure, "the host lacks memory");
+	vm->memory.stop_at = stop_at;
+}
+
+/* One is stopped after a while to see whether there is memory now, and then for twice as long none. */
+static void memory_is_tried_again(void **state)
+{
+	struct bench *b = *state;
+	struct vm *a, *other;
+	uint64_t now;
+
+	begin(b, POLICY(""), "running", "", USEC_PER_SEC);
+	now = now_boottime();
+	a = vm_find(b->m, "train-a");
+	other = vm_find(b->m, "train-b");
+	other->quarantine = strdup("it shall not matter");
+	lack_memory(a, now + 3600 * USEC_PER_SEC);
+	submit_urgent(b);
+	expect_not_marked(b);
+	assert_non_null(strstr(job_find(b->m, "2")->reason, "; no job makes way for it in VM train-a before 20"));
+	assert_non_null(strstr(job_find(b->m, "2")->reason, "(gpuvf heal train-a lets one now): the host lacks memory"));
+	lack_memory(a, now_boottime());
+	manager_pump(b->m);
+	bench_settle(b);
+	expect_marked(b);
+	assert_in_range(a->memory.stop_at - now, 239 * USEC_PER_SEC, 300 * USEC_PER_SEC);
+	vm_no_memory(a, "still");
+	assert_in_range(a->memory.stop_at - now, 239 * USEC_PER_SEC, 300 * USEC_PER_SEC);
+	vm_stopped_for(a);
+	assert_in_range(a->memory.stop_at - now, 479 * USEC_PER_SEC, 540 * USEC_PER_SEC);
+	for (unsigned i = 0; i < 100; i++)
+		vm_stopped_for(a);
+	assert_in_range(a->memory.stop_at - now, 3839 * USEC_PER_SEC, 3900 * USEC_PER_SEC);
+	vm_no_memory(a, NULL);
+	vm_no_memory(a, "again, long after");
+	assert_in_range(a->memory.stop_at - now, 119 * USEC_PER_SEC, 180 * USEC_PER_SEC);
+}
+
 static void go_off(struct bench *b)
 {
 	b->actors.vms[0]->state = VM_OFF;
@@ -259,6 +299,7 @@ int main(void)
 		TEST(what_was_not_stored_is_not_marked),
 		TEST(it_runs_long_enough_first),
 		TEST(a_silent_guest_is_left_alone),
+		TEST(memory_is_tried_again),
 		TEST(its_vm_goes_off),
 		TEST(its_vm_went_off_while_no_daemon_looked),
 		TEST(whoever_cancels_has_the_last_word),

@@ -108,10 +108,48 @@ static void test_not_for_a_vm_that_lacked_memory(void **state)
 	struct scene c;
 
 	scene_init(&c, 1);
-	c.vms[0].lacked_memory = c.vms[1].lacked_memory = true;
+	c.vms[0].memory = c.vms[1].memory = SCHED_MEMORY_LACKED;
 	assert_nobody(&c, 0);
-	c.vms[1].lacked_memory = false;
+	assert_int_not_equal(decide(&c, 0)->lacking_vm, SCHED_NONE); /* it is told why */
+	c.holders[0].queue = c.holders[1].queue = c.holders[2].queue = c.holders[3].queue = URGENT;
+	assert_int_equal(decide(&c, 0)->lacking_vm, SCHED_NONE); /* they would not make way anyhow */
+	c.result = sched_result_free(c.result);
+	scene_init(&c, 1);
+	c.vms[0].memory = SCHED_MEMORY_LACKED;
+	assert_int_equal(decide(&c, 0)->unsure_vm, SCHED_NONE);
+	assert_int_equal(decide(&c, 0)->lacking_vm, SCHED_NONE);
 	assert_victim(&c, 0, 0); /* its VF goes to the other VM */
+}
+
+/* Once that is long ago one job shows whether it is so still, however many wait. */
+static void test_one_for_a_vm_that_may_have_memory_again(void **state)
+{
+	struct scene c;
+	unsigned victims = 0, lacking = 0;
+
+	scene_init(&c, 4);
+	c.vms[0].memory = SCHED_MEMORY_LACKED;
+	c.vms[1].memory = SCHED_MEMORY_UNSURE;
+	assert_int_equal(decide(&c, 0)->unsure_vm, 1);
+	for (size_t i = 0; i < 4; i++) {
+		const struct sched_decision *d = &c.result->decisions[i];
+
+		victims += d->victim != SCHED_NONE;
+		lacking += d->lacking_vm != SCHED_NONE;
+	}
+	assert_int_equal(victims, 1);
+	assert_int_equal(lacking, 3);
+	c.vms[0].memory = SCHED_MEMORY_UNSURE;
+	(void)decide(&c, 0);
+	victims = 0;
+	for (size_t i = 0; i < 4; i++)
+		victims += c.result->decisions[i].victim != SCHED_NONE;
+	assert_int_equal(victims, 2); /* one in each */
+	c.jobs[0].vfs = 0;
+	c.vms[0].slots = c.vms[1].slots = 2;
+	assert_int_equal(decide(&c, 0)->unsure_vm, SCHED_NONE); /* it needs no memory */
+	assert_int_not_equal(c.result->decisions[0].victim, SCHED_NONE);
+	c.result = sched_result_free(c.result);
 }
 
 static void test_only_where_the_queue_says_so(void **state)
@@ -528,6 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_which_of_several),
 		cmocka_unit_test(test_not_for_a_vm_that_lacked_memory),
+		cmocka_unit_test(test_one_for_a_vm_that_may_have_memory_again),
 		cmocka_unit_test(test_only_where_the_queue_says_so),
 		cmocka_unit_test(test_only_what_runs),
 		cmocka_unit_test(test_min_runtime),
