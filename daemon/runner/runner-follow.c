@@ -68,6 +68,17 @@ static bool tell_reachable(struct runner *r)
 	return runner_tell(r);
 }
 
+bool runner_note_silence(struct runner *r, const struct guest_answer *a)
+{
+	_cleanup_(runner_unrefp) struct runner *kept = runner_ref(r);
+
+	if (a->failure == HV_OK || a->failure == HV_AGENT_REFUSED)
+		return tell_reachable(r);
+	if (a->failure != HV_NOT_RUNNING && a->failure != HV_NO_DOMAIN)
+		tell_unreachable(r, a->message);
+	return runner_tell(r);
+}
+
 bool runner_silence(struct runner *r, const struct guest_answer *a, void (*again)(struct runner *r))
 {
 	if (a->failure == HV_OK || a->failure == HV_AGENT_REFUSED)

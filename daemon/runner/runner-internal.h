@@ -150,6 +150,8 @@ void runner_cycle(struct runner *r);
  * been dealt with: again() will be tried. */
 bool runner_silence(struct runner *r, const struct guest_answer *answer,
 		    void (*again)(struct runner *r));
+/* Only tells that the guest is silent, or answers again.  Returns false when the runner was freed. */
+bool runner_note_silence(struct runner *r, const struct guest_answer *answer);
 
 /* ---- runner-collect.c  */
 

@@ -34,6 +34,9 @@ static bool failed(struct runner *r, enum runner_step step, const struct guest_a
 	/* An earlier daemon started it: a silent guest is waited for as while it runs. */
 	if (r->was_started && a->failure != HV_AGENT_REFUSED)
 		return runner_silence(r, a, again);
+	/* It may have: nobody counts on the end of one whose guest says nothing. */
+	if (r->maybe_started && !runner_note_silence(r, a))
+		return true;
 	switch (a->failure) {
 	case HV_OK:
 		return false;

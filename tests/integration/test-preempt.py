@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A job that runs makes way for one of a queue that preempts its own: signal, grace, and back into the queue."""
 
+import contextlib
 import datetime
 import os
 
@@ -14,9 +15,9 @@ PATIENT = ('trap \'echo kept; echo $GPUVF_ATTEMPT >"$GPUVF_CHECKPOINT_DIR/step";
 STUBBORN = "trap '' TERM; echo up; while ! test -e {go}; do sleep 0.02; done"
 
 
-def world_of(vfs=1, batch=(), urgent=(), **more):
+def world_of(vfs=1, batch=(), urgent=(), slots=1, **more):
     queues = [{**QUEUES[0], **dict(urgent)}, {**QUEUES[1], **dict(batch)}]
-    world = World(policy={**POLICY, "queues": queues}, **more)
+    world = World(policy={**POLICY, "queues": queues, "vms": [{**POLICY["vms"][0], "slots": slots}]}, **more)
     world.apply(vfs)
     world.go = world.folder / "go"
     return world
@@ -225,6 +226,32 @@ def silent_in_its_grace():
     world.go.touch()
     world.until_ended(other)
     world.until_ended(victim)
+
+
+@test
+def silent_before_its_start_was_told():
+    """One that may have begun, in a guest that says nothing, is cancelled: nobody counts on its end, another makes way."""
+    world = world_of(vfs=2, slots=2, config={"deadlines": {"agent_silence": "1s"}})
+    other = running(world, run_in={"vm": "trainer-2"})
+    world.fault("guest-exec", vm="trainer-1", argument="start", nth=1, kill="after")
+    with contextlib.suppress(OSError):
+        running(world, STUBBORN, run_in={"vm": "trainer-1"})
+    world.until_killed()
+    world.machine("clear-faults")
+    world.machine("agent", vm="trainer-1", agent="disconnected")
+    world.start()
+    silent = next(job["id"] for job in world.items("job.list") if job["vm"] == "trainer-1")
+    assert not world.job(silent)["attempts"][0].get("started_at"), world.job(silent)
+    world.call("job.cancel", id=silent)
+    first = urgent(world)
+    world.until_ended(first)
+    equal((attempts(world, other)[0], world.job(first)["vm"]), ("preempted", "trainer-2"))
+    assert world.job(silent)["state"] != "ended", world.job(silent)
+    world.go.touch()
+    world.until_ended(other)
+    until(lambda: done_in_guest(world, silent), "it has ended in its guest")
+    world.machine("agent", vm="trainer-1", agent=True)
+    world.until_ended(silent)  # by itself: its own result counts
 
 
 def preempted_in_trainer_1(world):

@@ -1035,7 +1035,7 @@ static void test_silence_after_a_start_not_noted(void **state)
 	hold(f, go);
 	run_shell(f, COUNTING);
 	run_until(f, file_has(f, "stdout", "line 3"));
-	f->options.ready_timeout_usec = USEC_PER_SEC / 10;
+	f->options.ready_timeout_usec = f->options.silence_usec = USEC_PER_SEC / 10;
 	for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
 		f->fake.failure = failures[i];
 		restart(f, false);
@@ -1046,9 +1046,16 @@ static void test_silence_after_a_start_not_noted(void **state)
 		for (int n = 0; n < 20; n++)
 			assert_true(sd_event_run(f->fake.event, USEC_PER_SEC / 10) >= 0);
 		assert_false(f->ended);
+		run_until(f, runner_is_silent(f->runner)); /* also when it is to be stopped */
+		runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+		assert_true(runner_is_silent(f->runner));
 	}
+	assert_int_equal(f->unreachable, 2);
+	assert_int_equal(f->reachable, 0);
 	assert_int_equal(unlink(go), 0);
 	f->fake.failure = HV_OK;
+	run_until(f, f->reachable == 1);
+	assert_false(runner_is_silent(f->runner));
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_EXITED);
 	assert_file(f, "stdout", "line 1\nline 2\nline 3\nend\n");
