@@ -284,10 +284,25 @@ static void on_ended(void *userdata, const struct runner_result *r)
 	outbox_add(m, end_committed, end_not_committed, strdup(job->name));
 }
 
+/* It hangs in its guest's kernel, and may end at any time, or never. */
+static void on_stuck(void *userdata, const char *reason)
+{
+	struct job *job = userdata;
+	_cleanup_free_ char *text = job_stop_text(job, reason);
+	_cleanup_free_ char *both =
+		xasprintf("%s; SIGKILL has not ended it: it hangs in the kernel of VM %s, and ends with a power-off of that VM",
+			  strempty(text), strempty(job->vm_name));
+
+	log_job(job->name, LOG_WARNING, 0, "%s", strempty(both));
+	if (job->state == JOB_STOPPING)
+		job_set_state(job->manager, job, JOB_STOPPING, both);
+	manager_pump(job->manager); /* whoever counted on its end looks for another */
+}
+
 /* ---- the beginning ---- */
 
 static const struct runner_callbacks callbacks = {
-	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended,
+	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended, on_stuck,
 };
 
 /* As often it is tried for a command that certainly does not run: then the job has failed, and its VF goes to others. */

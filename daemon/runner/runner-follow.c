@@ -305,11 +305,30 @@ void runner_ask_status(struct runner *r)
 
 /* ---- Signals ------------------------------------------------------------------------------- */
 
+static const char *const stop_reasons[] = {
+	[RUNNER_STOP_CANCEL] = "cancelled",
+	[RUNNER_STOP_PREEMPT] = "preempted",
+	[RUNNER_STOP_TIMEOUT] = "time limit",
+};
+
+/* False when the runner was freed. */
+static bool tell_stuck(struct runner *r)
+{
+	if (r->stuck || r->exit_known || !r->killed_at || now_boottime() - r->killed_at < r->stuck_after)
+		return true;
+	r->stuck = true;
+	if (r->callbacks.on_stuck)
+		r->callbacks.on_stuck(r->userdata, stop_reasons[r->stop]);
+	return runner_tell(r);
+}
+
 static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct runner *r = userdata;
+	_cleanup_(runner_unrefp) struct runner *r = runner_ref(userdata);
 
 	r->grace_timer = sd_event_source_disable_unref(r->grace_timer);
+	if (!tell_stuck(r))
+		return 0;
 	r->kill = true;
 	r->kill_sent = false; /* again, when one was not enough */
 	if (r->pause)
@@ -324,27 +343,24 @@ static void on_signalled(void *userdata, const struct guest_answer *a)
 
 	if (a->failure != HV_OK) {
 		r->stop_sent = r->kill_sent = false; /* not known to have come through */
-	} else if (runner_timer(r, &r->grace_timer, killed ? KILL_INTERVAL : r->grace, on_grace) <
-		   0) {
+	} else if (runner_timer(r, &r->grace_timer, killed ? MIN_OF(KILL_INTERVAL, r->stuck_after) : r->grace,
+				on_grace) < 0) {
 		r->kill = true;
 	}
+	if (a->failure == HV_OK && killed && !r->killed_at)
+		r->killed_at = now_boottime();
 	runner_on_status(r, a);
 }
 
 /* Returns true when a signal is on its way. */
 static bool send_signal(struct runner *r)
 {
-	static const char *const reasons[] = {
-		[RUNNER_STOP_CANCEL] = "cancelled",
-		[RUNNER_STOP_PREEMPT] = "preempted",
-		[RUNNER_STOP_TIMEOUT] = "time limit",
-	};
 	const char *name = r->kill ? "KILL" : r->signal_name;
 	const char *words[] = { "signal", r->directory, name, NULL };
 
 	if (r->stop == RUNNER_STOP_NONE || r->exit_known || (r->kill ? r->kill_sent : r->stop_sent))
 		return false;
-	if (!runner_set_step(r, RUNNER_STEP_STOPPING, reasons[r->stop]))
+	if (!runner_set_step(r, RUNNER_STEP_STOPPING, stop_reasons[r->stop]))
 		return true;
 	r->stop_sent = true;
 	r->kill_sent = r->kill;

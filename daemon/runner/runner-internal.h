@@ -50,7 +50,7 @@ struct runner {
 	json_t *command, *setup, *env, *gpuvf_env, *outputs_globs, *ready;
 	char *shell, *run_as, *job_id;
 	unsigned vendor_id, device_id, devices;
-	uint64_t time_limit, grace, ready_timeout, silence;
+	uint64_t time_limit, grace, ready_timeout, silence, stuck_after;
 	const char *signal_name;
 	int host_directory;
 	uint64_t output_max, files_max;
@@ -76,6 +76,8 @@ struct runner {
 
 	enum runner_stop stop; /* asked for */
 	bool stop_sent, kill, kill_sent;
+	uint64_t killed_at; /* the first SIGKILL came through */
+	bool stuck;
 	bool signalled; /* the guest says that a signal was sent: by us, or by an earlier daemon */
 	bool tells_signalled; /* … and that it would say so */
 

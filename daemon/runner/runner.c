@@ -21,6 +21,8 @@
 #define READY_DEFAULT (300 * USEC_PER_SEC)
 /* libvirt itself gives an agent 5 s per command; some that time out in a row are silence. */
 #define SILENCE_DEFAULT (60 * USEC_PER_SEC)
+/* A process that releases a large model's memory takes seconds to die; one that waits in a driver, for ever. */
+#define STUCK_DEFAULT (60 * USEC_PER_SEC)
 #define OUTPUT_DEFAULT (64 * MIB)
 #define FILES_DEFAULT (256 * MIB)
 
@@ -264,6 +266,11 @@ bool runner_is_silent(const struct runner *r)
 	return r->unreachable;
 }
 
+bool runner_is_stuck(const struct runner *r)
+{
+	return r->stuck;
+}
+
 enum runner_step runner_step(const struct runner *r)
 {
 	return r->step;
@@ -407,6 +414,7 @@ static void copy_numbers(struct runner *r, const struct runner_options *o)
 	r->grace = o->grace_usec ? o->grace_usec : GRACE_DEFAULT;
 	r->ready_timeout = o->ready_timeout_usec ? o->ready_timeout_usec : READY_DEFAULT;
 	r->silence = o->silence_usec ? o->silence_usec : SILENCE_DEFAULT;
+	r->stuck_after = o->stuck_usec ? o->stuck_usec : STUCK_DEFAULT;
 	r->output_max = o->output_max ? o->output_max : OUTPUT_DEFAULT;
 	r->files_max = o->files_max ? o->files_max : FILES_DEFAULT;
 	r->signal_name = sigabbrev_np(o->checkpoint_signal ? o->checkpoint_signal : SIGTERM);

@@ -102,6 +102,9 @@ struct runner_callbacks {
 	void (*on_reachable)(void *userdata);
 	/* Exactly once, last, after outputs were fetched. */
 	void (*on_ended)(void *userdata, const struct runner_result *result);
+	/* Once: SIGKILL has not ended it for options.stuck_usec, though the guest answers; it is sent again all the same.
+	 * reason: as of on_step. */
+	void (*on_stuck)(void *userdata, const char *reason);
 };
 
 /* A staged snapshot on the host that goes into the guest before the start. */
@@ -159,6 +162,7 @@ struct runner_options {
 	uint64_t grace_usec;         /* 0 = 10 s; then SIGKILL */
 	uint64_t ready_timeout_usec; /* for everything before the start; 0 = 5 min */
 	uint64_t silence_usec;       /* until on_unreachable; 0 = 60 s */
+	uint64_t stuck_usec;         /* from the first SIGKILL until on_stuck; 0 = 60 s */
 
 	int directory; /* the attempt's directory on the host (duplicated): stdout, stderr, files/
 			*/
@@ -207,6 +211,8 @@ bool runner_may_have_started(const struct runner *r);
 
 /* The guest has not answered for options.silence_usec. */
 bool runner_is_silent(const struct runner *r);
+/* on_stuck was called. */
+bool runner_is_stuck(const struct runner *r);
 
 enum runner_step runner_step(const struct runner *r);
 

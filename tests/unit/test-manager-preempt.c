@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The manager: a job that makes way for another, as far as no guest is needed: a guest says nothing here, so that a
  * command runs as long as the test lasts.  The rest is in tests/integration/test-preempt.py. */
+#include "runner/runner-internal.h"
 #include "tests/support/manager-bench.h"
 
 #define VF "gpu0/vf1"
@@ -36,11 +37,10 @@ static void begin(struct bench *b, const char *policy, const char *state, const 
 	assert_string_equal(job_state_to_string(job_find(b->m, "1")->state), state);
 }
 
-/* Its id is 2. */
-static void submit_urgent(struct bench *b)
+static void submit_as(struct bench *b, const char *queue, const char *id)
 {
 	_cleanup_json_ json_t *document =
-		json_pack("{s:i,s:s,s:[s]}", "version", 1, "queue", "urgent", "command", "true");
+		json_pack("{s:i,s:s,s:[s]}", "version", 1, "queue", queue, "command", "true");
 	struct job_submit_params p = { .job = document };
 	struct answer *a = answer_new();
 
@@ -49,7 +49,13 @@ static void submit_urgent(struct bench *b)
 	assert_int_equal(a->code, 0);
 	answer_free(a);
 	bench_settle(b);
-	assert_non_null(job_find(b->m, "2")->reason);
+	assert_non_null(job_find(b->m, id)->reason);
+}
+
+/* Its id is 2. */
+static void submit_urgent(struct bench *b)
+{
+	submit_as(b, "urgent", "2");
 }
 
 static struct job *victim(struct bench *b)
@@ -134,6 +140,37 @@ static void a_silent_guest_is_left_alone(void **state)
 	begin(b, POLICY(""), "unreachable", "", USEC_PER_SEC);
 	submit_urgent(b);
 	expect_not_marked(b);
+}
+
+/* One that SIGKILL has not ended frees nothing, for all anybody knows: another makes way. */
+static void one_that_hangs_is_not_waited_for(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-a", "gpu0/vf2", FOREVER), true);
+	begin(b, "{\"version\": 1, \"vms\": [{\"match\": \"train-a\", \"allow\": [\"everyone\"], \"run_as\": \"root\","
+		 "  \"slots\": 2}], \"queues\": [{\"name\": \"urgent\", \"priority\": 90, \"preempts\": [\"batch\"]},"
+		 " {\"name\": \"batch\", \"priority\": 10}]}",
+	      "running", "", USEC_PER_SEC);
+	bench_settle(b);
+	bench_stop(b);
+	bench_sql(b, "UPDATE lease SET doc = replace(doc, '\"owner\":\"vm\"', '\"owner\":\"job\",\"job\":3') WHERE id LIKE '%/2';"
+		     "INSERT INTO job (id, doc) SELECT '3', replace(replace(doc, '\"id\":1', '\"id\":3'), 'vf1', 'vf2') FROM job;"
+		     "UPDATE job SET doc = json_set(doc, '$.priority', 5) WHERE id = '3'");
+	bench_start(b);
+	submit_as(b, "urgent", "4");
+	assert_string_equal(job_find(b->m, "4")->reason, "job 1 is preempted for it");
+	job_set_state(b->m, victim(b), JOB_STOPPING, "preempted for job 4 (queue urgent)");
+	manager_pump(b->m);
+	bench_settle(b);
+	assert_int_equal(job_preempted_for(job_find(b->m, "3")), 0);
+	victim(b)->runner->stuck = true; /* as its runner says with: */
+	victim(b)->runner->callbacks.on_stuck(victim(b), "preempted");
+	bench_settle(b);
+	assert_non_null(strstr(victim(b)->reason, "preempted for job 4 (queue urgent); SIGKILL has not ended it"));
+	assert_non_null(strstr(victim(b)->reason, "VM train-a"));
+	assert_int_equal(job_preempted_for(job_find(b->m, "3")), 4);
+	assert_string_equal(job_find(b->m, "4")->reason, "job 3 is preempted for it");
 }
 
 static void lack_memory(struct vm *vm, uint64_t stop_at)
@@ -300,6 +337,7 @@ int main(void)
 		TEST(it_runs_long_enough_first),
 		TEST(a_silent_guest_is_left_alone),
 		TEST(memory_is_tried_again),
+		TEST(one_that_hangs_is_not_waited_for),
 		TEST(its_vm_goes_off),
 		TEST(its_vm_went_off_while_no_daemon_looked),
 		TEST(whoever_cancels_has_the_last_word),

@@ -121,7 +121,7 @@ struct fixture {
 	bool keeps_start; /* the test itself says that the start is noted */
 
 	/* what came */
-	unsigned starts, started, steps, outputs, progresses, unreachable, reachable, devices;
+	unsigned starts, started, steps, outputs, progresses, unreachable, reachable, stuck, devices;
 	char boot_id[37];
 	char step[256];
 	struct runner_progress progress;
@@ -223,6 +223,15 @@ static void on_ended(void *userdata, const struct runner_result *result)
 	maybe_free(f);
 }
 
+static void on_stuck(void *userdata, const char *reason)
+{
+	struct fixture *f = userdata;
+
+	assert_string_equal(reason, "preempted");
+	f->stuck++;
+	maybe_free(f);
+}
+
 static int on_test_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	((struct fixture *)userdata)->timed_out = true;
@@ -304,7 +313,7 @@ static int set_up(void **state)
 		.directory = f->directory,
 		.userdata = f,
 		.callbacks = { on_step, on_device, on_start, on_started, on_output, on_progress,
-			       on_unreachable, on_reachable, on_ended },
+			       on_unreachable, on_reachable, on_ended, on_stuck },
 	};
 	*state = f;
 	return 0;
@@ -956,6 +965,38 @@ static void test_ended_by_itself_before_a_look(void **state)
 	assert_int_equal(f->result.exit_code, 0);
 }
 
+/* A launcher that says that it signalled, and does not: the command lives on as one that hangs in a driver. */
+static void keep_from_signals(struct fixture *f)
+{
+	_cleanup_free_ char *path = xasprintf("%s/var/lib/gpuvf-guest/jobs/7.1-abc/launcher", f->root), *text = NULL, *all = NULL;
+
+	assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL), 0);
+	all = xasprintf("[ \"$1\" != signal ] || set -- status \"$2\"\n%s", text);
+	/* another file: the shell that watches the command goes on reading the old one */
+	assert_int_equal(write_file_atomic_at(AT_FDCWD, path, all, strlen(all), 0700), 0);
+}
+
+static void test_what_sigkill_does_not_end(void **state)
+{
+	struct fixture *f = *state;
+	char go[256];
+
+	hold(f, go);
+	f->options.grace_usec = f->options.stuck_usec = USEC_PER_SEC / 10;
+	run_shell(f, COUNTING);
+	run_until(f, file_has(f, "stdout", "line 3"));
+	keep_from_signals(f);
+	runner_stop(f->runner, RUNNER_STOP_PREEMPT, false);
+	assert_false(runner_is_stuck(f->runner));
+	run_until(f, f->stuck == 1);
+	assert_true(runner_is_stuck(f->runner));
+	assert_false(runner_is_silent(f->runner));
+	assert_false(f->ended);
+	assert_int_equal(unlink(go), 0); /* the driver lets go of it */
+	run_until(f, f->ended);
+	assert_int_equal(f->stuck, 1);
+}
+
 /* It runs there, for all anybody knows: no deadline for guests that are to be ready ends that. */
 static void test_silence_after_a_restart(void **state)
 {
@@ -1347,6 +1388,7 @@ int main(void)
 		TEST(test_kill_after_grace),
 		TEST(test_kill_now),
 		TEST(test_time_limit),
+		TEST(test_what_sigkill_does_not_end),
 		TEST(test_set_grace),
 		TEST(test_stop_before_start),
 		TEST(test_no_device),
