@@ -142,6 +142,27 @@ char *text_of_object(struct cli *cli, const json_t *object)
 	return text ? text : strdup("");
 }
 
+/* "config yes -> -": what it has no longer, in the same state: one that is free has nothing, as its state says. */
+static char *text_of_gone(struct cli *cli, const json_t *before, const json_t *after, char *text)
+{
+	const char *name;
+	json_t *from;
+
+	if (!json_object_get(after, "state") || !json_equal(json_object_get(before, "state"), json_object_get(after, "state")))
+		return text;
+	json_object_foreach((json_t *)before, name, from) {
+		_cleanup_free_ char *old = NULL, *so_far = text;
+
+		if (json_is_null(from) || json_object_get(after, name)) {
+			so_far = NULL;
+			continue;
+		}
+		old = text_of(cli, name, from);
+		text = xasprintf("%s%s%s %s -> " UNKNOWN, strempty(so_far), so_far ? ", " : "", name, strempty(old));
+	}
+	return text;
+}
+
 /* "state free -> leased, vm trainer-1": the members that are not what they were. */
 char *text_of_change(struct cli *cli, const json_t *before, const json_t *after)
 {
@@ -163,6 +184,7 @@ char *text_of_change(struct cli *cli, const json_t *before, const json_t *after)
 		text = xasprintf("%s%s%s %s%s%s", strempty(so_far), so_far ? ", " : "", name, strempty(old),
 				 old ? " -> " : "", strempty(new));
 	}
+	text = text_of_gone(cli, before, after, text);
 	return text ? text : strdup("");
 }
 

@@ -370,8 +370,8 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	vf->lease.vram = named ? 0 : vram_of(vf);
 	if (!p->add && config)
 		json_decref(lost_forget(m, vm, NULL)); /* what it had and is not there is not waited for any more */
-	if (p->for_usec != FOR_ABSENT && p->for_usec > 0)
-		vf->lease.expires = now_boottime() + p->for_usec;
+	if (p->for_usec != FOR_ABSENT)
+		lease_set_end(&vf->lease, p->for_usec);
 	vf_set_state(m, vf, VF_LEASED, NULL);
 	op = operation_new(m, "vf.assign", vf->name, caller->uid,
 			   json_pack("{s:s,s:I}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch));

@@ -16,6 +16,12 @@ static json_t *vf_compact(const struct vf *vf)
 		json_put_uint(view, "epoch", lease->epoch);
 		json_put_string(view, "vm", lease->vm_name);
 		json_put_string(view, "vm_uuid", lease->vm_uuid);
+		if (lease->live)
+			json_put_bool(view, "live", true);
+		if (lease->config || lease->instead) /* the latter: on its way to another address, and back in a moment */
+			json_put_bool(view, "config", true);
+		if (lease->expires)
+			json_put_time(view, "expires", lease->expires_said);
 	}
 	if (vf_is_in_process(vf))
 		json_put(view, "process", process_view(vf));
@@ -53,6 +59,8 @@ static bool vf_is_passing(const struct vf *vf)
 
 static const char *vf_word(const struct vf *vf)
 {
+	const char *begun_by = handover_word(vf);
+
 	if (vf->state == VF_QUARANTINED)
 		return "daemon:gate";
 	if (vf->lease.owner == LEASE_FOREIGN)
@@ -63,7 +71,7 @@ static const char *vf_word(const struct vf *vf)
 	if (vf->lease.owner == LEASE_JOB || vf->lease.owner == LEASE_KEPT ||
 	    streq_ptr(json_get_string(vf->audited, "owner"), lease_owner_to_string(LEASE_JOB)))
 		return "daemon:job";
-	return "daemon:vm";
+	return begun_by ? begun_by : "daemon:vm";
 }
 
 static void vf_undo(struct manager *m, const char *subject, const json_t *before)

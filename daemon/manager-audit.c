@@ -107,6 +107,11 @@ const char *audit_scope(struct manager *m, const char *word)
 	return before;
 }
 
+const char *audit_scope_now(const struct manager *m)
+{
+	return m->audit->scope;
+}
+
 /* The operation under way that is about this object: by name, as the GPU of what it tunes, or as one of the VFs
  * that it releases. */
 static struct operation *operation_about(struct manager *m, const char *subject)

@@ -49,6 +49,27 @@ uint64_t expiry_wall(uint64_t boot)
 	return boot ? at - at % USEC_PER_SEC : 0;
 }
 
+void lease_set_end(struct lease *lease, uint64_t for_usec)
+{
+	lease->expires = for_usec ? now_boottime() + for_usec : 0;
+	lease->expires_said = expiry_wall(lease->expires);
+}
+
+json_t *lease_end_row(const struct lease *lease)
+{
+	json_t *row = expiry_row(lease->expires);
+
+	json_put_uint(row, "said", lease->expires_said);
+	return row;
+}
+
+void lease_end_from_row(struct lease *lease, const json_t *row)
+{
+	lease->expires = expiry_from_row(row);
+	/* Earlier versions did not keep it. */
+	lease->expires_said = json_get_uint(row, "said", json_get_uint(row, "at", 0));
+}
+
 bool lease_was_never_confirmed(const struct vf *vf)
 {
 	return vf->lease.owner != LEASE_NONE && vf->lease.confirm_by && vf->lease.confirm_by <= now_boottime();
@@ -58,7 +79,7 @@ bool lease_was_never_confirmed(const struct vf *vf)
 
 struct moved {
 	char *vf;
-	uint64_t epoch, before;
+	uint64_t epoch, before, said_before;
 };
 
 static void moved_free(struct moved *moved)
@@ -78,8 +99,10 @@ static void move_not_committed(struct manager *m, void *userdata)
 	struct moved *moved = userdata;
 	struct vf *vf = vf_find(m, moved->vf);
 
-	if (vf && vf->lease.epoch == moved->epoch)
+	if (vf && vf->lease.epoch == moved->epoch) {
 		vf->lease.expires = moved->before;
+		vf->lease.expires_said = moved->said_before;
+	}
 	moved_free(moved);
 }
 
@@ -95,8 +118,8 @@ int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_
 	moved = calloc(1, sizeof(*moved));
 	if (!moved)
 		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
-	*moved = (struct moved){ strdup(vf->name), vf->lease.epoch, vf->lease.expires };
-	vf->lease.expires = for_usec ? now_boottime() + for_usec : 0;
+	*moved = (struct moved){ strdup(vf->name), vf->lease.epoch, vf->lease.expires, vf->lease.expires_said };
+	lease_set_end(&vf->lease, for_usec);
 	vf->lease.expiry_failures = 0;
 	vf->lease.expiry_retry_at = 0;
 	vf_store(m, vf);

@@ -13,11 +13,16 @@ struct handover *handover_new(struct manager *m, struct vf *vf, handover_fn fn, 
 
 	if (!h)
 		return NULL;
-	*h = (struct handover){ .m = m, .vf = vf, .epoch = vf->lease.epoch, .fn = fn,
+	*h = (struct handover){ .m = m, .vf = vf, .word = audit_scope_now(m), .epoch = vf->lease.epoch, .fn = fn,
 				.userdata = userdata };
 	memcpy(h->vm_uuid, vf->lease.vm_uuid, sizeof(h->vm_uuid));
 	vf->handover = h;
 	return h;
+}
+
+const char *handover_word(const struct vf *vf)
+{
+	return vf->handover ? vf->handover->word : NULL;
 }
 
 /* ---- one at a time ---- */

@@ -266,7 +266,7 @@ static void replace(struct manager *m, struct lost *l, struct vf *vf)
 	vf_lease(m, vf, LEASE_VM, l->vm, 0, (uid_t)json_get_uint(row, "uid", 0), false, true);
 	vf->lease.chosen = true;
 	vf->lease.vram = json_get_uint(row, "vram", 0);
-	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
+	lease_end_from_row(&vf->lease, json_object_get(row, "expires"));
 	vf->lease.instead = TAKE_PTR(l->alias);
 	vf_set_state(m, vf, VF_RESERVED, reason);
 	outbox_add(m, replace_committed, replace_not_committed, r);

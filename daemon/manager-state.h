@@ -77,6 +77,7 @@ void audit_operation_begun(struct manager *m, struct operation *op);
 /* What the daemon changes from now on is told as its doing under this word ("daemon:recover"); NULL = by each
  * change's own.  Returns the word before. */
 const char *audit_scope(struct manager *m, const char *word);
+const char *audit_scope_now(const struct manager *m); /* NULL = none */
 
 /* ---- manager-audit-view.c: called by each object's store function; a difference is a row ---- */
 void audit_vf(struct manager *m, struct vf *vf);

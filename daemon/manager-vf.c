@@ -132,7 +132,7 @@ json_t *vf_row(const struct vf *vf)
 	if (lease->domain_id >= 0)
 		json_put(doc, "domain_id", json_integer(lease->domain_id));
 	if (lease->expires)
-		json_put(doc, "expires", expiry_row(lease->expires));
+		json_put(doc, "expires", lease_end_row(lease));
 	if (vf_is_in_process(vf))
 		json_put(doc, "process", process_view(vf));
 	if (vf->reason)
@@ -201,7 +201,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->lease.domain_id = json_is_integer(json_object_get(row, "domain_id"))
 				      ? (int)json_integer_value(json_object_get(row, "domain_id"))
 				      : -1;
-	vf->lease.expires = expiry_from_row(json_object_get(row, "expires"));
+	lease_end_from_row(&vf->lease, json_object_get(row, "expires"));
 	vf->last_user = (struct known){ json_is_integer(json_object_get(row, "last_uid")),
 					json_get_uint(row, "last_uid", 0) };
 	snprintf(vf->last_vm, sizeof(vf->last_vm), "%s", strempty(json_get_string(row, "last_vm")));

@@ -51,6 +51,7 @@ void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *
 /* Hears of the end of what is under way with the VF.  False: nothing is, or somebody hears of it already. */
 bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
 bool handover_can_join(const struct vf *vf);
+const char *handover_word(const struct vf *vf); /* of what is under way with it: the scope that began it; NULL = none */
 bool vm_is_managed(struct manager *m, const struct vm *vm); /* libvirt binds its VFs, by the policy */
 /* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
@@ -85,6 +86,9 @@ int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_
 uint64_t expiry_wall(uint64_t at); /* wall clock, to the second; 0 = none */
 json_t *expiry_row(uint64_t at);
 uint64_t expiry_from_row(const json_t *row); /* boot clock of now */
+void lease_set_end(struct lease *lease, uint64_t for_usec); /* from now; 0 = none */
+json_t *lease_end_row(const struct lease *lease);
+void lease_end_from_row(struct lease *lease, const json_t *row); /* NULL: none */
 bool expiry_is_of_this_boot(const json_t *row);
 bool lease_was_never_confirmed(const struct vf *vf); /* and the time for that is over */
 

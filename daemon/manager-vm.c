@@ -240,7 +240,8 @@ static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const 
 		vf->lease.live = shown->live;
 		vf->lease.config = shown->config;
 		vf->lease.domain_id = vf->state == VF_ATTACHED ? run : -1;
-		vf_store(m, vf);
+		if (shown->live == (vf->state == VF_ATTACHED)) /* else the state changes with it, in one row */
+			vf_store(m, vf);
 	}
 	if (shown->live && vf->state == VF_RESERVED) {
 		vf_set_state(m, vf, VF_ATTACHED, NULL);

@@ -153,6 +153,63 @@ def no_object_looks_different():
     equal({row["pid"] for row in rows}, {os.getpid()})
 
 
+def parts(row):
+    """What an assigned VF looks like beside its state."""
+    return tuple(tuple((row[when] or {}).get(name) for name in ("live", "config")) for when in ("before", "after"))
+
+
+@test
+def sides_and_ends():
+    """The side that a VM gets or loses, and an end that is set, moved or taken away, have each one row; who died is
+    told from whose time was over."""
+    world = World()
+    world.apply(1)
+    vf = "gpu0/vf1"
+    start = len(trail(world))
+    world.call("vf.assign", vm="trainer-1", mode="live", for_seconds=3600, wait_seconds=PATIENCE)
+    world.call("vf.assign", vm="trainer-1", mode="both", wait_seconds=PATIENCE)
+    world.call("vf.assign", vm="trainer-1", for_seconds=7200, wait_seconds=PATIENCE)
+    world.call("vf.assign", vm="trainer-1", for_seconds=0, wait_seconds=PATIENCE)
+    world.call("vf.release", vm="trainer-1", mode="live", wait_seconds=PATIENCE)
+    world.call("vf.assign", vm="trainer-1", mode="live", wait_seconds=PATIENCE)
+    world.call("vf.release", vm="trainer-1", mode="config", wait_seconds=PATIENCE)
+    rows = trail(world, subject=vf)
+    rows = rows[-len([r for r in trail(world)[start:] if r["subject"] == vf]):]
+    live, config, both, none = (True, None), (None, True), (True, True), (None, None)
+    equal([(*short(row), *parts(row)) for row in rows if row["outcome"] == "changed"], [
+        ("vf.assign", vf, "changed", "free", "leased", none, live),
+        ("vf.assign", vf, "changed", "leased", "attached", live, live),
+        ("vf.assign", vf, "changed", "attached", "attached", live, both),
+        ("vf.assign", vf, "changed", "attached", "attached", both, both),      # another end
+        ("vf.assign", vf, "changed", "attached", "attached", both, both),      # no end
+        ("vf.release", vf, "changed", "attached", "reserved", both, config),
+        ("vf.assign", vf, "changed", "reserved", "attached", config, both),
+        ("vf.release", vf, "changed", "attached", "attached", both, live),
+    ])
+    ends = [(row["before"].get("expires"), row["after"].get("expires")) for row in rows if row["outcome"] == "changed"]
+    equal([(bool(a), bool(b)) for a, b in ends], [(False, True), (True, True), (True, True), (True, True), (True, False),
+                                                  (False, False), (False, False), (False, False)])
+    equal([a == b for a, b in ends[1:5]], [True, True, False, False])
+    table = world.cli("audit", "--subject", vf, check=0).stdout
+    assert "config yes -> -" in table and "expires " in table, table
+    # Its time is over; and then a VM that dies.
+    start = len(trail(world))
+    world.call("vf.assign", vm="trainer-1", for_seconds=1, wait_seconds=PATIENCE)
+    until(lambda: world.vf(vf)["state"] == "free", "it is back")
+    world.call("vf.assign", vm="trainer-1", for_seconds=3600, wait_seconds=PATIENCE)
+    world.crash_and_restart()  # no change of the end
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    world.machine("domain-stop", vm="trainer-1")
+    until(lambda: world.vf(vf)["state"] == "free", "it is back")
+    equal([short(row) for row in trail(world)[start:]], [
+        ("vf.assign", vf, "changed", "attached", "attached"),
+        ("daemon:expiry", vf, "changed", "attached", "free"),
+        ("vf.assign", vf, "changed", "free", "leased"),
+        ("vf.assign", vf, "changed", "leased", "attached"),
+        ("daemon:vm", vf, "changed", "attached", "free"),
+    ])
+
+
 @test
 def refusals():
     """A changing call without the right is told, with who asked; a loop of them does not fill the disk."""

@@ -13,6 +13,24 @@ static void assign_for(struct bench *b, uint64_t usec)
 	b->assign_for = FOR_ABSENT;
 }
 
+/* The rows of the audit trail that are of this method and have the VF from this state to that. */
+static int64_t rows(struct bench *b, const char *method, const char *before, const char *after)
+{
+	_cleanup_free_ char *sql = xasprintf("SELECT count(*) FROM audit WHERE subject = '" VF "' AND method = '%s'"
+					     " AND json_extract(doc, '$.before.state') = '%s'"
+					     " AND json_extract(doc, '$.after.state') = '%s'", method, before, after);
+
+	return bench_number(b, sql);
+}
+
+/* … that have another end, or none any more, and nothing else. */
+static int64_t moves(struct bench *b)
+{
+	return bench_number(b, "SELECT count(*) FROM audit WHERE subject = '" VF "' AND"
+			       " json_extract(doc, '$.before.state') = json_extract(doc, '$.after.state') AND"
+			       " json_extract(doc, '$.before.expires') IS NOT json_extract(doc, '$.after.expires')");
+}
+
 static uint64_t left(struct bench *b)
 {
 	return bench_vf(b, VF)->lease.expires - now_boottime();
@@ -35,6 +53,10 @@ static void an_end_takes_the_vf_back_through_the_gate(void **state)
 	assert_int_equal(b->actors.n_host[HOST_WAIT_CLOSED], 1);
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
 	assert_int_equal(b->actors.n_host[HOST_PROBE_VF], 1);
+	/* The trail tells it from a VM that died. */
+	bench_settle(b);
+	assert_int_equal(rows(b, "daemon:expiry", "attached", "free"), 1);
+	assert_int_equal(rows(b, "daemon:vm", "attached", "free"), 0);
 	/* The next lease has no end of its own. */
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
@@ -65,8 +87,25 @@ static void saying_it_again_moves_the_end(void **state)
 	assert_int_equal(bench_vf(b, VF)->lease.epoch, epoch);
 	assign_for(b, 0);
 	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
+	/* Each move has its row, and saying nothing of it none. */
+	bench_settle(b);
+	assert_int_equal(moves(b), 2);
 	assign_for(b, USEC_PER_MSEC);
 	expect_free(b);
+}
+
+static void a_vm_that_died_is_no_end(void **state)
+{
+	struct bench *b = *state;
+
+	assign_for(b, HOUR);
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	b->actors.vms[0]->state = VM_OFF;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	expect_free(b);
+	bench_settle(b);
+	assert_int_equal(rows(b, "daemon:vm", "attached", "free"), 1);
+	assert_int_equal(rows(b, "daemon:expiry", "attached", "free"), 0);
 }
 
 static void an_end_that_cannot_be_stored_is_none(void **state)
@@ -81,6 +120,8 @@ static void an_end_that_cannot_be_stored_is_none(void **state)
 	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_DEGRADED, NULL);
 	assert_int_equal(bench_vf(b, VF)->lease.expires, before);
 	bench_break_store(b, false);
+	bench_settle(b);
+	assert_int_equal(moves(b), 0);
 }
 
 static void a_lease_of_somebody_else_has_no_end(void **state)
@@ -116,13 +157,18 @@ static void a_guest_that_does_not_let_go_is_asked_again(void **state)
 static void an_end_survives_a_restart(void **state)
 {
 	struct bench *b = *state;
-	uint64_t before;
+	uint64_t before, said, first;
 
 	assign_for(b, HOUR);
 	before = bench_vf(b, VF)->lease.expires;
+	said = bench_vf(b, VF)->lease.expires_said;
+	assert_in_range(said, now_realtime() + HOUR - 60 * USEC_PER_SEC, now_realtime() + HOUR + USEC_PER_SEC);
 	bench_settle(b);
+	first = audit_next(b->m);
 	bench_restart(b);
 	assert_int_equal(bench_vf(b, VF)->lease.expires, before);
+	assert_int_equal(bench_vf(b, VF)->lease.expires_said, said);
+	assert_int_equal(audit_next(b->m), first); /* a restart moves no end */
 	assert_int_equal(bench_vf(b, VF)->state, VF_ATTACHED);
 	bench_stop(b); /* … and comes meanwhile */
 	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.expires.boot', 1)");
@@ -143,6 +189,8 @@ static void an_end_of_another_boot_counts_by_the_date(void **state)
 	bench_sql(b, sql);
 	bench_start(b);
 	assert_in_range(left(b), 2 * HOUR - 60 * USEC_PER_SEC, 2 * HOUR);
+	/* What the trail says of it stays: nobody has moved it. */
+	assert_in_range(bench_vf(b, VF)->lease.expires_said, now_realtime(), now_realtime() + HOUR + USEC_PER_SEC);
 	bench_settle(b);
 	bench_stop(b);
 	bench_sql(b, "UPDATE lease SET doc = json_set(doc, '$.expires.boot_id', 'another', '$.expires.at', 1)");
@@ -230,6 +278,7 @@ int main(void)
 		TEST(an_end_takes_the_vf_back_through_the_gate),
 		TEST(a_reserved_vf_is_taken_out_of_the_stored_definition),
 		TEST(saying_it_again_moves_the_end),
+		TEST(a_vm_that_died_is_no_end),
 		TEST(an_end_that_cannot_be_stored_is_none),
 		TEST(a_lease_of_somebody_else_has_no_end),
 		TEST(a_guest_that_does_not_let_go_is_asked_again),
