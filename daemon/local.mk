@@ -75,6 +75,7 @@ tests_unit_test_manager_assign_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_assign_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_audit_SOURCES = tests/unit/test-manager-audit.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_audit_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_audit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sd_journal_sendv
 tests_unit_test_manager_audit_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_drain_SOURCES = tests/unit/test-manager-drain.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_drain_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)

@@ -213,13 +213,21 @@ static const char *state_word(const json_t *doc, const char *member)
 	return state ? state : revision ? revision : "-";
 }
 
+/* For a field of the journal; NULL where there was nothing, or will be nothing.  Returns new. */
+static char *view_text(const json_t *doc, const char *member)
+{
+	json_t *view = json_object_get(doc, member);
+
+	return json_is_object(view) ? json_text(view) : NULL;
+}
+
 /* It is durable: now the journal hears of it. */
 static void row_committed(struct manager *m, void *userdata)
 {
 	struct pending_row *row = userdata;
 	bool fields_go = log_fields_go_somewhere();
-	_cleanup_free_ char *before = fields_go ? json_text(json_object_get(row->doc, "before")) : NULL;
-	_cleanup_free_ char *after = fields_go ? json_text(json_object_get(row->doc, "after")) : NULL;
+	_cleanup_free_ char *before = fields_go ? view_text(row->doc, "before") : NULL;
+	_cleanup_free_ char *after = fields_go ? view_text(row->doc, "after") : NULL;
 	const char *method = json_get_string(row->doc, "method"), *subject = json_get_string(row->doc, "subject");
 	const char *outcome = json_get_string(row->doc, "outcome"), *error = json_get_string(row->doc, "error");
 	uint64_t pid_number = json_get_uint(row->doc, "pid", 0);

@@ -175,8 +175,6 @@ void log_fields(int level, const struct log_field *fields, size_t n, const char 
 	int saved = errno;
 	va_list ap;
 
-	if (level > setup.max_level)
-		return;
 	va_start(ap, format);
 	if (vasprintf(&message, format, ap) < 0)
 		message = NULL;

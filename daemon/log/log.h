@@ -31,8 +31,8 @@ void log_line(int level, int r, const char *field, const char *value, const char
 #define log_vm(name, level, r, ...) log_full((level), (r), "GPUVF_VM", (name), __VA_ARGS__)
 #define log_job(id, level, r, ...) log_full((level), (r), "GPUVF_JOB", (id), __VA_ARGS__)
 
-/* A line with fields of its own for the journal, such as { "GPUVF_UID", "1000" }; a NULL value is left out.
- * On stderr only the text is seen. */
+/* A record, with fields of its own for the journal, such as { "GPUVF_UID", "1000" }; a NULL value is left out.
+ * max_level drops none: who wants less to read still wants to know who did what.  On stderr only the text is seen. */
 struct log_field {
 	const char *name;
 	const char *value;

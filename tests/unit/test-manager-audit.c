@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The audit trail: every change has its row, with who and from what to what, in the batch of the change. */
+#include <sys/uio.h>
+
 #include "lib/clock.h"
+#include "log/log.h"
 #include "tests/support/manager-bench.h"
 
 #define VF "gpu0/vf1"
@@ -291,6 +294,91 @@ static void subscribers_hear_of_it(void **state)
 	manager_unsubscribe(b->m, id);
 }
 
+/* ---- the journal ---- */
+
+/* Entries that have a field GPUVF_AUDIT, by its value: field → value. */
+static json_t *journal;
+int __wrap_sd_journal_sendv(const struct iovec *iov, int n);
+
+int __wrap_sd_journal_sendv(const struct iovec *iov, int n)
+{
+	json_t *entry = json_object();
+	const char *number;
+
+	for (int i = 0; i < n; i++) {
+		const char *text = iov[i].iov_base, *sign = memchr(text, '=', iov[i].iov_len);
+		size_t name = sign ? (size_t)(sign - text) : 0;
+
+		assert_non_null(sign);
+		assert_int_equal(json_object_setn_new(entry, text, name,
+						      json_stringn(sign + 1, iov[i].iov_len - name - 1)),
+				 0);
+	}
+	number = json_get_string(entry, "GPUVF_AUDIT");
+	if (number && journal)
+		json_object_set(journal, number, entry);
+	json_decref(entry);
+	return 0;
+}
+
+static void expect_field(const json_t *entry, const char *field, const json_t *row, const char *member)
+{
+	const json_t *wanted = json_object_get(row, member);
+	const char *text = json_get_string(entry, field);
+	_cleanup_free_ char *as_text = json_is_null(wanted) || !wanted ? NULL
+				       : json_is_string(wanted)	       ? strdup(json_string_value(wanted))
+								       : json_dumps(wanted, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (!streq_ptr(text, as_text))
+		fail_msg("%s is %s in the journal and %s in the trail", field, text ? text : "nothing",
+			 as_text ? as_text : "nothing");
+}
+
+/* A journald that keeps errors only still has every row, with all that it says. */
+static void the_journal_has_every_row_with_its_fields(void **state)
+{
+	static const char *const fields[][2] = {
+		{ "GPUVF_AUDIT", "audit" },	  { "GPUVF_UID", "uid" },	  { "GPUVF_PID", "pid" },
+		{ "GPUVF_METHOD", "method" },	  { "GPUVF_SUBJECT", "subject" }, { "GPUVF_OPERATION", "operation" },
+		{ "GPUVF_OUTCOME", "outcome" },	  { "GPUVF_BEFORE", "before" },	  { "GPUVF_AFTER", "after" },
+		{ "GPUVF_POLICY", "policy_revision" },
+	};
+	struct bench *b = *state;
+	uint64_t first = audit_next(b->m);
+	json_t *rows, *row;
+	size_t i;
+
+	journal = json_object();
+	log_setup(LOG_ERR, true);
+	expect_changed(b, assign_as_eve(b, FOREVER), true);
+	b->actors.hv_fault[HV_DETACH] = HV_GUEST_REFUSED;
+	expect_error(b, release_as_eve(b), RPC_CONFLICT, NULL);
+	manager_audit_refused(b->m, 2000, 77, "vf.assign", VF, "vf.assign needs role operator");
+	b->actors.hv_fault[HV_DETACH] = HV_OK;
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	bench_settle(b);
+	log_setup(LOG_INFO, false);
+	rows = rows_since(b, first);
+	assert_int_equal(json_array_size(rows), 6);
+	assert_int_equal(json_object_size(journal), 6);
+	json_array_foreach(rows, i, row) {
+		char number[24];
+		const json_t *entry;
+
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)json_get_uint(row, "audit", 0));
+		entry = json_object_get(journal, number);
+		assert_non_null(entry);
+		for (size_t f = 0; f < ARRAY_SIZE(fields); f++)
+			expect_field(entry, fields[f][0], row, fields[f][1]);
+		assert_string_equal(json_get_string(entry, "PRIORITY"), "5");
+		assert_non_null(json_get_string(entry, "MESSAGE"));
+	}
+	json_decref(rows);
+	json_decref(TAKE_PTR(journal));
+}
+
 /* ---- refusals, retention ---- */
 
 static void refusals_are_told_but_do_not_flood(void **state)
@@ -356,6 +444,7 @@ int main(void)
 		TEST(subscribers_hear_of_it),
 		TEST(refusals_are_told_but_do_not_flood),
 		TEST(old_rows_leave),
+		TEST(the_journal_has_every_row_with_its_fields),
 	};
 
 	return cmocka_run_group_tests_name("manager-audit", tests, NULL, NULL);

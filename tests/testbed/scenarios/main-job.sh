@@ -99,6 +99,7 @@ is "the state is root's" "$(stat -c '%a %U' /var/lib/gpuvf)" "700 root"
 check "the daemon answers" gpuvf status
 is "the unit is active" "$(systemctl is-active gpuvfd.service)" active
 is "systemd watches it" "$(systemctl show -P WatchdogUSec gpuvfd.service)" 30s
+is "its journal leaves nothing out" "$(systemctl show -P LogRateLimitIntervalUSec gpuvfd.service)" 0
 is "and would leave a stuck helper alone" "$(systemctl show -P KillMode gpuvfd.service)" process
 check "by then udev has seen the card" udevadm trigger --settle --action=add "$pf"
 
@@ -136,6 +137,26 @@ is "and writes nothing" "$(all_writes)" "$before"
 check "the first guest's agent answers" wait_agent trainer-1 || bail_out "no agent"
 is "it has no GPU" "$(in_guest trainer-1 lspci -d 8086::0380)" ""
 check "a VF is assigned to it" gpuvf assign trainer-1
+
+# Each row of the audit trail about it is in the journal, with what it says as fields; journald takes a moment.
+audit_is_in_journal() {
+	python3 - "$(gpuvf -o json audit --method vf.assign)" \
+		"$(journalctl --no-pager -o json GPUVF_METHOD=vf.assign)" <<-'PYTHON'
+		import json, sys
+		rows = json.loads(sys.argv[1])["items"]
+		entries = {entry["GPUVF_AUDIT"]: entry for entry in map(json.loads, sys.argv[2].splitlines())}
+		assert len(rows) == 2 and len(entries) == 2, f"{len(rows)} rows, {len(entries)} entries"
+		for row in rows:
+		    entry = entries[str(row["audit"])]
+		    for field, member in (("UID", "uid"), ("PID", "pid"), ("SUBJECT", "subject"), ("OUTCOME", "outcome"),
+		                          ("OPERATION", "operation"), ("POLICY", "policy_revision")):
+		        wanted = None if row[member] is None else str(row[member])
+		        assert entry.get(f"GPUVF_{field}") == wanted, f"{field}: {entry}, {row}"
+		    for field, member in (("BEFORE", "before"), ("AFTER", "after")):
+		        assert json.loads(entry[f"GPUVF_{field}"]) == row[member], f"{field}: {entry}, {row}"
+	PYTHON
+}
+check "the journal has who did it, and from what to what" wait_for 20 audit_is_in_journal || note "$(audit_is_in_journal 2>&1)"
 like "its own PCI listing shows a display device of 8086 with the VF's id" \
 	"$(in_guest trainer-1 lspci -nn -d 8086::0380)" 'Display controller \[0380\].*\[8086:56c0\]'
 like "again: nothing changes" "$(gpuvf -o json assign trainer-1)" '"changed": ?false'
