@@ -198,6 +198,54 @@ static int release_params(struct cli *cli, json_t **ret)
 	return 0;
 }
 
+/* What the answer tells of a VF that is not free; NULL = nothing. */
+static const json_t *left_of(const json_t *answer, const char *vf)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "left"), i, one)
+		if (streq_ptr(json_get_string(one, "vf"), vf))
+			return one;
+	return NULL;
+}
+
+static void print_one_released(struct cli *cli, const json_t *answer, const char *vf)
+{
+	const json_t *left = left_of(answer, vf);
+	const char *state = json_get_string(left, "state"), *vm = json_get_string(left, "vm");
+	bool live = json_get_bool(left, "live", false), config = json_get_bool(left, "config", false);
+
+	if (!left)
+		cli_say(cli, "%s is free again", vf);
+	else if (streq_ptr(state, "gone"))
+		cli_say(cli, "%s is not there, and %s is not to have it any more", vf, vm ? vm : "its VM");
+	else if (live && !config)
+		cli_say(cli, "%s is out of the stored definition of %s; the guest keeps it until it is off", vf, strempty(vm));
+	else if (config && !live)
+		cli_say(cli, "%s is out of the guest of %s; its stored definition keeps it, and nobody else gets it", vf,
+			strempty(vm));
+	else
+		cli_say(cli, "%s is %s%s%s", vf, strempty(state), vm ? ", with " : "", strempty(vm));
+}
+
+/* Nothing was released: what is there, is not on the side that was asked for. */
+static void print_nothing_released(struct cli *cli, const json_t *answer)
+{
+	const char *word = arguments_word(&cli->args, 0);
+	const json_t *left = json_object_get(answer, "left");
+	json_t *one;
+	size_t i;
+
+	if (json_array_size(left) == 0)
+		cli_say(cli, is_vf_name(word) ? "nobody holds %s: nothing was changed" : "%s holds nothing: nothing was changed",
+			word);
+	json_array_foreach((json_t *)left, i, one)
+		cli_say(cli, "%s has %s in its %s only: nothing was changed", strempty(json_get_string(one, "vm")),
+			strempty(json_get_string(one, "vf")),
+			json_get_bool(one, "live", false) ? "running guest" : "stored definition");
+}
+
 static int print_released(struct cli *cli, const json_t *answer)
 {
 	const json_t *released = json_object_get(answer, "released");
@@ -211,11 +259,12 @@ static int print_released(struct cli *cli, const json_t *answer)
 		cli_say(cli, cli->quiet ? "%s" : "%s was accepted; gpuvf wait shows its end",
 			strempty(operation));
 	json_array_foreach((json_t *)released, i, name)
-		cli_say(cli, cli->quiet ? "%s" : "%s is free again",
-			strempty(json_string_value(name)));
+		if (cli->quiet)
+			cli_say(cli, "%s", strempty(json_string_value(name)));
+		else
+			print_one_released(cli, answer, strempty(json_string_value(name)));
 	if (released && json_array_size(released) == 0 && !cli->quiet)
-		cli_say(cli, "%s holds nothing: nothing was changed",
-			arguments_word(&cli->args, 0));
+		print_nothing_released(cli, answer);
 	return 0;
 }
 

@@ -10,8 +10,32 @@ struct release {
 	size_t n;
 	struct vf **vfs;
 	json_t *names;
+	json_t *kept; /* what is left, see add_kept() */
 	struct rpc_error error;
 };
+
+/* Names and what is left of them are taken, NULL: nothing. */
+static json_t *answer(bool changed, json_t *names, json_t *kept)
+{
+	return json_pack("{s:b,s:o,s:o,s:n}", "changed", (int)changed, "released", names ? names : json_array(), "left",
+			 kept ? kept : json_array(), "operation");
+}
+
+/* A VF that somebody has all the same: its VM on the other side. */
+static void add_kept(json_t *kept, const struct vf *vf)
+{
+	if (vf->lease.owner != LEASE_NONE)
+		json_array_append_new(kept, json_pack("{s:s,s:s,s:s?,s:b,s:b}", "vf", vf->name, "state",
+						      vf_state_to_string(vf->state), "vm", vf->lease.vm_name, "live",
+						      (int)vf->lease.live, "config", (int)vf->lease.config));
+}
+
+/* One that is not free now, since it is not there.  Borrows. */
+static void add_gone(json_t *kept, const char *name, const char *vm)
+{
+	json_array_append_new(kept, json_pack("{s:s,s:s,s:s?,s:b,s:b}", "vf", name, "state",
+					      vf_state_to_string(VF_GONE), "vm", vm, "live", 0, "config", 0));
+}
 
 static bool settled(const struct vf *vf)
 {
@@ -21,6 +45,7 @@ static bool settled(const struct vf *vf)
 static void release_free(struct release *r)
 {
 	json_decref(r->names);
+	json_decref(r->kept);
 	rpc_error_done(&r->error);
 	free(r->vfs);
 	free(r);
@@ -41,8 +66,7 @@ static void released_name(struct manager *m, const char *name, struct release *r
 	if (r->error.code)
 		operation_failed(m, r->op, &r->error);
 	else
-		operation_done(m, r->op,
-			       json_pack("{s:b,s:O,s:n}", "changed", 1, "released", r->names, "operation"));
+		operation_done(m, r->op, answer(true, TAKE_PTR(r->names), TAKE_PTR(r->kept)));
 	release_free(r);
 }
 
@@ -54,6 +78,8 @@ static void released(struct manager *m, struct vf *vf, void *userdata, const str
 		job_vf_back(m, vf->name); /* its job may wait for it, also where it did not come back */
 		manager_pump(m);
 	}
+	if (!error)
+		add_kept(r->kept, vf);
 	released_name(m, vf->name, r, error);
 }
 
@@ -146,6 +172,8 @@ static void release_committed(struct manager *m, void *userdata)
 		const char *name = json_string_value(json_array_get(json_object_get(r->op->input, "vfs"), i));
 		struct vf *vf = vf_find(m, name);
 
+		if (!vf)
+			add_gone(r->kept, name, NULL);
 		if (!vf || vf->lease.owner == LEASE_NONE) { /* gone meanwhile: released by itself */
 			released_name(m, name, r, NULL);
 			continue;
@@ -240,7 +268,8 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 		all += gpu->n_vfs;
 	r->side = side_of_mode(p->mode);
 	r->vfs = calloc(all + 1, sizeof(*r->vfs));
-	if (!r->vfs)
+	r->kept = json_array();
+	if (!r->vfs || !r->kept)
 		return rpc_error_set(error, RPC_INTERNAL_ERROR, "out of memory");
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++) {
@@ -249,8 +278,10 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 			if (vf->lease.owner == LEASE_NONE || (only && only != vf) ||
 			    (vm && !streq(vf->lease.vm_uuid, vm->uuid)))
 				continue;
-			if (r->side != BOTH_SIDES && !lease_has_side(vf, r->side) && settled(vf))
+			if (r->side != BOTH_SIDES && !lease_has_side(vf, r->side) && settled(vf)) {
+				add_kept(r->kept, vf);
 				continue; /* not there: nothing to do */
+			}
 			if (releasable(m, vf, p, error) < 0)
 				return -ECANCELED;
 			r->vfs[r->n++] = vf;
@@ -269,7 +300,12 @@ static bool release_lost(struct manager *m, const struct vf_release_params *p, s
 							   : lost_forget(m, p->vm ? vm_find(m, p->vm) : NULL, p->vf);
 
 	if (names && present == 0) {
-		outbox_reply(m, reply, json_pack("{s:b,s:o,s:n}", "changed", 1, "released", names, "operation"));
+		json_t *kept = json_array(), *name;
+		size_t i;
+
+		json_array_foreach(names, i, name)
+			add_gone(kept, json_string_value(name), p->vm);
+		outbox_reply(m, reply, answer(true, names, kept));
 		return true;
 	}
 	json_decref(names);
@@ -315,8 +351,7 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		return;
 	}
 	if (r->n == 0) {
-		outbox_reply(m, reply,
-			     json_pack("{s:b,s:[],s:n}", "changed", 0, "released", "operation"));
+		outbox_reply(m, reply, answer(false, NULL, TAKE_PTR(r->kept)));
 		release_free(r);
 		return;
 	}
@@ -352,6 +387,7 @@ void release_resume(struct manager *m, struct operation *op)
 	r->force = json_object_get(op->input, "power_off") != NULL;
 	r->side = operation_side(op);
 	r->names = json_array();
+	r->kept = json_array();
 	json_array_foreach(names, i, name) {
 		struct vf *vf = vf_find(m, json_string_value(name));
 
@@ -367,6 +403,6 @@ void release_resume(struct manager *m, struct operation *op)
 		release_committed(m, r);
 		return;
 	}
-	operation_done(m, op, json_pack("{s:b,s:O,s:n}", "changed", 1, "released", names, "operation"));
+	operation_done(m, op, answer(true, TAKE_PTR(names), NULL));
 	release_free(r);
 }

@@ -230,7 +230,8 @@ def named():
     equal(world.vf("gpu0/vf2")["lease"]["epoch"], epoch, "it is its lease still")
     another_layout(world, 1)
     until(lambda: world.vm(VM)["cannot_start"], "it is told")
-    world.cli("release", VM, check=0)
+    said = world.cli("release", VM, check=0).stdout
+    assert f"is not there, and {VM} is not to have it any more" in said and "free" not in said, said
     until(lambda: stored(world) == [] and world.vm(VM)["cannot_start"] is None, "it is taken out")
     world.apply(2)
     equal(world.vf("gpu0/vf2")["state"], "free")

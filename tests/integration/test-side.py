@@ -143,6 +143,49 @@ def out_of_the_guest():
     equal(world.writes()["reset"], resets + 1)
 
 
+def left(vf, state, vm, live, config):
+    return {"vf": vf, "state": state, "vm": vm, "live": live, "config": config}
+
+
+@test
+def what_is_left_is_told():
+    """The answer, the operation and the client say of each VF who has it still; free is only what nobody has."""
+    world = World({"vms": MACHINE["vms"] + [{"name": "off", "state": "off"}]})
+    world.apply(2)
+    assign(world, "off", vf="gpu0/vf2")
+    assign(world, vf=VF, mode="both")
+    result = release(world, vm=VM, mode="config")
+    equal((result["released"], result["left"]), ([VF], [left(VF, "attached", VM, True, False)]))
+    operation = [o for o in world.items("operation.list") if o["method"] == "vf.release"][-1]
+    equal(operation["result"]["left"], result["left"])
+    result = release(world, vm=VM, mode="config")
+    equal((result["changed"], result["released"], result["left"]), (False, [], [left(VF, "attached", VM, True, False)]))
+    assign(world, mode="both")
+    equal(release(world, vf=VF, mode="live")["left"], [left(VF, "reserved", VM, False, True)])
+    result = release(world, vm=VM)
+    equal((result["released"], result["left"]), ([VF], []))
+    equal(release(world, vm=VM)["left"], [])
+
+    def says(*words):
+        return world.cli("release", *words, check=0).stdout.strip()
+
+    assign(world, vf=VF, mode="both")
+    equal(says(VM, "--config"), f"{VF} is out of the stored definition of {VM}; the guest keeps it until it is off")
+    equal(says(VM, "--config"), f"{VM} has {VF} in its running guest only: nothing was changed")
+    assign(world, vf=VF, mode="both")
+    equal(says(VF, "--live"), f"{VF} is out of the guest of {VM}; its stored definition keeps it, and nobody else gets it")
+    equal(says(VM), f"{VF} is free again")
+    equal(says(VF), f"nobody holds {VF}: nothing was changed")
+    equal(says(VM), f"{VM} holds nothing: nothing was changed")
+    equal(says("off", "--live"), "off has gpu0/vf2 in its stored definition only: nothing was changed")
+    equal(says("off"), "gpu0/vf2 is free again")
+    world.call("gpu.apply", gpu="gpu0", layout={"vfs": 1}, wait_seconds=PATIENCE)
+    assign(world, "off", vf=VF)
+    world.machine("domain-start", vm="off")
+    until(lambda: world.vf(VF)["state"] == "attached", "it is in the guest that was started")
+    equal(says("off", "--live"), f"{VF} is out of the guest of off; its stored definition keeps it, and nobody else gets it")
+
+
 @test
 def not_by_force():
     """Force powers the VM off: there is no other side to keep then."""
@@ -174,6 +217,9 @@ def killed_between():
             world.start()
             until(lambda: all(o["state"] == "done" for o in world.items("operation.list")), "what was begun is done")
             holds(world, *after, epoch=epoch)
+            if method == "vf.release":
+                done = [o["result"] for o in world.items("operation.list") if o["method"] == method]
+                equal([r["left"] for r in done], [[left(VF, after[0], VM, *after[1])]])
             world.end()
 
 

@@ -404,6 +404,50 @@ static void test_release(void **state)
 	fake_daemon_stop(d);
 }
 
+/* What is left of a release decides what is said of it. */
+static void test_release_of_one_side(void **state)
+{
+#define LEFT(vf, state, vm, live, config)                                                                              \
+	"{\"vf\":\"" vf "\",\"state\":\"" state "\",\"vm\":" vm ",\"live\":" live ",\"config\":" config "}"
+#define ANSWER(changed, released, left)                                                                                \
+	"{\"changed\":" changed ",\"released\":[" released "],\"left\":[" left "],\"operation\":null}"
+	static const struct canned answers[] = {
+		{ "vf.release", ANSWER("true", "\"gpu0/vf1\"", LEFT("gpu0/vf1", "attached", "\"t-1\"", "true", "false")) },
+		{ "vf.release", ANSWER("true", "\"gpu0/vf1\"", LEFT("gpu0/vf1", "reserved", "\"t-1\"", "false", "true")) },
+		{ "vf.release", ANSWER("true", "\"gpu0/vf1\",\"gpu0/vf2\"",
+				       LEFT("gpu0/vf2", "attached", "\"t-1\"", "true", "false")) },
+		{ "vf.release", ANSWER("false", "", LEFT("gpu1/vf3", "reserved", "\"off-1\"", "false", "true") ","
+						    LEFT("gpu1/vf4", "attached", "\"off-1\"", "true", "false")) },
+		{ "vf.release", ANSWER("false", "", "") },
+		{ "vf.release", ANSWER("true", "\"gpu0/vf9\"", LEFT("gpu0/vf9", "gone", "null", "false", "false")) },
+		{ "vf.release", ANSWER("true", "\"gpu0/vf1\"", LEFT("gpu0/vf1", "attached", "\"t-1\"", "true", "false")) },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run config = GPUVF("release", "t-1", "--config");
+	_cleanup_run_ struct run live = GPUVF("release", "gpu0/vf1", "--live");
+	_cleanup_run_ struct run both = GPUVF("release", "t-1", "--config", "--all");
+	_cleanup_run_ struct run nothing = GPUVF("release", "off-1", "--live");
+	_cleanup_run_ struct run nobody = GPUVF("release", "gpu0/vf1");
+	_cleanup_run_ struct run gone = GPUVF("release", "gpu0/vf9");
+	_cleanup_run_ struct run quiet = GPUVF("-q", "release", "t-1", "--config");
+
+	assert_string_equal(config.out, "gpu0/vf1 is out of the stored definition of t-1; the guest keeps it until it is off\n");
+	assert_string_equal(live.out, "gpu0/vf1 is out of the guest of t-1; its stored definition keeps it, and nobody else "
+				      "gets it\n");
+	assert_string_equal(both.out, "gpu0/vf1 is free again\n"
+				      "gpu0/vf2 is out of the stored definition of t-1; the guest keeps it until it is off\n");
+	assert_string_equal(nothing.out, "off-1 has gpu1/vf3 in its stored definition only: nothing was changed\n"
+					 "off-1 has gpu1/vf4 in its running guest only: nothing was changed\n");
+	assert_string_equal(nobody.out, "nobody holds gpu0/vf1: nothing was changed\n");
+	assert_string_equal(gone.out, "gpu0/vf9 is not there, and its VM is not to have it any more\n");
+	assert_string_equal(quiet.out, "gpu0/vf1\n");
+	assert_request(d, 0, "vf.release", "{\"vm\":\"t-1\",\"mode\":\"config\"}");
+	fake_daemon_stop(d);
+#undef LEFT
+#undef ANSWER
+}
+
 #define JOB(id, state, result)                                                                     \
 	"{\"id\":" id ",\"state\":\"" state "\",\"result\":" result ",\"exit_code\":3}"
 #define JOB_EVENT "{\"seq\":4,\"type\":\"job.state\",\"subject\":\"2\",\"state\":\"ended\"}"
@@ -864,6 +908,7 @@ int main(void)
 		cmocka_unit_test(test_apply_does_not_wait),
 		cmocka_unit_test(test_assign_waits_for_a_free_one),
 		cmocka_unit_test(test_release),
+		cmocka_unit_test(test_release_of_one_side),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_wait_for_a_short_state),
 		cmocka_unit_test(test_wait_over_a_restart),
