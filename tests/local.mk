@@ -25,8 +25,9 @@ INTEGRATION_TESTS = \
 	tests/integration/test-transcript.py \
 	tests/integration/test-tune.py \
 	tests/integration/test-ways.py
-TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh
-EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/integration/gpuvf_client.py tests/integration/harness.py
+TESTS += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/scripts/test-names.py
+EXTRA_DIST += $(INTEGRATION_TESTS) tests/scripts/test-setup.sh tests/scripts/test-names.py
+EXTRA_DIST += tests/integration/gpuvf_client.py tests/integration/harness.py
 EXTRA_DIST += tests/support/transcript.py tests/data/transcript.json
 
 # What runs the tests and tells the story, and what a clone needs for it.
