@@ -105,7 +105,8 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 	if (vf->lease.vm_name)
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s", vf->name, vf->lease.vm_name);
 	else
-		rpc_error_set(error, RPC_CONFLICT, "%s is %s%s%s", vf->name, vf_state_to_string(vf->state),
+		rpc_error_set(error, RPC_CONFLICT, "%s is %s%s%s", vf->name,
+			      vf->handover && vf->state == VF_FREE ? "being bound" : vf_state_to_string(vf->state),
 			      vf->reason ? ": " : "", strempty(vf->reason));
 	return rpc_error_detail(error, "not_free", "vf",
 				vf->state == VF_QUARANTINED ? "gpuvf heal VF tries to mend it"

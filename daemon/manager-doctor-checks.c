@@ -220,6 +220,25 @@ static void check_held_vfs(struct manager *m, const char *id, struct findings *f
 	}
 }
 
+/* vf-host-driver and vfio-driver of the host's checks say what its driver is; this, that we could not mend it. */
+static void check_unbound_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		_cleanup_free_ char *text = bind_text(gpu->vfs[i]);
+		struct finding *f;
+
+		if (!text)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_GPU, PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "%s is free and not on VFIO, and could not be put there", gpu->vfs[i]->name);
+		finding_evidence_text(f, "gpuvfd", text);
+		finding_cure(f, "mend what it names (modprobe vfio-pci; the kernel log); it is tried again by itself");
+	}
+}
+
 static void check_wedged_vms(struct manager *m, const char *id, struct findings *findings)
 {
 	struct vm *vm, *tmp;
@@ -304,6 +323,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "gpu-drift", "each GPU is cut as wanted", check_drift },
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
 	{ "vf-held", "no process of the host has a VF open", check_held_vfs },
+	{ "vf-off-vfio", "each free VF of a managed GPU is on VFIO, or could be put there", check_unbound_vfs },
 	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
 	{ "vm-wedged", "each call of libvirt about a VM returns", check_wedged_vms },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },

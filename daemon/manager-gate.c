@@ -76,7 +76,10 @@ static void on_bound(void *userdata, const struct host_reply *reply)
 
 	if (handover_vanished(h))
 		return;
-	if (reply->r < 0 && h->vf->state == VF_RESERVED) { /* its VM names it still, and can have it another time */
+	if (reply->r == -EBUSY && h->vf->state == VF_FREE)
+		(void)process_takes(h->m, h->vf, reply); /* a process was faster, or had it unseen */
+	/* Its VM names it still, and can have it another time; or it is tried again. */
+	if (reply->r < 0 && (h->vf->state == VF_RESERVED || h->vf->state == VF_HELD || h->idle)) {
 		handover_finish_host(h, reply, "the VF could not be bound to VFIO");
 		return;
 	}
@@ -106,7 +109,7 @@ static void finish_well(struct handover *h)
 		recover_late_vf(m, vf);
 }
 
-bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+static bool bind_vf(struct manager *m, struct vf *vf, bool idle, handover_fn fn, void *userdata)
 {
 	struct handover *h;
 
@@ -116,8 +119,19 @@ bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userd
 	h = handover_new(m, vf, fn, userdata);
 	if (!h)
 		return false;
+	h->idle = idle;
 	handover_bind_vfio(h, finish_well);
 	return true;
+}
+
+bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	return bind_vf(m, vf, false, fn, userdata);
+}
+
+bool handover_bind_idle(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
+{
+	return bind_vf(m, vf, true, fn, userdata);
 }
 
 /* ---- the gate ---- */

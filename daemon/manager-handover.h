@@ -15,6 +15,7 @@ struct handover {
 	bool managed; /* of an attach: libvirt binds it, by the policy */
 	bool scrubbed; /* at the gate: the driver took its VRAM as it was asked */
 	void (*cleared)(struct handover *h); /* … and this comes next */
+	bool idle; /* of a bind that nobody asked for: the VF stays as it is when that fails */
 	bool rebind; /* at the gate: it is to be on VFIO at its end */
 	enum lease_side side; /* that libvirt is asked for: of those that the lease names … */
 	bool one_side; /* … or one that it gets or loses, while it stays (manager-side.c) */

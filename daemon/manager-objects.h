@@ -70,6 +70,14 @@ struct vf_weighted {
 	uint64_t tried;
 };
 
+/* A free VF of a managed GPU that was found off VFIO (manager-bind.c). */
+struct vf_unbound {
+	unsigned tries;	   /* to bind it, since it was found so */
+	uint64_t retry_at; /* boot clock: not tried before */
+	char *driver;	   /* that it had; NULL = none */
+	char *failure;	   /* of the last; NULL = it went well, or is under way */
+};
+
 struct vf {
 	struct gpu *gpu;
 	unsigned index; /* from 1 */
@@ -86,6 +94,7 @@ struct vf {
 	struct known vram_taken;   /* its VRAM quota, which was taken from it to be cleared, and that it gets back */
 	uint64_t scrubbed_at;	   /* wall clock: its memory was cleared after its last user; 0 = it was not */
 	bool bound;		   /* on VFIO, by the last facts */
+	struct vf_unbound unbound;
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
 	json_t *audited;	   /* as the audit trail has it; NULL: free */
@@ -327,6 +336,7 @@ struct manager {
 	sd_event_source *rejoin_timer; /* tries to follow jobs again */
 	sd_event_source *process_timer; /* looks again while a process holds a VF */
 	sd_event_source *fixed_timer; /* tries assignments of the policy, and changes of definitions, again */
+	sd_event_source *bind_timer; /* tries to put free VFs on VFIO again */
 	struct {
 		sd_event_source *timer;
 		uint64_t at; /* boot clock: the last was asked for then */

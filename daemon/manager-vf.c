@@ -231,6 +231,7 @@ void vf_free(struct vf *vf)
 	free(vf->lease.vm_name);
 	free(vf->lease.instead);
 	process_forget(vf);
+	bind_forget(vf);
 	json_decref(vf->audited);
 	free(vf);
 }

@@ -55,6 +55,8 @@ const char *handover_word(const struct vf *vf); /* of what is under way with it:
 bool vm_is_managed(struct manager *m, const struct vm *vm); /* libvirt binds its VFs, by the policy */
 /* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
+/* The same with one that nobody asked about: it stays free when that fails. */
+bool handover_bind_idle(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
 void handover_vm_gone(struct vm *vm); /* lets those go on that wait for it */
 void handover_drop(struct vf *vf);    /* the daemon ends */
 void rpc_error_from_hv(struct rpc_error *error, const struct hv_reply *reply, const char *what);
@@ -137,6 +139,11 @@ bool follow_may(const struct vm *vm); /* its stored definition can be changed no
 char *follow_text(struct manager *m, const struct vm *vm); /* what it is yet to name, and why not now; new, or NULL */
 void follow_vm_gone(struct manager *m, const struct vm *vm);
 void follow_pump(struct manager *m);
+
+/* ---- manager-bind.c: free VFs of managed GPUs keep off the host's drivers ---- */
+char *bind_text(const struct vf *vf); /* why it could not be put on VFIO; NULL = it could, or nobody tried; returns new */
+void bind_forget(struct vf *vf);
+void bind_pump(struct manager *m);
 
 /* ---- manager-reset.c ---- */
 void reset_resume(struct manager *m, struct operation *op); /* vf.reset and vf.heal of an earlier daemon */

@@ -91,12 +91,12 @@ static char *lease_user(const struct vf *vf)
 json_t *vf_view(struct manager *m, const struct vf *vf)
 {
 	const struct vf_facts *facts = vf_facts_of(vf);
-	_cleanup_free_ char *user = NULL;
+	_cleanup_free_ char *user = NULL, *unbound = bind_text(vf);
 	struct job *job;
 	json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s?,s:s?}", "name", vf->name, "gpu",
 				 vf->gpu ? vf->gpu->name : "", "address", PCI_ADDRESS_STR(&vf->address), "index",
 				 (json_int_t)vf->index, "state", vf_state_to_string(vf->state), "profile",
-				 vf->profile, "reason", vf->reason);
+				 vf->profile, "reason", unbound ? unbound : vf->reason);
 
 	values_view(facts, json);
 	json_put_uint_known(json, "iommu_group", facts && facts->iommu_group >= 0,

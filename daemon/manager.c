@@ -220,6 +220,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	lost_pump(m);
 	follow_pump(m);
 	fixed_pump(m);
+	bind_pump(m); /* after those who may want one: what is attached is bound then */
 	pool_pump(m);
 	weights_update(m);
 	/* Here, where nobody walks over them. */
@@ -384,6 +385,7 @@ struct manager *manager_free(struct manager *m)
 	sd_event_source_disable_unref(m->preempt_timer);
 	sd_event_source_disable_unref(m->rejoin_timer);
 	sd_event_source_unref(m->fixed_timer);
+	sd_event_source_disable_unref(m->bind_timer);
 	sd_event_source_unref(m->list_retry);
 	sd_event_source_unref(m->scan_retry);
 	sd_event_source_unref(m->hypervisor_deadline);
@@ -431,12 +433,15 @@ static json_t *troubles(struct manager *m)
 		if (gpu->drift)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
 							      "drift", "reason", gpu->drift));
-		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->state == VF_QUARANTINED || vf_is_in_process(gpu->vfs[i]))
-				json_array_append_new(list,
-						      json_pack("{s:s,s:s,s:s?}", "subject", gpu->vfs[i]->name,
-								"what", vf_state_to_string(gpu->vfs[i]->state),
-								"reason", gpu->vfs[i]->reason));
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			_cleanup_free_ char *unbound = bind_text(gpu->vfs[i]);
+
+			if (unbound || gpu->vfs[i]->state == VF_QUARANTINED || vf_is_in_process(gpu->vfs[i]))
+				json_array_append_new(
+					list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->vfs[i]->name, "what",
+							unbound ? "off-vfio" : vf_state_to_string(gpu->vfs[i]->state),
+							"reason", unbound ? unbound : gpu->vfs[i]->reason));
+		}
 	}
 	HASH_ITER(hh, m->vms, vm, tmp_vm) {
 		_cleanup_free_ char *missing = vm_missing_text(m, vm);

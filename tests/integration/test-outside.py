@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What others do to VFs that we gave, or would not give: put back by hand, taken while quarantined, kept over a boot."""
+"""What others do to VFs that we gave, or would not give: put back by hand, taken while quarantined, kept over a boot, made
+by hand with a driver of the host."""
 
 from gpuvf_client import CONFLICT, HOST_ERROR
-from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
+from harness import MACHINE, PATIENCE, POLICY, World, equal, main, refused, test, until
 
 VM = "trainer-1"
 VF = "gpu0/vf1"
@@ -165,6 +166,114 @@ def end_over_a_boot():
     assign(world, "off", for_seconds=1)
     world.boot()
     until(lambda: world.vf(VF)["state"] == "free", "its time is over")
+
+
+# ---- VFs that somebody else made, with the host's driver
+
+RULED = {**POLICY, "layouts": [{"name": "two", "vfs": 2}], "gpus": [{"match": {}, "layout": "two"}]}
+
+
+def made_by_hand(world, seen=True):
+    """The kernel's default: the host's driver takes what `echo 2 > sriov_numvfs` makes."""
+    world.machine("set-numvfs", gpu="gpu0", value=2)
+    equal(drivers(world), ["xe", "xe"])
+    if seen:
+        until(lambda: len(world.items("vf.list")) == 2, "they are seen")
+
+
+def drivers(world):
+    return [vf["driver"] for vf in world.machine("state")["gpus"][0]["vfs"]]
+
+
+def until_on_vfio(world):
+    until(lambda: drivers(world) == ["vfio-pci"] * 2 and
+          all((vf["state"], vf["driver"], vf["reason"]) == ("free", "vfio-pci", None) for vf in world.items("vf.list")),
+          "both are free and on VFIO")
+
+
+def managed_from_now_on(world):
+    world.write_policy(RULED)
+    world.call("policy.reload")
+    equal((world.gpu()["state"], world.gpu()["drift"]), ("ready", None))
+
+
+@test
+def made_with_the_host_driver():
+    """Nobody's VFs that the host's driver took are put on VFIO as soon as the policy speaks of their GPU, by the daemon's
+    own hand; those of a GPU of which it does not are left."""
+    world = World()
+    made_by_hand(world)
+    equal(world.gpu()["state"], "unmanaged")
+    managed_from_now_on(world)
+    until_on_vfio(world)
+    rows = [row for row in world.items("audit.list") if row["method"] == "daemon:bind"]
+    equal(sorted((row["subject"], row["outcome"], row["before"]["driver"], row["after"]["driver"]) for row in rows),
+          [(f"gpu0/vf{n}", "changed", "xe", "vfio-pci") for n in (1, 2)])
+    equal(world.call("gpu.apply", gpu="gpu0", wait_seconds=PATIENCE)["changed"], False)
+    equal(assign(world, vf=VF)["vf"], VF)
+
+
+@test
+def made_and_left_to_the_host():
+    """The GPU is nobody's: what the host's driver has there it keeps, over a new daemon too."""
+    world = World()
+    made_by_hand(world)
+    world.crash_and_restart()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt was compared")
+    world.call("daemon.doctor")
+    equal(drivers(world), ["xe", "xe"])
+
+
+@test
+def made_and_held_by_a_process():
+    """A process of the host has one open: it is its holder, and the other is on VFIO; when it has closed it, it is, too."""
+    world = World()
+    made_by_hand(world)
+    world.machine("hold", gpu="gpu0", vf=1)
+    managed_from_now_on(world)
+    until(lambda: drivers(world) == ["xe", "vfio-pci"] and world.vf(VF)["state"] == "held", "each as it is to be")
+    equal(world.vf(VF)["lease"]["owner"], "foreign")
+    world.machine("unhold", gpu="gpu0", vf=1)
+    until_on_vfio(world)
+
+
+@test
+def made_and_not_taken_by_vfio():
+    """VFIO does not take one: it stays free, is told with the reason, and is tried again by itself."""
+    world = World()
+    made_by_hand(world)
+    world.fault("bind", error="EIO")
+    managed_from_now_on(world)
+    until(lambda: "could not be put on VFIO" in (world.vf(VF)["reason"] or ""), "it is told")
+    equal((world.vf(VF)["state"], world.vf(VF)["lease"]), ("free", None))
+    told = [t for t in world.call("daemon.status")["troubles"] if t["what"] == "off-vfio"]
+    assert VF in [t["subject"] for t in told] and "host's driver xe" in told[0]["reason"], told
+    found = [one for one in world.call("daemon.doctor")["findings"] if one["id"] == "vf-off-vfio"]
+    assert found and found[0]["severity"] == "warning" and "tried again" in found[0]["cure"], found
+    world.machine("clear-faults")
+    until_on_vfio(world)
+    equal([t for t in world.call("daemon.status")["troubles"] if t["what"] == "off-vfio"], [])
+
+
+@test
+def made_and_the_daemon_killed():
+    """kill -9 before and after the driver of one is changed: the next daemon goes on, and nothing else is touched."""
+    for when in ("before", "after"):
+        world = World()
+        made_by_hand(world)
+        world.fault("bind", nth=1, kill=when)
+        world.write_policy(RULED)
+        try:
+            world.call("policy.reload")
+        except OSError:
+            pass # it was killed before it could answer
+        world.until_killed()
+        world.machine("clear-faults")
+        writes = world.writes()["sriov_numvfs"]
+        world.start()
+        until_on_vfio(world)
+        equal(world.writes()["sriov_numvfs"], writes)
+        world.end()
 
 
 if __name__ == "__main__":
