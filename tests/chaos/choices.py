@@ -25,7 +25,7 @@ WORLDS = (
 STEPS = {
     "apply": ("sriov_drivers_autoprobe", "sriov_numvfs", "vram_quota", "exec_quantum_ms",
               "preempt_timeout_us", "ggtt_quota", "bind", "read"),
-    "assign": ("attach", "bind", "get"),
+    "assign": ("attach", "bind"),
     "release": ("detach", "wait-closed", "reset", "probe", "bind", "vram_quota", "destroy"),
     "start": ("attach", "guest-exec prepare", "guest-exec look", "guest-exec ready", "guest-exec start",
               "guest-exec-status", "guest-file-open", "guest-file-write", "guest-file-close"),
@@ -37,6 +37,8 @@ STEPS = {
     "preempt": ("guest-exec signal", "guest-exec status", "guest-exec clean", "detach", "wait-closed", "reset", "probe",
                 "attach", "guest-exec start"),
     "pool": ("start", "shutdown"),
+    # Somebody else took a VF out of a VM, or put it in.
+    "follow": ("get",),
     "recover": ("scan", "read", "list", "get"),
 }
 URGENT = "urgent"  # the queue whose jobs may have those of the other stopped
@@ -48,10 +50,10 @@ READY = ["/usr/local/bin/gpu-ok", "ready"]
 NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-file-open"): (1, 2, 3, 4),
         ("start", "guest-file-write"): (1, 2, 3, 4), ("start", "guest-file-close"): (1, 2, 3, 4),
         ("finish", "guest-exec-status"): (1, 2, 3, 4, 5), ("finish", "guest-file-open"): (1, 2, 3),
-        ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2, 3),
+        ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2),
         ("release", "bind"): (1,), ("release", "destroy"): (1,),
         "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,),
-        "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
+        "follow": (1,), ("recover", "get"): (1, 1, 2), ("submit", "sync"): (1, 2, 3, 4, 5), "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
 
 
 # Of the store: every change is a transaction.
@@ -60,7 +62,15 @@ STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after
 
 # Most worlds have no jobs, whose guests take most of the time: for the rest of the time many more rounds are lived through.
 WITH_JOBS = 6  # every sixth
-WITHOUT_JOBS = ("apply", "assign", "release", "recover", "store")
+WITHOUT_JOBS = ("apply", "assign", "release", "follow", "recover", "store")
+def needs_jobs(steps):
+    return any(step[0] not in WITHOUT_JOBS for step in steps)
+
+
+def takes(cards, step):
+    """Whether it is met on them at all: memory is cleared only where quotas of VFs that are on can be changed."""
+    return step[:2] != ("release", "vram_quota") or any(card.get("live_quotas") for card in cards)
+
 
 STRIDE = 11  # prime to how many there are: neighbours in the table come in different rounds
 
@@ -71,6 +81,10 @@ def named_steps():
              for when in ("before", "after")]
     return steps + [("submit", *plan.split(":")) for plan in STORE] + \
         [("store", *plan.split(":")) for plan in STORE]
+
+
+def in_store(step):
+    return step[0] in ("submit", "store")
 
 
 def trap_of(point, nth, when):
@@ -262,6 +276,19 @@ def pool_off(chance):
     return ("calls", [("machine", "domain-stop", {"vm": ON_DEMAND}), ("call", "vm.heal", {"vm": ON_DEMAND})])
 
 
+def clearing(chance):
+    """A VF of the card whose VFs are cleared, with memory that can be taken, goes from a VM back through the gate."""
+    vm = chance.choice(("trainer-1", "trainer-2"))
+    return ("calls", [("call", "gpu.apply", {"gpu": "gpu1", "layout": {"vfs": 2, "vram": "1GiB"}}), rest(chance),
+                      ("call", "vf.assign", {"vm": vm, "gpu": "gpu1", "mode": "live", "wait_seconds": 2}), arm("calm"),
+                      ("call", "vf.release", {"vm": vm, "all": True, "wait_seconds": 2})])
+
+
+def taken_out(chance):
+    """… and put back, by hand."""
+    return ("calls", [arm("calm"), of_reattach(chance), rest(chance)])
+
+
 KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_extend, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
 RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
@@ -272,14 +299,19 @@ LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
          "release": [*PLACE, assign_to("trainer-1"), assign_to("trainer-2"), rest, release_all],
          ("release", "bind"): [*PLACE, assign_to(MANAGED), rebinding],
          ("release", "destroy"): [*PLACE, power_off],
+         ("release", "vram_quota"): [clear, start_vms, clearing],
+         "follow": [*PLACE, assign_to("trainer-1", "trainer-2"), rest, taken_out],
          "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "pool": [*PLACE, pool_off],
+         # The next daemon finds what a VM has.
+         ("recover", "get"): [*PLACE, assign_to("trainer-1", "trainer-2"), rest],
          "recover": [], "submit": [], "store": [of_assign, of_release]}
 # What the jobs must be like, by operation or point.
 JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
         "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"},
-        ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True}}
+        ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True},
+        ("finish", "guest-exec status"): {"seconds": 0.6}}
 # When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
-ARMED = {"start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
+ARMED = {"submit": "calm", "start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
          "session": "running", **{("session", point): "calm" for point in STEPS["session"][:3]}}
 # Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
 UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "preempt": "jobs", "pool": "jobs",
@@ -316,13 +348,13 @@ def actions(chance, trap, serial, has_jobs):
     kind = session if trap[0] == "session" else submit
     jobs = [kind(chance, f"{serial}.{n}", **more) for n in range(count)]
     when = of_trap(ARMED, trap, None)
-    if when is None:
+    if when is None or trap[0] == "submit":
         jobs = [of_another(chance, job) for job in jobs]
     if when == "calm":
         chosen = others + lead + [arm(when)] + jobs
     elif when == "running":
         chosen = others + lead + jobs + [arm(when)]
-    elif arm("calm") in lead:
+    elif arm("calm") in lead or trap[:2] == ("recover", "get"):
         chosen = others + lead
     elif trap[0] in ("apply", "assign", "release"):
         chosen = lead + others + jobs
@@ -339,7 +371,7 @@ def actions(chance, trap, serial, has_jobs):
 
 
 def nth_of(chance, step):
-    if step[0] in ("submit", "store"):
+    if in_store(step) and step[:2] not in NTHS:
         return chance.randint(1, 24)
     return chance.choice(of_trap(NTHS, step, (1, 1, 1, 2, 3)))
 
@@ -371,19 +403,24 @@ class Round:
 class World:
     """The cards, and the rounds that one daemon's state goes through."""
 
-    def __init__(self, seed, number, rounds):
+    def __init__(self, seed, number, rounds, aim=()):
+        """aim: the steps that its rounds go through, where it is not the number that says which."""
         chance = random.Random(f"{seed}/{number}")
         steps = named_steps()
-        self.gpus = [{"model": "Flex 170", **one} for one in chance.choice(WORLDS)]
+        self.aim = list(aim)
+        cards = chance.choice([one for one in WORLDS if all(takes(one, step) for step in aim)])
+        self.gpus = [{"model": "Flex 170", **one} for one in cards]
         self.gpus[1]["address"] = SECOND
         # Whose VFs are for their last user until the next re-cut …
         self.kept = chance.choice(((), (), ("gpu1",)))
         # … or until their memory was cleared.
         self.scrubbed = ("gpu1",) if self.gpus[1].get("live_quotas") else ()
-        has_jobs = number % WITH_JOBS == 0
+        has_jobs = needs_jobs(aim) if aim else number % WITH_JOBS == 0
         first = number * rounds
-        without_jobs = [step for step in steps if step[0] in WITHOUT_JOBS]
-        if has_jobs:  # and what others come to as well is met half as often
+        without_jobs = [step for step in steps if not needs_jobs([step])]
+        if aim:
+            first, steps = 0, self.aim * STRIDE  # one after the other
+        elif has_jobs:  # and what others come to as well is met half as often
             first //= WITH_JOBS
             steps += [step for step in steps if step not in without_jobs]
         else:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Loaded into gpuvfd by chaos (LD_PRELOAD): kills it at the n-th write or sync of its store.
- * GPUVF_KILL_AT=sync:5:after, write:7:half.  The daemon itself knows nothing of it; the programs that it starts
+ * GPUVF_KILL_AT=sync:5:after, write:7:half; with GPUVF_KILL_FROM=FILE it counts once that file is there.  The daemon itself knows nothing of it; the programs that it starts
  * inherit it and are left alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,6 +21,7 @@ static struct {
 	char what[8];
 	long nth;
 	enum when when;
+	const char *from;
 } plan;
 static atomic_long seen;
 
@@ -32,6 +33,7 @@ __attribute__((constructor)) static void read_plan(void)
 	if (!text || strcmp(program_invocation_short_name, "gpuvfd") != 0 ||
 	    sscanf(text, "%7[a-z]:%ld:%7[a-z]", plan.what, &plan.nth, when) != 3)
 		return;
+	plan.from = getenv("GPUVF_KILL_FROM");
 	plan.when = strcmp(when, "before") == 0 ? BEFORE : strcmp(when, "half") == 0 ? HALF : AFTER;
 }
 
@@ -45,7 +47,8 @@ static void die(void)
 /* Counts one.  Whether it is the one: the daemon is dead already when it was to die before. */
 static bool reached(const char *what)
 {
-	if (plan.when == NEVER || strcmp(what, plan.what) != 0 || atomic_fetch_add(&seen, 1) + 1 != plan.nth)
+	if (plan.when == NEVER || strcmp(what, plan.what) != 0 || (plan.from && access(plan.from, F_OK) != 0) ||
+	    atomic_fetch_add(&seen, 1) + 1 != plan.nth)
 		return false;
 	if (plan.when == BEFORE)
 		die();

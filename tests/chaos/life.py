@@ -82,6 +82,7 @@ class Life(World):
 
     def __init__(self, plan):
         self.trap = self.trap_env = None
+        self.armed = None  # the file from whose being there on the trap of the store counts
         self.loads = can_load()
         self.uid, self.other = os.geteuid(), other_uid()
         self.kept, self.scrubbed = plan.kept, plan.scrubbed
@@ -132,6 +133,8 @@ class Life(World):
 
     def environment(self):
         more = {"LD_PRELOAD": str(KILL_AT), "GPUVF_KILL_AT": self.trap_env} if self.trap_env else {}
+        if self.armed:
+            more["GPUVF_KILL_FROM"] = str(self.armed)
         return {**super().environment(), **more}
 
     # -- life and death
@@ -198,9 +201,12 @@ class Life(World):
     # -- one round
 
     def play(self, one):
-        store = one.trap[0] in ("submit", "store")
+        store = choices.in_store(one.trap)
         if store and self.loads:
             self.trap_env = f"{one.trap[1]}:{one.nth}:{one.trap[2]}"
+            if one.arms():
+                self.armed = self.folder / "armed"
+                self.armed.unlink(missing_ok=True)
         if not (self.state / "machine.sock").exists():
             self.launch()
         trap = choices.trap_of(one.trap[1], one.nth, one.trap[2])
@@ -217,6 +223,7 @@ class Life(World):
             self.sprung.append(("store" if store else "recover", *one.trap[1:]))
         elif self.lived(one, trap, store):
             self.sprung.append(one.trap)
+        self.armed = None
         self.bury()
         wrong = self.look_at_users()
         self.ask("clear-faults")
@@ -281,6 +288,8 @@ class Life(World):
         if self.trap:
             self.ask("clear-faults")
             self.fault(**self.trap)
+        if self.armed:
+            self.armed.touch()
 
     def one_runs(self, client):
         """Whether a job of this daemon's list runs; whose answers have not been heard are known by it as well."""

@@ -17,5 +17,6 @@ CLEANFILES += tests/chaos/kill-at.so
 ROUNDS = 1000
 chaos: all tests/chaos/kill-at.so
 	$(AM_V_at)abs_top_srcdir=$(abs_top_srcdir) abs_top_builddir=$(abs_top_builddir) \
-		$(PYTHON3) $(top_srcdir)/tests/chaos/chaos.py --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
+		$(PYTHON3) $(top_srcdir)/tests/chaos/chaos.py --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD)) \
+			$(if $(AIM),--aim '$(AIM)')
 .PHONY: chaos

@@ -277,8 +277,33 @@ def seed_decides():
 
 
 @test
+def aim_decides():
+    """A world that is aimed at a step goes through nothing else, with jobs where it takes one, on cards that know it."""
+    for step in choices.named_steps():
+        plan = choices.World("1", 5, 20, [step])
+        equal({one.trap for one in plan.rounds}, {step})
+        assert choices.takes(plan.gpus, step), f"{step}: {plan.gpus}"
+        submits = any(action[0] == "submit" for one in plan.rounds for _, action in one.actions)
+        equal(submits, step[0] not in choices.WITHOUT_JOBS, f"{step}: jobs")
+
+
+@test
+def left_out_is_told():
+    """A step that is met on no side is named, and one that is met on one side is not."""
+    tally, steps = chaos.Tally(), choices.named_steps()
+    tally.sprung.update(steps)
+    equal((chaos.unmet(tally), chaos.left_out(tally)), ([], []))
+    for when in ("before", "after"):
+        del tally.sprung["release", "reset", when]
+        equal(chaos.left_out(tally), [] if when == "before" else ["release reset"])
+    del tally.sprung["apply", "read", "after"]
+    equal(len(chaos.unmet(tally)), 3)
+    equal(chaos.left_out(tally), ["release reset"])
+
+
+@test
 def rounds_hold():
-    """kill -9 at named steps, outside changes, full disks, damaged files, reboots: the invariants hold."""
+    """kill -9 at named steps, outside changes, full disks, damaged files, reboots: the invariants hold, no step is left out."""
     seed = SEED or str(int.from_bytes(os.urandom(4), "little"))
     comment(f"GPUVF_SEED={seed} (make chaos ROUNDS={ROUNDS} SEED={seed})")
     chaos.folder_in_memory()
