@@ -100,7 +100,8 @@ class Tally:
 
 def unmet(tally):
     """The steps that no daemon was killed at, of those that there are here."""
-    return [step for step in choices.named_steps() if not tally.sprung[step] and (life.can_load() or not choices.in_store(step))]
+    loads = life.can_load()
+    return [step for step in choices.named_steps() if not tally.sprung[step] and (loads or not choices.in_store(step))]
 
 
 def left_out(tally):
@@ -132,11 +133,11 @@ def run(seed, rounds, at_once, first=0, keep=False, tell=lambda text: None):
     """As many worlds as it takes, from the first on; and where there are many, one for each step that they left out."""
     tally = Tally()
     count = (rounds + ROUNDS_OF_WORLD - 1) // ROUNDS_OF_WORLD
-    live_all(tally, [(seed, first + n, min(ROUNDS_OF_WORLD, rounds - n * ROUNDS_OF_WORLD), keep, ()) for n in range(count)],
-             at_once, tell)
+    worlds = [(seed, first + n, min(ROUNDS_OF_WORLD, rounds - n * ROUNDS_OF_WORLD), keep, ()) for n in range(count)]
+    live_all(tally, worlds, at_once, tell)
     if rounds >= THOROUGH and not tally.wrong:
-        live_all(tally, [(seed, first + count + n, ROUNDS_OF_AIM, keep, (step,)) for n, step in enumerate(unmet(tally))],
-                 at_once, tell)
+        worlds = [(seed, first + count + n, ROUNDS_OF_AIM, keep, (step,)) for n, step in enumerate(unmet(tally))]
+        live_all(tally, worlds, at_once, tell)
         tally.wrong += [f"no daemon was killed at: {step}" for step in (() if tally.wrong else left_out(tally))]
     return tally
 

@@ -36,11 +36,14 @@ STEPS = {
     # What runs is stopped, gives its VF back, and the other one gets it.
     "preempt": ("guest-exec signal", "guest-exec status", "guest-exec clean", "detach", "wait-closed", "reset", "probe",
                 "attach", "guest-exec start"),
+    # It is suspended while the command runs, and the next daemon finds it so.
+    "paused": ("list",),
     "pool": ("start", "shutdown"),
     # Somebody else took a VF out of a VM, or put it in.
     "follow": ("get",),
     "recover": ("scan", "read", "list", "get"),
 }
+ENDURING = {"seconds": 2, "retries": 3, "queue": None, "outputs": False}  # a job that would run elsewhere if it were lost
 URGENT = "urgent"  # the queue whose jobs may have those of the other stopped
 # Among the arguments of that program and of no other.
 ARGUMENTS = {"prepare": "-c"}
@@ -53,7 +56,8 @@ NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-fil
         ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2),
         ("release", "bind"): (1,), ("release", "destroy"): (1,),
         "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,),
-        "follow": (1,), ("recover", "get"): (1, 1, 2), ("submit", "sync"): (1, 2, 3, 4, 5), "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
+        "follow": (1,), ("recover", "get"): (1, 1, 2), ("submit", "sync"): (1, 2, 3, 4, 5), "paused": (1,),
+        "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
 
 
 # Of the store: every change is a transaction.
@@ -183,6 +187,11 @@ def of_no_start(chance, number):
             submit(chance, number, vm=vm, seconds=0)]
 
 
+def of_pause(chance):
+    """virsh suspend of a VM while a command runs in it; now and then it goes on before the daemon dies."""
+    return [("runs", {}), ("machine", "pause-busy", {})] + ([("machine", "resume-all", {})] if chance.random() < 0.2 else [])
+
+
 def of_others(chance):
     """Somebody else in the machine."""
     vf = {"gpu": chance.choice(GPUS), "vf": chance.randint(1, 3)}
@@ -301,17 +310,17 @@ LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
          ("release", "destroy"): [*PLACE, power_off],
          ("release", "vram_quota"): [clear, start_vms, clearing],
          "follow": [*PLACE, assign_to("trainer-1", "trainer-2"), rest, taken_out],
-         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "pool": [*PLACE, pool_off],
+         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "paused": PLACE, "pool": [*PLACE, pool_off],
          # The next daemon finds what a VM has.
          ("recover", "get"): [*PLACE, assign_to("trainer-1", "trainer-2"), rest],
          "recover": [], "submit": [], "store": [of_assign, of_release]}
 # What the jobs must be like, by operation or point.
 JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
-        "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"},
+        "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"}, "paused": {**ENDURING, "vm": None},
         ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True},
         ("finish", "guest-exec status"): {"seconds": 0.6}}
 # When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
-ARMED = {"submit": "calm", "start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
+ARMED = {"submit": "calm", "paused": "running", "start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
          "session": "running", **{("session", point): "calm" for point in STEPS["session"][:3]}}
 # Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
 UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "preempt": "jobs", "pool": "jobs",
@@ -341,7 +350,7 @@ def actions(chance, trap, serial, has_jobs):
         others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
     if has_jobs:
         others += [of_another(chance, session(chance, f"{serial}.s")) for _ in range(chance.choice((0, 0, 0, 1)))]
-    count = {"start": 2, "finish": 2, "cancel": 1, "session": 1, "preempt": 1, "pool": 1,
+    count = {"start": 2, "finish": 2, "cancel": 1, "session": 1, "preempt": 1, "paused": 1, "pool": 1,
              "submit": 4}.get(trap[0], chance.choice((0, 1, 1)))
     count = count if has_jobs else 0
     more = of_trap(JOBS, trap, {})
@@ -361,12 +370,16 @@ def actions(chance, trap, serial, has_jobs):
     else:
         chosen = lead + others + jobs
         chance.shuffle(chosen)
+    if trap[0] == "paused":  # and somebody asks for VMs
+        chosen += [*of_pause(chance), ("call", "vm.list", {}), ("call", "vm.list", {})]
     if trap[0] == "cancel":
         chosen.append(("cancel", {"which": -1}))
     if trap[0] == "session":  # it runs by now, where that was waited for
         chosen += chance.choice(([], [("cancel", {"which": -1})], [("extend", {"which": -1})]))
     if trap[0] == "preempt":
         chosen.append(submit(chance, f"{serial}.u", vm="trainer-1", seconds=0, queue=URGENT))
+    if has_jobs and chance.random() < RARELY:
+        chosen += [submit(chance, f"{serial}.p", **ENDURING), *of_pause(chance)]
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
 
 
@@ -389,6 +402,7 @@ class Round:
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
         if chance.random() < RARELY:
             self.meanwhile.append(of_reattach(chance))
+        self.stays_paused = step[0] == "paused" or chance.random() < 0.5  # what is paused is found so by the next daemon
         self.full_disk = chance.random() < 0.05
         self.reboot = chance.random() < 0.05
         self.swaps_cards = chance.random() < 0.5  # … each is in the other's slot then

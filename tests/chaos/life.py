@@ -228,7 +228,7 @@ class Life(World):
         wrong = self.look_at_users()
         self.ask("clear-faults")
         self.between(one)
-        self.settle()
+        self.settle(one.stays_paused)
         self.check(wrong)
 
     def lived(self, one, trap, store):
@@ -345,6 +345,8 @@ class Life(World):
             self.arm(action[1]["when"])
         elif kind == "rest":
             self.rest()
+        elif kind == "runs":
+            self.rest(self.one_runs)
         elif kind == "policy":
             self.write_policy(self.policy(action[1]["quantum"]))
             asked[client.begin("policy.reload")] = (action, None)
@@ -363,7 +365,16 @@ class Life(World):
         what = {"vm": vm, "live": True, "config": hostdev["config"], **places[hostdev["address"]]}
         return self.ask("foreign-detach", **what) and self.ask("foreign-attach", **what)
 
+    def pause_busy(self):
+        """Whose job runs is suspended, and what runs in it stays there."""
+        with Client(self.socket) as client:
+            return any([self.ask("domain-pause", vm=job["vm"]) for job in self.one_runs(client)])
+
     def disturb(self, op, members):
+        if op == "pause-busy":
+            return self.pause_busy()
+        if op == "resume-all":
+            return self.resume_all()
         if op == "reattach":
             return self.reattach(members["which"])
         reply = self.ask(op, **members)
@@ -478,7 +489,11 @@ class Life(World):
 
     # -- the end of a round
 
-    def settle(self):
+    def resume_all(self):
+        for vm in choices.VMS:
+            self.ask("domain-resume", vm=vm)
+
+    def settle(self, stays_paused):
         """The world is whole again and a daemon is there; returns when nothing is under way."""
         for op in ("libvirt-up", "release-hang"):
             self.ask(op)
@@ -492,10 +507,14 @@ class Life(World):
                 self.disturbed.add(gpu)
         for vm in choices.VMS:
             self.ask("agent", vm=vm, agent=True)
-            self.ask("domain-resume", vm=vm)
+        if not stays_paused:
+            self.resume_all()
         if not self.launch():
             raise Violation("the daemon died without a trap")
         self.client_for_checks = self.client()
+        if stays_paused:
+            self.patiently(lambda: self.quiet(self.client_for_checks))  # it has made up its mind about them
+            self.resume_all()
         self.ask_again()
         self.until_calm()
 
