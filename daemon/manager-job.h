@@ -47,6 +47,7 @@ struct runner_callbacks;
  * by an earlier daemon (inherited).  Below 0 a negative errno, and *ret_message (new) may say why. */
 int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
 		   const struct runner_callbacks *callbacks, char **ret_message);
+uint64_t job_ran(const struct job *job); /* how long its command has run, by the boot clock; 0 = it has not, or who knows */
 bool rule_is_open_to(const struct policy_vm_rule *rule, const struct job *job); /* of the VM; NULL: it is not */
 /* Its present attempt, which has not begun, may do so where it was placed, and as whom: by the policy in force. */
 bool job_may_begin(struct manager *m, const struct job *job);

@@ -132,7 +132,6 @@ static size_t vf_at(const struct round *r, const char *name)
  * that SIGKILL does not end may have none. */
 static void fill_holder(struct manager *m, struct round *r, struct job *job)
 {
-	const json_t *began = json_object_get(job_attempt(job), "started_boot");
 	bool silent = job->state == JOB_UNREACHABLE || rejoin_is_due(job) || (job->runner && runner_is_silent(job->runner));
 	bool stuck = job->runner && runner_is_stuck(job->runner);
 	bool ending = job->cancel || job->state == JOB_STOPPING || job_is_preempted(job);
@@ -146,7 +145,7 @@ static void fill_holder(struct manager *m, struct round *r, struct job *job)
 		.assigned = job->vf_assigned,
 		/* who works in a session has no checkpoint to go on from */
 		.running = job->state == JOB_RUNNING && !ending && !silent && !job->document->session,
-		.ran_usec = began && expiry_is_of_this_boot(began) ? now_boottime() - json_get_uint(began, "boot", 0) : 0,
+		.ran_usec = job_ran(job),
 		.leaving = ending && !silent && !stuck,
 	};
 

@@ -173,6 +173,49 @@ static void on_reachable(void *userdata)
 	manager_pump(job->manager);
 }
 
+/* ---- its time is over ---- */
+
+struct limit {
+	char *job;
+	unsigned attempt;
+};
+
+/* Also where it was not stored: while nothing can be, nobody runs longer than he may. */
+static void limit_noted(struct manager *m, void *userdata)
+{
+	struct limit *limit = userdata;
+	struct job *job = job_find(m, limit->job);
+
+	if (job && job->attempt == limit->attempt && job->runner)
+		runner_stop(job->runner, RUNNER_STOP_TIMEOUT, false);
+	free(limit->job);
+	free(limit);
+}
+
+/* The next daemon is to know why the command gets its signal. */
+static void on_limit(void *userdata)
+{
+	struct job *job = userdata;
+	struct limit *limit = calloc(1, sizeof(*limit));
+
+	if (!limit) {
+		runner_stop(job->runner, RUNNER_STOP_TIMEOUT, false);
+		return;
+	}
+	*limit = (struct limit){ strdup(job->name), job->attempt };
+	if (!json_get_string(job_attempt(job), "limit_at"))
+		attempt_put_time(job, "limit_at");
+	job_store(job->manager, job);
+	outbox_add(job->manager, limit_noted, limit_noted, limit);
+}
+
+static bool is_over_limit(const struct job *job)
+{
+	return json_get_string(job_attempt(job), "limit_at") != NULL;
+}
+
+/* ---- its end ---- */
+
 static enum job_result result_of(const struct runner_result *r)
 {
 	switch (r->outcome) {
@@ -302,7 +345,8 @@ static void on_stuck(void *userdata, const char *reason)
 /* ---- the beginning ---- */
 
 static const struct runner_callbacks callbacks = {
-	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_ended, on_stuck,
+	on_step, on_device, on_start, on_started, on_output, on_progress, on_unreachable, on_reachable, on_limit, on_ended,
+	on_stuck,
 };
 
 /* As often it is tried for a command that certainly does not run: then the job has failed, and its VF goes to others. */
@@ -323,6 +367,8 @@ static void follow(struct manager *m, struct job *job, bool was_started, bool in
 		rejoin_done(m, job);
 		if (job->cancel)
 			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
+		else if (is_over_limit(job))
+			runner_stop(job->runner, RUNNER_STOP_TIMEOUT, false);
 		else if (job_is_preempted(job))
 			job_preempt_signal(m, job);
 		return;

@@ -91,6 +91,24 @@ bool job_may_begin(struct manager *m, const struct job *job)
 	return rule_is_open_to(rule, job) && (!run_as || streq(run_as, rule->run_as));
 }
 
+uint64_t job_ran(const struct job *job)
+{
+	const json_t *began = json_object_get(job_attempt(job), "started_boot");
+	uint64_t at = json_get_uint(began, "boot", 0), now = now_boottime();
+
+	return began && expiry_is_of_this_boot(began) && now > at ? now - at : 0;
+}
+
+/* Of its time limit.  Rows of earlier versions tell of the date only. */
+static uint64_t elapsed(const struct job *job)
+{
+	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0), now = now_realtime();
+
+	if (expiry_is_of_this_boot(json_object_get(job_attempt(job), "started_boot")))
+		return job_ran(job);
+	return began && now > began ? now - began : 0;
+}
+
 int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
 		   const struct runner_callbacks *callbacks, char **ret_message)
 {
@@ -104,7 +122,6 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, bool in
 	_cleanup_close_ int dir = d->session ? -1 : job_attempt_dir(m, job, job->attempt, true);
 	_cleanup_json_ json_t *env = gpuvf_env(m, job);
 	struct runner_file *files = runner_files(m, job);
-	uint64_t began = json_get_uint(job_attempt(job), "started_usec", 0);
 	struct runner_options o = {
 		.event = m->event, .hypervisor = m->hypervisor, .vm_uuid = job->vm_uuid,
 		.guest_root = vm ? strempty(vm->facts->guest_root) : "",
@@ -117,7 +134,7 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, bool in
 		/* never none where one is wanted: it would run without */
 		.devices = d->vfs ? MAX_OF(vfs_in_vm(m, job->vm_uuid), 1u) : 0,
 		.time_limit_usec = job->time_limit,
-		.elapsed_usec = began && now_realtime() > began ? now_realtime() - began : 0,
+		.elapsed_usec = elapsed(job),
 		.checkpoint_signal = signal_number(d->checkpoint_signal),
 		.grace_usec = d->checkpoint_grace_usec,
 		.ready_timeout_usec = config_bytes(m, "deadlines", "guest_ready_usec"),

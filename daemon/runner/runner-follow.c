@@ -172,8 +172,22 @@ static int on_limit(sd_event_source *source, uint64_t usec, void *userdata)
 	struct runner *r = userdata;
 
 	r->limit = sd_event_source_disable_unref(r->limit);
-	runner_stop(r, RUNNER_STOP_TIMEOUT, false);
+	if (r->callbacks.on_limit && r->stop == RUNNER_STOP_NONE && !r->exit_known)
+		r->callbacks.on_limit(r->userdata);
+	else
+		runner_stop(r, RUNNER_STOP_TIMEOUT, false);
 	return 0;
+}
+
+/* By the boot clock: neither the date nor a host that sleeps gives it another limit. */
+static void watch_limit(struct runner *r)
+{
+	if (!r->time_limit)
+		return;
+	if (!r->limit_at)
+		r->limit_at = now_boottime() + r->time_limit;
+	if (sd_event_add_time(r->event, &r->limit, CLOCK_BOOTTIME, r->limit_at, USEC_PER_MSEC, on_limit, r) < 0)
+		runner_stop(r, RUNNER_STOP_TIMEOUT, false); /* no memory to watch it */
 }
 
 /* The command was seen.  False when the runner was freed. */
@@ -184,8 +198,7 @@ static bool tell_started(struct runner *r, const struct status *s)
 	r->started = true;
 	r->deadline = sd_event_source_disable_unref(r->deadline);
 	(void)free_and_strdup(&r->boot_id, s->boot_id);
-	if (r->time_limit && runner_timer(r, &r->limit, r->time_limit, on_limit) < 0)
-		runner_stop(r, RUNNER_STOP_TIMEOUT, false); /* no memory to watch it */
+	watch_limit(r);
 	if (r->callbacks.on_started)
 		r->callbacks.on_started(r->userdata, s->boot_id, s->pid, s->start_time);
 	return runner_tell(r) && runner_set_step(r, RUNNER_STEP_RUNNING, NULL);

@@ -50,7 +50,7 @@ struct runner {
 	json_t *command, *setup, *env, *gpuvf_env, *outputs_globs, *ready;
 	char *shell, *run_as, *job_id;
 	unsigned vendor_id, device_id, devices;
-	uint64_t time_limit, grace, ready_timeout, silence, stuck_after;
+	uint64_t time_limit, limit_at /* boot clock; 0 = it counts from now */, grace, ready_timeout, silence, stuck_after;
 	const char *signal_name;
 	int host_directory;
 	uint64_t output_max, files_max;

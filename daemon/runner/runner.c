@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/clock.h"
 #include "lib/escape.h"
 #include "lib/io.h"
 #include "lib/units.h"
@@ -409,8 +410,8 @@ static void copy_numbers(struct runner *r, const struct runner_options *o)
 	r->device_id = o->device_id;
 	r->devices = o->devices;
 	r->time_limit = o->time_limit_usec;
-	if (r->time_limit)
-		r->time_limit -= MIN_OF(o->elapsed_usec, r->time_limit - 1);
+	if (r->time_limit && o->was_started) /* also while its guest is silent */
+		r->limit_at = now_boottime() + r->time_limit - MIN_OF(o->elapsed_usec, r->time_limit);
 	r->grace = o->grace_usec ? o->grace_usec : GRACE_DEFAULT;
 	r->ready_timeout = o->ready_timeout_usec ? o->ready_timeout_usec : READY_DEFAULT;
 	r->silence = o->silence_usec ? o->silence_usec : SILENCE_DEFAULT;

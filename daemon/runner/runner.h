@@ -100,6 +100,9 @@ struct runner_callbacks {
 	void (*on_unreachable)(void *userdata,
 			       const char *reason); /* the agent is silent; polling goes on */
 	void (*on_reachable)(void *userdata);
+	/* Its time is over, and nobody else stops it: note that durably, then call
+	 * runner_stop(RUNNER_STOP_TIMEOUT).  NULL: it is stopped at once. */
+	void (*on_limit)(void *userdata);
 	/* Exactly once, last, after outputs were fetched. */
 	void (*on_ended)(void *userdata, const struct runner_result *result);
 	/* Once: SIGKILL has not ended it for options.stuck_usec, though the guest answers; it is sent again all the same.
@@ -156,8 +159,8 @@ struct runner_options {
 	unsigned devices;   /* how many such functions the guest must show: all VFs that the VM now
 			       holds; 0 = none */
 
-	uint64_t time_limit_usec;    /* from the command's start; 0 = none */
-	uint64_t elapsed_usec;       /* how much of it had passed when an earlier daemon ended */
+	uint64_t time_limit_usec;    /* from the command's start, by the boot clock; 0 = none */
+	uint64_t elapsed_usec;       /* how much of it has passed since an earlier daemon saw it start */
 	int checkpoint_signal;       /* 0 = SIGTERM */
 	uint64_t grace_usec;         /* 0 = 10 s; then SIGKILL */
 	uint64_t ready_timeout_usec; /* for everything before the start; 0 = 5 min */

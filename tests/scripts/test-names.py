@@ -38,7 +38,7 @@ def tests_of(name):
     if name.endswith(".py"):
         return set(re.findall(r"^@test\ndef (\w+)\(", source, re.M))
     defined = set(re.findall(r"^static void (\w+)\(void \*\*state\)", source, re.M))
-    return defined & set(re.findall(r"^\t+(?:\w*TEST\w*|cmocka_unit_test\w*)\((\w+)", source, re.M))
+    return defined & set(re.findall(r"^\t+(?:[A-Z_]+|cmocka_unit_test\w*)\((\w+)", source, re.M))
 
 
 def is_run(tests, function, whole):

@@ -119,9 +119,10 @@ struct fixture {
 	struct runner *runner;
 	bool timed_out;
 	bool keeps_start; /* the test itself says that the start is noted */
+	bool keeps_limit; /* … and stops what is over its limit */
 
 	/* what came */
-	unsigned starts, started, steps, outputs, progresses, unreachable, reachable, stuck, devices;
+	unsigned starts, limits, started, steps, outputs, progresses, unreachable, reachable, stuck, devices;
 	char boot_id[37];
 	char step[256];
 	struct runner_progress progress;
@@ -210,6 +211,15 @@ static void on_reachable(void *userdata)
 
 	f->reachable++;
 	maybe_free(f);
+}
+
+static void on_limit(void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->limits++;
+	if (!maybe_free(f) && !f->keeps_limit)
+		runner_stop(f->runner, RUNNER_STOP_TIMEOUT, false);
 }
 
 static void on_ended(void *userdata, const struct runner_result *result)
@@ -313,7 +323,7 @@ static int set_up(void **state)
 		.directory = f->directory,
 		.userdata = f,
 		.callbacks = { on_step, on_device, on_start, on_started, on_output, on_progress,
-			       on_unreachable, on_reachable, on_ended, on_stuck },
+			       on_unreachable, on_reachable, on_limit, on_ended, on_stuck },
 	};
 	*state = f;
 	return 0;
@@ -601,12 +611,46 @@ static void test_time_limit(void **state)
 {
 	struct fixture *f = *state;
 
-	f->options.time_limit_usec = USEC_PER_SEC;
-	f->options.elapsed_usec = USEC_PER_SEC / 2;
+	f->options.time_limit_usec = USEC_PER_SEC / 2;
 	run_shell(f, TRAPPER);
 	run_until(f, f->ended);
 	assert_int_equal(f->result.outcome, RUNNER_TIMEOUT);
 	assert_int_equal(f->started, 1);
+	assert_int_equal(f->limits, 1);
+}
+
+/* No signal before its owner says that it was noted; nor a word of it when it is stopped anyway. */
+static void test_time_limit_is_noted_first(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n;
+
+	f->options.time_limit_usec = USEC_PER_SEC / 10;
+	f->keeps_limit = true;
+	run_shell(f, "trap 'echo stopped; exit 143' TERM; echo up; while :; do echo; sleep 0.05; done");
+	run_until(f, f->limits == 1);
+	n = f->outputs;
+	run_until(f, f->outputs > n + 2);
+	assert_false(file_has(f, "stdout", "stopped"));
+	runner_stop(f->runner, RUNNER_STOP_TIMEOUT, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_TIMEOUT);
+	assert_int_equal(f->limits, 1);
+	assert_true(file_has(f, "stdout", "stopped"));
+}
+
+static void test_time_limit_of_one_that_is_stopped(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.time_limit_usec = USEC_PER_SEC;
+	f->options.grace_usec = 2 * USEC_PER_SEC;
+	run_shell(f, STUBBORN);
+	run_until(f, f->started == 1);
+	runner_stop(f->runner, RUNNER_STOP_CANCEL, false);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_CANCELLED);
+	assert_int_equal(f->limits, 0);
 }
 
 static void test_set_grace(void **state)
@@ -850,6 +894,33 @@ static void expect_stop_after_a_restart(struct fixture *f, bool was_started)
 static void test_stop_after_a_restart(void **state)
 {
 	expect_stop_after_a_restart(*state, true);
+}
+
+/* What has passed counts from when the runner was made, also while its guest is silent; of one of which no daemon saw
+ * the start nothing has. */
+static void test_time_limit_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	run_shell(f, TRAPPER);
+	run_until(f, f->started == 1 && file_has(f, "stdout", "up"));
+	f->options.time_limit_usec = 3600 * USEC_PER_SEC;
+	f->options.elapsed_usec = 3500 * USEC_PER_SEC;
+	restart(f, true);
+	run_until(f, f->started == 2);
+	f->options.elapsed_usec = 7200 * USEC_PER_SEC;
+	restart(f, false);
+	run_until(f, f->started == 3);
+	assert_int_equal(f->limits, 0);
+	f->fake.failure = HV_AGENT_UNRESPONSIVE;
+	f->options.silence_usec = 1;
+	restart(f, true);
+	run_until(f, f->unreachable > 0);
+	f->fake.failure = HV_OK;
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_TIMEOUT);
+	assert_int_equal(f->limits, 1);
+	assert_file(f, "stdout", "up\nstopped\n");
 }
 
 static void test_stop_of_a_start_not_noted(void **state)
@@ -1389,6 +1460,9 @@ int main(void)
 		TEST(test_kill_now),
 		TEST(test_time_limit),
 		TEST(test_what_sigkill_does_not_end),
+		TEST(test_time_limit_is_noted_first),
+		TEST(test_time_limit_of_one_that_is_stopped),
+		TEST(test_time_limit_after_a_restart),
 		TEST(test_set_grace),
 		TEST(test_stop_before_start),
 		TEST(test_no_device),
