@@ -170,6 +170,23 @@ def users(machine, rows, submissions, ledger, rules):
     return wrong
 
 
+def given_up(before, after):
+    """Rows of jobs before and after the life of a daemon that had no policy: none has begun by it, and none that had begun
+    has failed for want of a rule, of which its command knows nothing."""
+    wrong = []
+    for number, job in after.items():
+        old = before.get(number, {}).get("attempts") or []
+        for n, attempt in enumerate(job["attempts"] or []):
+            was = old[n] if n < len(old) else {}
+            had_begun = was.get("started_at") or was.get("start_sent_at")
+            if not had_begun and (attempt.get("started_at") or attempt.get("start_sent_at")):
+                wrong.append(f"job {number} has begun, and no policy let it")
+            if was.get("started_at") and not was["result"] and attempt.get("exit_code") is None and \
+               (attempt["result"] == "failed" or "policy" in (attempt["reason"] or "")):
+                wrong.append(f"job {number} is given up for want of a policy: {attempt['reason']}")
+    return wrong
+
+
 def preemptions(rows):
     """Who is stopped for another was of a queue that is for that, goes on later, and is the only one for that other."""
     wrong = []

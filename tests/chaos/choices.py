@@ -407,6 +407,7 @@ class Round:
         self.reboot = chance.random() < 0.05
         self.swaps_cards = chance.random() < 0.5  # … each is in the other's slot then
         self.damage = chance.choice(("cut", "garbage", "gone", "empty")) if chance.random() < 0.05 else None
+        self.no_policy = chance.random() < 0.1  # the next daemon finds one that does not load
 
 
     def arms(self):

@@ -228,7 +228,7 @@ class Life(World):
         wrong = self.look_at_users()
         self.ask("clear-faults")
         self.between(one)
-        self.settle(one.stays_paused)
+        self.settle(one.stays_paused, one.no_policy)
         self.check(wrong)
 
     def lived(self, one, trap, store):
@@ -493,7 +493,22 @@ class Life(World):
         for vm in choices.VMS:
             self.ask("domain-resume", vm=vm)
 
-    def settle(self, stays_paused):
+    def live_without_policy(self):
+        """One daemon finds a policy that does not load, and dies of a kill -9; whom it finds it gives up for nothing."""
+        path = self.policies / "10-test.json"
+        text = path.read_text()
+        before = checker.rows_of(self.state)["job"]
+        path.write_text("{ oops")
+        if not self.launch():
+            raise Violation("the daemon died without a trap")
+        self.recovered()
+        self.bury()
+        path.write_text(text)
+        wrong = checker.given_up(before, checker.rows_of(self.state)["job"])
+        if wrong:
+            raise Violation("\n".join(wrong))
+
+    def settle(self, stays_paused=False, no_policy=False):
         """The world is whole again and a daemon is there; returns when nothing is under way."""
         for op in ("libvirt-up", "release-hang"):
             self.ask(op)
@@ -509,6 +524,8 @@ class Life(World):
             self.ask("agent", vm=vm, agent=True)
         if not stays_paused:
             self.resume_all()
+        if no_policy:
+            self.live_without_policy()
         if not self.launch():
             raise Violation("the daemon died without a trap")
         self.client_for_checks = self.client()

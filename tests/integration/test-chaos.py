@@ -261,6 +261,30 @@ def checker_knows_the_end():
 
 
 @test
+def checker_knows_who_was_given_up():
+    """What a daemon without a policy begins, or gives up while it runs, is told; what ends by itself or is lost is not."""
+    def wrong(before, **after):
+        none = {"started_at": None, "start_sent_at": None, "result": None, "reason": None, "exit_code": None}
+        return checker.given_up({"1": {"attempts": [{**none, **before}]}} if before is not None else {},
+                                {"1": {"attempts": [{**none, **(before or {}), **after}]}})
+
+    runs = {"start_sent_at": "x", "started_at": "x"}
+    for before, after, words in (
+            (runs, {}, None), (runs, {"result": "failed", "exit_code": 1}, None),
+            (runs, {"result": "lost", "reason": "its VM went off"}, None),
+            ({"start_sent_at": "x"}, {"started_at": "x"}, None),
+            ({"start_sent_at": "x"}, {"result": "lost", "reason": "the policy was changed"}, None),
+            ({**runs, "result": "failed"}, {}, None),
+            ({}, {"result": "lost", "reason": "the policy was changed"}, None),
+            (runs, {"result": "failed", "reason": "the attempt cannot be run"}, "given up for want of a policy"),
+            (runs, {"result": "lost", "reason": "the policy was changed"}, "given up for want of a policy"),
+            ({}, {"start_sent_at": "x"}, "has begun, and no policy"), (None, runs, "has begun, and no policy")):
+        told = wrong(before, **after)
+        equal(len(told), 1 if words else 0, f"{before} {after}: {told}")
+        assert not words or words in told[0], told
+
+
+@test
 def seed_decides():
     """A seed gives the same choices again, another seed others; every named step is in its turn, where there are jobs."""
     def told(seed, number):
