@@ -32,11 +32,11 @@ void attempt_over(struct manager *m, struct job *job)
 		reason = strdup(json_get_string(attempt, "reason"));
 	job->vm_uuid[0] = '\0';
 	rejoin_forget(job);
-	if (job->cancel && result != JOB_SUCCEEDED)
+	if (job->cancel_stored && result != JOB_SUCCEEDED)
 		result = JOB_CANCELLED;
 	if ((json_get_bool(attempt, "retry", false) || result == JOB_PREEMPTED ||
 	     (result == JOB_LOST && job_attempts_counted(job) <= job->document->retries)) &&
-	    !job->cancel) {
+	    !job->cancel_stored) {
 		job->has_exit_code = false; /* that was the attempt's */
 		(void)free_and_strdup(&job->signal, NULL);
 		if (job->state == JOB_STOPPING || job->state == JOB_STARTING || job->state == JOB_WAITING_GUEST)

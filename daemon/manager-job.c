@@ -178,7 +178,7 @@ int job_load(void *manager, const char *id, const json_t *doc)
 	load_words(job, doc);
 	job->uid = (uid_t)json_get_uint(doc, "uid", 0);
 	job->priority = json_get_int(doc, "priority", 0);
-	job->cancel = json_get_bool(doc, "cancel", false);
+	job->cancel = job->cancel_stored = json_get_bool(doc, "cancel", false);
 	job->attempt = (unsigned)json_get_uint(doc, "attempt", 0);
 	job->has_exit_code = json_get_bool(doc, "has_exit_code", false);
 	job->exit_code = (int)json_get_int(doc, "exit_code", 0);
@@ -316,8 +316,10 @@ static void cancel_committed(struct manager *m, void *userdata)
 {
 	struct job *job = job_find(m, userdata);
 
-	if (job)
+	if (job) {
+		job->cancel_stored = true;
 		job_stop(m, job);
+	}
 	manager_pump(m);
 	free(userdata);
 }

@@ -253,7 +253,8 @@ struct job {
 	char *reason;
 	int64_t priority;
 	uint64_t submitted_at, started_at, ended_at;
-	bool cancel;	     /* asked for: ends as soon as it can */
+	bool cancel;	     /* asked for: ends as soon as it can … */
+	bool cancel_stored;  /* … which is done once that is durable: until then it may be as if nobody had asked */
 	uint64_t time_limit; /* µs of each attempt, from its start; 0 = none */
 	uint64_t ends;	     /* boot clock: of a session that is ready; 0 = it is not */
 	bool booted;	     /* … and the host was booted since */

@@ -48,7 +48,7 @@ void job_preempt_signal(struct manager *m, struct job *job)
 {
 	const struct policy_queue *queue = policy_find_queue(m->policy, job->queue);
 
-	if (!job->runner || job->cancel)
+	if (!job->runner || job->cancel_stored)
 		return;
 	if (queue && queue->preempt_grace_usec > 0)
 		runner_set_grace(job->runner, queue->preempt_grace_usec);

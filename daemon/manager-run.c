@@ -365,7 +365,7 @@ static void follow(struct manager *m, struct job *job, bool was_started, bool in
 	r = job_runner_new(m, job, was_started, may_run, &callbacks, &message);
 	if (r == 0) {
 		rejoin_done(m, job);
-		if (job->cancel)
+		if (job->cancel_stored)
 			runner_stop(job->runner, RUNNER_STOP_CANCEL, false);
 		else if (is_over_limit(job))
 			runner_stop(job->runner, RUNNER_STOP_TIMEOUT, false);
@@ -389,7 +389,7 @@ static void attach_postponed(struct manager *m, struct job *job, struct vm *vm, 
 {
 	vm_no_memory(vm, error->message);
 	job_unplace(job);
-	if (job->cancel) {
+	if (job->cancel_stored) {
 		job_end(m, job, JOB_CANCELLED, NULL);
 		return;
 	}
@@ -441,7 +441,7 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 		return;
 	}
 	job_set_state(m, job, JOB_WAITING_GUEST, NULL);
-	if (!job->cancel) {
+	if (!job->cancel_stored) {
 		follow(m, job, false, false);
 		return;
 	}
@@ -488,7 +488,7 @@ void job_stop(struct manager *m, struct job *job)
 		job_end(m, job, JOB_CANCELLED, NULL);
 		break;
 	case JOB_STARTING:
-		break; /* attached() looks at job->cancel */
+		break; /* attached() looks at job->cancel_stored */
 	case JOB_WAITING_GUEST:
 	case JOB_RUNNING:
 	case JOB_UNREACHABLE:

@@ -184,7 +184,7 @@ static uint64_t look(struct manager *m, struct job *job)
 
 	if (why)
 		over(m, job, JOB_LOST, why);
-	else if (job->cancel)
+	else if (job->cancel_stored)
 		over(m, job, JOB_CANCELLED, NULL);
 	else if (job->ends <= now_boottime())
 		over(m, job, JOB_TIMEOUT, "its time is over");

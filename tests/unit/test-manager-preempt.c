@@ -277,6 +277,52 @@ static void whoever_cancels_has_the_last_word(void **state)
 	assert_int_equal(victim(b)->result, JOB_CANCELLED);
 }
 
+static struct answer *cancel_victim(struct bench *b)
+{
+	struct answer *a = answer_new();
+
+	manager_job_cancel(b->m, &root_caller, &(struct job_cancel_params){ .id = (char *)"1" }, &a->reply);
+	return a;
+}
+
+/* Its attempt is over before the cancel is durable: that it is, or cannot be, decides afterwards. */
+static void a_cancel_counts_once_it_is_durable(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	begin(b, POLICY(""), "running", "", USEC_PER_SEC);
+	submit_urgent(b);
+	expect_marked(b);
+	a = cancel_victim(b);
+	job_vm_off(b->m, victim(b));
+	assert_int_equal(victim(b)->state, JOB_QUEUED);
+	expect_changed(b, a, true);
+	bench_until(b, victim(b)->state == JOB_ENDED);
+	assert_int_equal(victim(b)->result, JOB_CANCELLED);
+}
+
+static void a_cancel_that_cannot_be_stored_is_none(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	begin(b, POLICY(""), "running", "", USEC_PER_SEC);
+	submit_urgent(b);
+	bench_break_store(b, true);
+	a = cancel_victim(b);
+	job_vm_off(b->m, victim(b));
+	expect_error(b, a, RPC_DEGRADED, NULL);
+	bench_settle(b);
+	assert_int_equal(victim(b)->state, JOB_QUEUED);
+	assert_int_equal(victim(b)->result, JOB_RESULT_NONE);
+	assert_false(victim(b)->cancel);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	assert_int_not_equal(victim(b)->state, JOB_ENDED);
+	expect_changed(b, cancel_victim(b), true); /* and can be asked for again */
+}
+
 /* ---- how an attempt with the mark, or without, counts ---- */
 
 static void results(void **state)
@@ -341,6 +387,8 @@ int main(void)
 		TEST(its_vm_goes_off),
 		TEST(its_vm_went_off_while_no_daemon_looked),
 		TEST(whoever_cancels_has_the_last_word),
+		TEST(a_cancel_counts_once_it_is_durable),
+		TEST(a_cancel_that_cannot_be_stored_is_none),
 		cmocka_unit_test(results),
 		cmocka_unit_test(why_it_stops),
 		cmocka_unit_test(retries_are_of_others),
