@@ -129,6 +129,18 @@ static void over(struct manager *m, struct job *job, enum job_result result, con
 	outbox_add(m, over_committed, over_not_committed, strdup(job->name));
 }
 
+/* Of a VF that is not there, but whose card has a name. */
+static bool row_is_of(struct manager *m, const char *id, const char *vf_name)
+{
+	const char *number = vf_name ? strstr(vf_name, "/vf") : NULL;
+	_cleanup_free_ char *card = number ? strndup(vf_name, (size_t)(number - vf_name)) : NULL, *its = NULL;
+	const struct gpu *gpu = gpu_find(m, card);
+
+	if (gpu)
+		its = vf_row_id(gpu, (unsigned)strtoul(number + strlen("/vf"), NULL, 10));
+	return streq_ptr(its, id);
+}
+
 /* A VF that its card does not show yet after a start has its row still. */
 static bool waits_for_its_row(struct manager *m, const struct job *job)
 {
@@ -136,7 +148,8 @@ static bool waits_for_its_row(struct manager *m, const struct job *job)
 	json_t *row;
 
 	json_object_foreach(m->lease_rows, id, row) {
-		bool its = job->vf_assigned ? streq_ptr(json_get_string(row, "vm_uuid"), job->vm_uuid) :
+		bool its = job->vf_assigned ? streq_ptr(json_get_string(row, "vm_uuid"), job->vm_uuid) &&
+						      row_is_of(m, id, job->vf_name) :
 					      json_get_uint(row, "job", 0) == job->id;
 
 		if (its && !json_get_bool(row, "gone", false))

@@ -312,6 +312,40 @@ static void placed_on_what_is_being_released(void **state)
 	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 }
 
+/* Another row of its VM is no word of this one's return. */
+static void another_row_of_its_vm_is_not_its(void **state)
+{
+	struct bench *b = *state;
+	struct gpu_facts *card = b->actors.gpu;
+	_cleanup_free_ char *its = NULL, *other = NULL;
+	json_t *row;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	(void)begin(b, "1h");
+	assert_true(session(b)->vf_assigned);
+	its = vf_row_id(bench_gpu(b), 1);
+	bench_settle(b);
+	bench_stop(b);
+	b->actors.hv_held = ONE(HV_AGENT);
+	b->actors.gpu = NULL;
+	bench_start(b);
+	manager_pump(b->m);
+	bench_settle(b);
+	assert_null(vf_find(b->m, VF));
+	assert_non_null(json_object_get(b->m->lease_rows, its));
+	assert_int_equal(session(b)->state, JOB_RUNNING); /* its own is waited for */
+	row = json_incref(json_object_get(b->m->lease_rows, its));
+	other = xasprintf("%s0", its); /* VF 10 of the same card */
+	json_object_set_new(b->m->lease_rows, other, row);
+	json_object_del(b->m->lease_rows, its);
+	manager_pump(b->m);
+	bench_until(b, session(b)->state == JOB_ENDED);
+	assert_int_equal(session(b)->result, JOB_LOST);
+	assert_string_equal(session(b)->reason, "its VF is gone from the host");
+	json_object_del(b->m->lease_rows, other);
+	b->actors.gpu = card;
+}
+
 /* ---- how long ---- */
 
 static void how_long_it_lasts(void **state)
@@ -353,6 +387,7 @@ int main(void)
 		TEST(a_card_that_comes_late_is_waited_for),
 		TEST(its_card_is_gone),
 		cmocka_unit_test_setup_teardown(placed_on_what_is_being_released, set_up_assigned, bench_tear_down),
+		cmocka_unit_test_setup_teardown(another_row_of_its_vm_is_not_its, set_up_assigned, bench_tear_down),
 		cmocka_unit_test(how_long_it_lasts),
 	};
 
