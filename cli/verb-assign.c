@@ -15,7 +15,7 @@ static const struct option assign_options[] = {
 	{ "--add", OPTION_FLAG, NULL, "one more, although the VM holds such a VF" },
 	MODE_OPTIONS,
 	{ "--wait", OPTION_DURATION, "T",
-	  "wait so long for a free VF and for the end; 0s = return at once" },
+	  "wait so long for a free VF, or for the one that --vf names, and for the end; 0s = return at once" },
 	{ "--for", OPTION_DURATION, "T", "taken back by itself after so long; again: from now on; 0s = never" },
 	{ NULL },
 };
@@ -86,10 +86,12 @@ static int assign_params(struct cli *cli, json_t **ret)
 	return 0;
 }
 
-/* Says whether the refusal can go away by itself: all VFs are taken just now. */
+/* Says whether the refusal can go away by itself: all VFs are taken just now, or the one that was named is. */
 static bool may_come_free(const struct rpc_error *error)
 {
-	return error->code == RPC_NO_FIT && streq_ptr(error->reason, "none_free");
+	return (error->code == RPC_NO_FIT && streq_ptr(error->reason, "none_free")) ||
+	       (error->code == RPC_CONFLICT && streq_ptr(error->field, "vf") &&
+		(streq_ptr(error->reason, "not_free") || streq_ptr(error->reason, "held")));
 }
 
 static void on_vf_event(void *userdata, const char *method, const json_t *event)

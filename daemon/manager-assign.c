@@ -108,9 +108,9 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 		rpc_error_set(error, RPC_CONFLICT, "%s is %s%s%s", vf->name,
 			      vf->handover && vf->state == VF_FREE ? "being bound" : vf_state_to_string(vf->state),
 			      vf->reason ? ": " : "", strempty(vf->reason));
-	return rpc_error_detail(error, "not_free", "vf",
-				vf->state == VF_QUARANTINED ? "gpuvf heal VF tries to mend it"
-							    : "name another VF, or none to get any free one");
+	if (vf->state == VF_QUARANTINED)
+		return rpc_error_detail(error, "quarantined", "vf", "gpuvf heal VF tries to mend it");
+	return rpc_error_detail(error, "not_free", "vf", "name another VF, or none to get any free one");
 }
 
 /* "2 VFs: 1 attached, 1 quarantined": why nothing fits. */

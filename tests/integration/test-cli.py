@@ -272,6 +272,22 @@ def escapes():
 
 
 @test
+def assign_waits_for_the_vf():
+    """assign --vf --wait waits for that VF, and not for any other; without an end it is told who has it."""
+    world = World()
+    world.apply(2)
+    world.cli("assign", "trainer-1", "--vf", "gpu0/vf1", check=0)
+    told = world.cli("-o", "json", "assign", "trainer-2", "--vf", "gpu0/vf1", "--wait", "100ms", check=7).stderr
+    assert "held by VM trainer-1" in told, told
+    equal(world.vf("gpu0/vf2")["state"], "free")
+    with subprocess.Popen([str(BUILD / "gpuvf"), "assign", "trainer-2", "--vf", "gpu0/vf1", "--wait", f"{PATIENCE}s"],
+                          stdout=subprocess.PIPE, text=True, env=world.environment()) as process:
+        world.cli("release", "trainer-1", check=0)
+        equal(process.communicate(timeout=PATIENCE)[0], "trainer-2 holds gpu0/vf1\n")
+    equal(world.vf("gpu0/vf2")["state"], "free")
+
+
+@test
 def closed_pipe():
     """A reader that leaves ends gpuvf quietly."""
     world = World()

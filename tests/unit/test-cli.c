@@ -379,6 +379,39 @@ static void test_assign_waits_for_a_free_one(void **state)
 	fake_daemon_stop(d);
 }
 
+#define TAKEN(code, reason)                                                                        \
+	"{\"code\":" code ",\"message\":\"gpu0/vf1 is taken\",\"data\":{\"reason\":\"" reason "\",\"field\":\"vf\"}}"
+#define VF_EVENT "{\"seq\":1,\"type\":\"vf.changed\",\"subject\":\"gpu0/vf1\",\"state\":\"free\"}"
+
+/* Of a VM, then of a process of the host, then free; one that is quarantined is not waited for, and none without --wait. */
+static void test_assign_waits_for_the_one_that_is_named(void **state)
+{
+	static const struct canned answers[] = {
+		{ "event.subscribe", "{\"next\":1}" },
+		{ "vf.assign", NULL, TAKEN("-32003", "not_free"), .events = VF_EVENT },
+		{ "vf.assign", NULL, TAKEN("-32003", "held"), .events = VF_EVENT },
+		{ "vf.assign", "{\"vf\":\"gpu0/vf1\",\"changed\":true,\"operation\":null}" },
+		{ "event.subscribe", "{\"next\":1}" },
+		{ "vf.assign", NULL, TAKEN("-32003", "quarantined") },
+		{ "event.subscribe", "{\"next\":1}" },
+		{ "vf.assign", NULL, TAKEN("-32003", "not_free") },
+		{ "vf.assign", NULL, TAKEN("-32003", "not_free") },
+		{ NULL },
+	};
+	struct fake_daemon *d = fake_daemon_start(answers);
+	_cleanup_run_ struct run waited = GPUVF("assign", "trainer-1", "--vf", "gpu0/vf1", "--wait", "1m");
+	_cleanup_run_ struct run quarantined = GPUVF("assign", "trainer-1", "--vf", "gpu0/vf1", "--wait", "1m");
+	_cleanup_run_ struct run late = GPUVF("assign", "trainer-1", "--vf", "gpu0/vf1", "--wait", "20ms");
+	_cleanup_run_ struct run refused = GPUVF("assign", "trainer-1", "--vf", "gpu0/vf1");
+
+	assert_string_equal(waited.out, "trainer-1 holds gpu0/vf1\n");
+	assert_int_equal(quarantined.code, EXIT_CONFLICT);
+	assert_int_equal(late.code, EXIT_TIMEOUT);
+	assert_non_null(strstr(late.err, "gpu0/vf1 is taken"));
+	assert_int_equal(refused.code, EXIT_CONFLICT);
+	fake_daemon_stop(d);
+}
+
 static void test_release(void **state)
 {
 	static const struct canned answers[] = {
@@ -907,6 +940,7 @@ int main(void)
 		cmocka_unit_test(test_apply_fails),
 		cmocka_unit_test(test_apply_does_not_wait),
 		cmocka_unit_test(test_assign_waits_for_a_free_one),
+		cmocka_unit_test(test_assign_waits_for_the_one_that_is_named),
 		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_release_of_one_side),
 		cmocka_unit_test(test_wait),
