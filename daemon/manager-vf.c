@@ -373,6 +373,25 @@ struct vf *operation_vf(struct manager *m, struct operation *op)
 
 /* ---- methods ---- */
 
+static bool is_lease_of(const struct vf *vf, const char *vm)
+{
+	return streq_ptr(vm, vf->lease.vm_name) || streq(vm, vf->lease.vm_uuid);
+}
+
+/* Without libvirt's word nobody knows which VMs there are; one that is gone may have a lease still. */
+static bool is_no_vm(struct manager *m, const char *name)
+{
+	struct gpu *gpu, *tmp;
+
+	if (!m->hypervisor_connected || vm_find(m, name))
+		return false;
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (is_lease_of(gpu->vfs[i], name))
+				return false;
+	return true;
+}
+
 void manager_vf_list(struct manager *m, const struct caller *caller,
 		     const struct vf_list_params *p, struct reply *reply)
 {
@@ -384,6 +403,11 @@ void manager_vf_list(struct manager *m, const struct caller *caller,
 		reply_refuse(reply, RPC_NOT_FOUND, "no GPU \"%s\" (see gpu.list)", p->gpu);
 		return;
 	}
+	if (p->vm && is_no_vm(m, p->vm)) {
+		json_decref(items);
+		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->vm);
+		return;
+	}
 	processes_asked(m, only);
 	survey_asked(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp)
@@ -392,8 +416,7 @@ void manager_vf_list(struct manager *m, const struct caller *caller,
 
 			if ((p->state >= 0 && p->state != (int)vf->state) ||
 			    (p->profile && !streq_ptr(p->profile, vf->profile)) ||
-			    (p->vm && !streq_ptr(p->vm, vf->lease.vm_name) &&
-			     !streq(p->vm, vf->lease.vm_uuid)))
+			    (p->vm && !is_lease_of(vf, p->vm)))
 				continue;
 			json_array_append_new(items, vf_view(m, vf));
 		}

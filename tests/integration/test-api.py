@@ -237,7 +237,7 @@ def unknown_objects():
     until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt has listed its VMs")
     for method, member, name in (
             ("gpu.get", "gpu", "gpu9"), ("gpu.plan", "gpu", "0000:ff:00.0"),
-            ("gpu.apply", "gpu", "gpu9"), ("vf.get", "vf", "gpu0/vf1"),
+            ("gpu.apply", "gpu", "gpu9"), ("vf.get", "vf", "gpu0/vf1"), ("vf.list", "vm", "nobody"),
             ("vf.release", "vf", "gpu0/vf9"), ("vm.get", "vm", "nobody"),
             ("vf.assign", "vm", "nobody"), ("job.get", "id", "77"), ("job.logs", "id", "77"),
             ("job.cancel", "id", "77"), ("operation.get", "operation", "op/99")):

@@ -317,6 +317,7 @@ static int hv_request(struct hypervisor *hv, const struct hv_request *request, h
 	struct fake_call *call = calloc(1, sizeof(*call));
 
 	f->n_hv[request->op]++;
+	f->hv_deadline[request->op] = request->deadline_usec;
 	call->hv = *request;
 	call->uuid = request->uuid ? strdup(request->uuid) : NULL;
 	call->hv.uuid = call->uuid;

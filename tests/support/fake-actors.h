@@ -27,6 +27,7 @@ struct fake_actors {
 	enum hv_failure hv_fault[HV_OP_MAX];
 	bool hv_fault_once;
 	unsigned n_host[HOST_OP_MAX], n_hv[HV_OP_MAX]; /* asked so far */
+	uint64_t hv_deadline[HV_OP_MAX]; /* of the last that was asked so; 0 = the operation's own */
 	char log[4096]; /* what was asked of the host to change: "set-numvfs 4;…" */
 	struct gpu_facts *gpu; /* NULL = no card */
 	struct gpu_facts *scan[2]; /* as the last scan told */

@@ -72,7 +72,7 @@ static void a_vf_that_cannot_be_bound_is_kept_back(void **state)
 	b->actors.host_fault[HOST_BIND_VFIO] = -EIO;
 	expect_error(b, bench_assign(b, "train-a", VF, FOREVER), RPC_HOST_ERROR, NULL);
 	expect_vf(b, VF, VF_QUARANTINED, LEASE_NONE);
-	expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "not_free");
+	expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "quarantined");
 }
 
 /* ---- the gate ---- */
@@ -673,6 +673,47 @@ static void a_reset_goes_on_after_a_restart(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
 }
 
+/* VFIO pins all of the guest's memory before libvirt answers. */
+static void an_attach_has_time_for_the_guests_memory(void **state)
+{
+	struct bench *b = *state;
+
+	b->actors.vms[0]->memory_bytes = 512ULL << 30;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_settle(b);
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	assert_int_equal(b->actors.hv_deadline[HV_ATTACH], hv_op_deadline(HV_ATTACH) + 512 * USEC_PER_SEC);
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	assert_int_equal(b->actors.hv_deadline[HV_DETACH], 0);
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	assert_int_equal(b->actors.hv_deadline[HV_ATTACH], hv_op_deadline(HV_ATTACH));
+}
+
+static struct answer *list_of(struct bench *b, const char *vm)
+{
+	struct vf_list_params p = { .state = -1, .vm = (char *)vm };
+	struct answer *a = answer_new();
+
+	manager_vf_list(b->m, &root_caller, &p, &a->reply);
+	bench_wait(b, a);
+	return a;
+}
+
+static void a_list_of_nobodys_vfs_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a = list_of(b, "train-a");
+
+	assert_int_equal(a->code, 0); /* it is there, and has none */
+	answer_free(a);
+	expect_error(b, list_of(b, "nobody"), RPC_NOT_FOUND, NULL);
+	/* Nobody knows which VMs there are. */
+	fake_hv_event(&b->actors, HV_EVENT_LOST_CONNECTION, 0);
+	a = list_of(b, "nobody");
+	assert_int_equal(a->code, 0);
+	answer_free(a);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
@@ -711,6 +752,8 @@ int main(void)
 		TEST(a_free_vf_goes_through_the_gate),
 		TEST(what_is_not_free_is_not_reset),
 		TEST(a_reset_goes_on_after_a_restart),
+		TEST(an_attach_has_time_for_the_guests_memory),
+		TEST(a_list_of_nobodys_vfs_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,28 @@ static void a_card_in_another_slot_keeps_its_name(void **state)
 	assert_string_equal(PCI_ADDRESS_STR(&bench_gpu(b)->address), FAKE_PF);
 }
 
+/* The kernel numbers IOMMU groups in the order of its boot: nothing is known by them. */
+static void other_iommu_groups_after_a_boot(void **state)
+{
+	struct bench *b = *state;
+	uint64_t epoch;
+
+	assign(b, VF);
+	epoch = bench_vf(b, VF)->lease.epoch;
+	bench_stop(b);
+	bench_sql(b, boot);
+	for (unsigned i = 0; i < 2; i++) /* they change places, and one is a third card's of before */
+		b->actors.gpu->vfs[i].iommu_group = i == 0 ? 11 : 4;
+	bench_start(b);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
+	assert_int_equal(bench_vf(b, VF)->lease.epoch, epoch);
+	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
+	expect_vf(b, VF2, VF_FREE, LEASE_NONE);
+	assert_int_equal(vf_facts_of(bench_vf(b, VF))->iommu_group, 11);
+	expect_stored(b, OLD_VF, VF);
+	expect_untold(b);
+}
+
 /* Whatever is known of a VF is known of the same VF of the same card, in whichever slot it is. */
 static void rows_go_with_their_cards(void **state)
 {
@@ -709,6 +731,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_card_in_another_slot_keeps_its_name),
+		TEST(other_iommu_groups_after_a_boot),
 		TEST(rows_go_with_their_cards),
 		TEST(a_serial_that_two_have_tells_nothing),
 		TEST(the_definition_follows_its_card),
