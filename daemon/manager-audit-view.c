@@ -101,6 +101,33 @@ void audit_vf_known(struct vf *vf)
 	json_put_string(vf->audited, "state", state_in_trail(vf->state));
 }
 
+/* As the trail has a VF by its row; NULL when the row says nothing.  Returns new. */
+static json_t *row_compact(struct manager *m, const json_t *row)
+{
+	struct vf *vf = row ? calloc(1, sizeof(*vf)) : NULL;
+	json_t *view = NULL;
+
+	if (vf && vf_lease_from_row(m, vf, row) == 0)
+		view = json_incref(vf->audited);
+	vf_free(vf);
+	return view;
+}
+
+void audit_lease_row(struct manager *m, const char *name, const json_t *was, const json_t *row)
+{
+	json_t *before = row_compact(m, was), *view = row ? row_compact(m, row) : NULL;
+
+	if (!view)
+		view = json_pack("{s:s}", "state", vf_state_to_string(VF_FREE));
+	if (before && !json_equal(before, view) && !json_get_bool(was, "gone", false)) {
+		audit_write(m, &(struct audit_change){ .subject = name, .before = before, .after = view,
+						       .word = "daemon:recover" });
+		return;
+	}
+	json_decref(before);
+	json_decref(view);
+}
+
 void audit_vf(struct manager *m, struct vf *vf)
 {
 	const char *word = vf_word(vf);

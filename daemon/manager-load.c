@@ -280,10 +280,30 @@ static bool outlives_boot(const json_t *row)
 		state == VF_RESERVED);
 }
 
+/* row: NULL = it is dropped. */
+static void tell_booted(struct manager *m, const char *id, const json_t *was, const json_t *row)
+{
+	_cleanup_free_ char *card = strdup(id), *name = NULL;
+	char *slash = card ? strchr(card, '/') : NULL;
+	struct pci_address address;
+	struct gpu *gpu = NULL;
+
+	if (slash)
+		*slash = '\0';
+	if (slash && pci_address_parse(card, &address) == 0)
+		gpu = gpu_find_address(m, &address);
+	name = gpu ? xasprintf("%s/vf%s", gpu->name, slash + 1) : strdup(id);
+	if (name)
+		audit_lease_row(m, name, was, row);
+}
+
 /* Its VM is off, and its memory was without power. */
 static void settle_booted(struct manager *m, const char *id, json_t *row)
 {
+	_cleanup_json_ json_t *was = json_copy(row);
+
 	vf_row_off(row);
+	tell_booted(m, id, was, row);
 	outbox_put(m, STORE_LEASE, id, json_incref(row));
 }
 
@@ -307,6 +327,7 @@ static void check_boot(struct manager *m)
 			settle_booted(m, id, row);
 			continue;
 		}
+		tell_booted(m, id, row, NULL);
 		outbox_delete(m, STORE_LEASE, id);
 		json_object_del(m->lease_rows, id);
 		dropped++;
@@ -384,11 +405,11 @@ int manager_load(struct manager *m)
 		if (r < 0)
 			return r;
 	}
-	check_boot(m);
 	if (m->restored || m->skip_numbers)
 		skip_numbers(m);
 	events_skip_to(m, m->event_floor);
 	audit_skip_to(m, m->audit_floor);
+	check_boot(m); /* which has rows in the audit trail */
 	if (m->restored)
 		settle_restored(m);
 	drains_load(m);

@@ -84,6 +84,8 @@ void audit_vf(struct manager *m, struct vf *vf);
 void audit_gpu(struct manager *m, struct gpu *gpu, const char *word);
 void audit_job(struct manager *m, struct job *job);
 void audit_vf_known(struct vf *vf); /* as it is now it is in the trail already */
+/* A stored lease whose VF is not there yet has changed; row NULL: it is dropped.  Borrows. */
+void audit_lease_row(struct manager *m, const char *name, const json_t *was, const json_t *row);
 void audit_job_known(struct job *job);
 void audit_vm(struct manager *m, const struct vm *vm, const char *quarantine_before, const char *word);
 void audit_policy(struct manager *m, const char *before); /* its revision */

@@ -52,6 +52,11 @@ def short(row):
     return row["method"], row["subject"], row["outcome"], state["before"], state["after"]
 
 
+def parts(row):
+    """What an assigned VF looks like beside its state."""
+    return tuple(tuple((row[when] or {}).get(name) for name in ("live", "config")) for when in ("before", "after"))
+
+
 @test
 def whole_story():
     """Each change has one row, with uid, pid, method, policy revision, before and after."""
@@ -129,6 +134,26 @@ def by_the_daemon():
 
 
 @test
+def over_a_boot():
+    """What a boot of the host ends and what outlives it is told, in the rows of the start."""
+    world = World({"vms": [{"name": "trainer-1"}, {"name": "trainer-2"}, {"name": "off", "state": "off"}]})
+    world.apply(3)
+    for vm, index, mode in (("trainer-1", 1, "live"), ("trainer-2", 2, "both"), ("off", 3, "config")):
+        world.call("vf.assign", vm=vm, vf=f"gpu0/vf{index}", mode=mode, wait_seconds=PATIENCE)
+    start = len(trail(world))
+    world.boot()
+    until(lambda: world.gpu()["num_vfs"] == 3 and world.vf("gpu0/vf2")["state"] == "reserved", "it is as it was")
+    rows = [row for row in trail(world)[start:] if row["subject"] != "gpu0"]
+    equal([(*short(row), *parts(row)) for row in sorted(rows, key=lambda row: row["subject"])], [
+        ("daemon:recover", "gpu0/vf1", "changed", "attached", "free", (True, None), (None, None)),
+        ("daemon:recover", "gpu0/vf2", "changed", "attached", "reserved", (True, True), (None, True)),
+    ])
+    world.crash_and_restart()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    equal([row for row in trail(world)[start + len(rows):] if row["subject"] != "gpu0"], [], "rows of another start")
+
+
+@test
 def no_object_looks_different():
     """What no state shows is told all the same: tuning with its values, a reset, a drain."""
     world = World()
@@ -151,11 +176,6 @@ def no_object_looks_different():
     equal(rows[0]["after"]["values"], {"exec_quantum_ms": 30})
     equal([vfs.get("exec_quantum_ms") for vfs in rows[1]["after"]["manual_layout"]], [30, None])
     equal({row["pid"] for row in rows}, {os.getpid()})
-
-
-def parts(row):
-    """What an assigned VF looks like beside its state."""
-    return tuple(tuple((row[when] or {}).get(name) for name in ("live", "config")) for when in ("before", "after"))
 
 
 @test
