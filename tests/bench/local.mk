@@ -16,10 +16,10 @@ endif
 
 bench: $(BENCHES)
 	$(AM_V_at)set -e; for b in $(BENCHES); do CMOCKA_MESSAGE_OUTPUT=TAP ./$$b; done
-	$(AM_V_at)$(MAKE) bench-load LOAD='--operations 100000 --limit 60'
+	$(AM_V_at)$(MAKE) bench-load LOAD='--operations 100000 --limit 120'
 .PHONY: bench
 
-# Assign and release as fast as it goes, and memory over a million operations, five minutes at most.
+# Assign and release as fast as it goes, and memory over a million operations, twenty minutes at most.
 bench-load: all
 	$(AM_V_at)abs_top_srcdir=$(abs_top_srcdir) abs_top_builddir=$(abs_top_builddir) \
 		$(PYTHON3) $(top_srcdir)/tests/bench/load.py $(LOAD)
