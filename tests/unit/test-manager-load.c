@@ -55,7 +55,7 @@ static void an_unreadable_lease_keeps_its_vf_back(void **state)
 		restart_after(b, damages[i]);
 		assert_int_equal(bench_vf(b, VF)->state, VF_QUARANTINED);
 		assert_non_null(strstr(bench_vf(b, VF)->reason, "cannot be read"));
-		expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "not_free");
+		expect_error(b, bench_assign(b, "train-a", VF, 0), RPC_CONFLICT, "quarantined");
 		assert_true(b->m->next_epoch > epoch + 1000);
 		assert_int_equal(bench_number(b, "SELECT count(*) FROM aside WHERE kind = 'lease'"), i + 1);
 		expect_trouble(b, "lease row \"0000:03:00.0/1\"");
