@@ -102,6 +102,7 @@ static int refuse_vf(const struct vf *vf, struct rpc_error *error)
 {
 	if (vf_is_in_process(vf))
 		return refuse_process(vf, error);
+	error->holders = vf_holders(vf->gpu->m, vf);
 	if (vf->lease.vm_name)
 		rpc_error_set(error, RPC_CONFLICT, "%s is held by VM %s", vf->name, vf->lease.vm_name);
 	else

@@ -3,6 +3,19 @@
 #include "lib/units.h"
 #include "manager-handover.h"
 
+void handover_hint_force(const struct handover *h, const struct hv_reply *reply, struct rpc_error *error)
+{
+	bool guest_keeps_it = reply->failure == HV_TIMEOUT || reply->failure == HV_GUEST_REFUSED;
+	_cleanup_free_ char *force = NULL, *hint = NULL;
+
+	if (!guest_keeps_it || h->vf->state != VF_ATTACHED)
+		return;
+	force = power_off_hint(h->vf);
+	hint = xasprintf("%s; else %s", error->hint ? error->hint : "stop what uses the device in the guest, and try again",
+			 strempty(force));
+	rpc_error_detail(error, NULL, NULL, hint);
+}
+
 static void on_detached(void *userdata, const struct hv_reply *reply)
 {
 	struct handover *h = userdata;
@@ -42,6 +55,7 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	/* Still in the guest, as far as anybody knows: it stays with its holder. */
 	if (h->vf->state == VF_DETACHING)
 		vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	handover_hint_force(h, reply, &error);
 	handover_finish(h, &error);
 	rpc_error_done(&error);
 }

@@ -412,7 +412,7 @@ static bool take_subject(struct manager *m, const struct doctor_params *p,
 		return false;
 	}
 	if (p->vm && !vm) {
-		reply_refuse(waiter->reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->vm);
+		reply_refuse(waiter->reply, RPC_NOT_FOUND, "no VM \"%s\" (see `gpuvf list vms`)", p->vm);
 		return false;
 	}
 	waiter->kind = gpu ? SUBJECT_GPU : vm ? SUBJECT_VM : SUBJECT_HOST;

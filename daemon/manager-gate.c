@@ -10,9 +10,15 @@ void handover_quarantine(struct handover *h, const struct host_reply *reply, con
 	_cleanup_free_ char *reason = xasprintf("%s: %s%s%s", what, strempty(reply->attribute),
 						reply->attribute ? ": " : "",
 						reply->message ? reply->message : strerror(-reply->r));
+	_cleanup_free_ char *told = xasprintf("%s, and is quarantined", what);
+	_cleanup_free_ char *hint = xasprintf("gpuvf heal %s resets it again, and looks whether it is well", vf->name);
+	struct rpc_error error = { 0 };
 
 	vf_let_go(m, vf, VF_QUARANTINED, reason);
-	handover_finish_host(h, reply, what);
+	rpc_error_from_host(&error, reply, strempty(told));
+	rpc_error_detail(&error, "quarantined", NULL, hint);
+	handover_finish(h, &error);
+	rpc_error_done(&error);
 	vm_adopt_vf(m, vf); /* whose guest has it all the same is its holder */
 }
 

@@ -86,6 +86,7 @@ void apply_go(struct manager *m, struct operation *op);
 /* ---- manager-holders.c ---- */
 /* Names of those who hold VFs of the GPU, as new JSON array; NULL = nobody. */
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu);
+json_t *vf_holders(struct manager *m, const struct vf *vf); /* of one VF, likewise */
 /* The same by lease, "gpu0/vf1#EPOCH" → text: a holder whose state changes is the same one.  Returns new. */
 json_t *gpu_leases(struct manager *m, const struct gpu *gpu);
 

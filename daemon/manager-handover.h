@@ -61,6 +61,8 @@ void handover_note_vm(struct handover *h, const struct hv_reply *reply);
 void handover_side_attach(struct handover *h); /* the VM's turn came, and the VF is ready for it */
 
 /* manager-detach.c */
+/* Of a guest that does not let go: the way out, in the hint. */
+void handover_hint_force(const struct handover *h, const struct hv_reply *reply, struct rpc_error *error);
 void handover_ask_detach(struct handover *h); /* … of libvirt, and on to the gate */
 /* `detaching`, with what is waited for; ask, of libvirt, when that is durable. */
 void handover_detach_live(struct handover *h, void (*ask)(struct handover *h));

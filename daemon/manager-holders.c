@@ -11,9 +11,12 @@ static char *holder_text(struct manager *m, const struct vf *vf)
 
 	if (vf->lease.owner == LEASE_NONE)
 		return NULL;
-	if (vf->lease.owner == LEASE_JOB)
+	if (vf->lease.owner == LEASE_JOB) {
+		_cleanup_free_ char *user = job ? user_text(job->uid) : NULL;
+
 		return xasprintf("%s: %s %llu of %s in VM %s", vf->name, job_word(job), (unsigned long long)vf->lease.job,
-				 job ? job->user : "somebody", vm);
+				 user ? user : "somebody", vm);
+	}
 	if (vf_is_in_process(vf)) {
 		_cleanup_free_ char *process = process_text(vf);
 
@@ -24,6 +27,13 @@ static char *holder_text(struct manager *m, const struct vf *vf)
 				 "release %s --config)",
 				 vf->name, vm, vm);
 	return xasprintf("%s: VM %s (%s)", vf->name, vm, vf_state_to_string(vf->state));
+}
+
+json_t *vf_holders(struct manager *m, const struct vf *vf)
+{
+	_cleanup_free_ char *text = holder_text(m, vf);
+
+	return text ? json_pack("[s]", text) : NULL;
 }
 
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu)

@@ -8,6 +8,12 @@ bool power_off_may_take(const struct vf *vf)
 	return (vf->state == VF_ATTACHED && !vf->handover) || (vf->state == VF_DETACHING && handover_can_join(vf));
 }
 
+char *power_off_hint(const struct vf *vf)
+{
+	return xasprintf("gpuvf release %s --force powers VM %s off: its guest loses what it has not written, its jobs end there",
+			 vf->name, strempty(vf->lease.vm_name));
+}
+
 /* "job 3, job 7"; NULL = none runs there.  Returns new. */
 static char *jobs_in(struct manager *m, const struct vm *vm)
 {

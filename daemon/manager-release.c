@@ -55,7 +55,9 @@ static void released_name(struct manager *m, const char *name, struct release *r
 			  const struct rpc_error *error)
 {
 	if (error && !r->error.code) {
-		rpc_error_set(&r->error, error->code, "%s: %s", name, strempty(error->message));
+		bool named = strncmp(strempty(error->message), name, strlen(name)) == 0;
+
+		rpc_error_set(&r->error, error->code, "%s%s%s", named ? "" : name, named ? "" : ": ", strempty(error->message));
 		rpc_error_detail(&r->error, error->reason, error->field, error->hint);
 		r->error.holders = json_incref(error->holders);
 	} else if (!error) {
@@ -160,6 +162,16 @@ static int refuse_job(struct manager *m, const struct vf *first, const struct vf
 	return rpc_error_detail(error, "job", NULL, strempty(hint));
 }
 
+static int refuse_busy(const struct vf *vf, struct rpc_error *error)
+{
+	bool forced = vf->state == VF_DETACHING && power_off_may_take(vf);
+	_cleanup_free_ char *force = forced ? power_off_hint(vf) : NULL, *hint = NULL;
+
+	rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
+	hint = xasprintf("wait until that is done (gpuvf show %s)%s%s", vf->name, force ? "; else " : "", strempty(force));
+	return rpc_error_detail(error, "busy", NULL, hint);
+}
+
 static void release_committed(struct manager *m, void *userdata)
 {
 	struct release *r = userdata;
@@ -196,7 +208,7 @@ static void release_committed(struct manager *m, void *userdata)
 		if (!settled(vf)) {
 			struct rpc_error busy = { 0 };
 
-			rpc_error_set(&busy, RPC_CONFLICT, "it is %s", vf_state_to_string(vf->state));
+			refuse_busy(vf, &busy);
 			released(m, vf, r, &busy);
 			rpc_error_done(&busy);
 			continue;
@@ -234,19 +246,17 @@ static int releasable(struct manager *m, const struct vf *vf, const struct vf_re
 			      vf->name, p->mode == ASSIGN_LIVE ? "persistent XML" : "running guest");
 		return rpc_error_detail(error, NULL, "mode", "leave the mode out, or force");
 	}
-	if (vf_is_in_process(vf))
-		return refuse_process(vf, error);
+	if (vf_is_in_process(vf)) {
+		(void)refuse_process(vf, error);
+		return rpc_error_detail(error, NULL, NULL, "end that process: the VF comes back by itself");
+	}
 	if (p->force && power_off_may_take(vf))
 		return 0;
 	if (vm && vm->wedged.reason)
 		return refuse_wedged(vm, error);
 	if (is_used(m, vf, side_of_mode(p->mode)))
 		return refuse_job(m, vf, p->vf ? vf : NULL, side_of_mode(p->mode), error);
-	if (!settled(vf)) {
-		rpc_error_set(error, RPC_CONFLICT, "%s is %s", vf->name, vf_state_to_string(vf->state));
-		return rpc_error_detail(error, "busy", NULL, "wait until that is done (gpuvf show VF)");
-	}
-	return 0;
+	return settled(vf) ? 0 : refuse_busy(vf, error);
 }
 
 /* The VFs that the call means: one by name, or those of a VM.  Refuses by itself; 0 found is no refusal. */
@@ -258,6 +268,10 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 	struct gpu *gpu, *tmp;
 	size_t all = 0;
 
+	if (p->vm && !vm && gpu_find(m, p->vm)) {
+		(void)pf_refuse_name(m, p->vm, error);
+		return rpc_error_detail(error, NULL, "vm", "name one of its VFs (gpuvf list vfs), or the VM that has it");
+	}
 	if (p->vm && !vm) {
 		rpc_error_set(error, RPC_NOT_FOUND, "no VM \"%s\"", p->vm);
 		return rpc_error_detail(error, "no_vm", "vm", "see `gpuvf list vms`");

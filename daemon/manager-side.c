@@ -49,6 +49,7 @@ static void fail(struct handover *h, const struct hv_reply *reply, const char *w
 	rpc_error_from_hv(&error, reply, what);
 	if (h->vf->state == VF_DETACHING)
 		vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	handover_hint_force(h, reply, &error);
 	handover_finish(h, &error);
 	rpc_error_done(&error);
 }

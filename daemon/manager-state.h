@@ -137,3 +137,4 @@ void page_reply(struct manager *m, struct reply *reply, json_t *items,
 		const struct page_params *page);
 void view_reply(struct manager *m, struct reply *reply, json_t *result); /* takes result */
 char *user_name(uid_t uid); /* digits: names are resolved off the loop; returns new */
+char *user_text(uid_t uid); /* for sentences: "root", "uid 1000"; returns new */

@@ -68,6 +68,7 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 int power_off_check(struct manager *m, const struct vf *vf, const struct vf_release_params *p,
 		    struct rpc_error *error);
 bool power_off_may_take(const struct vf *vf); /* it is in a running guest */
+char *power_off_hint(const struct vf *vf); /* the way out of a guest that does not let go, and what it breaks; returns new */
 void power_off_note(struct manager *m, struct operation *op, const struct vf *vf); /* accepted: its rows */
 /* The VM still runs as it did when the operation was accepted: not one that somebody started since. */
 bool power_off_is_due(struct manager *m, const struct operation *op, const struct vf *vf);

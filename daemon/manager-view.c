@@ -6,6 +6,11 @@
 #define PAGE_DEFAULT 500
 #define PAGE_MAX 1000
 
+char *user_text(uid_t uid)
+{
+	return uid == 0 ? strdup("root") : xasprintf("uid %u", (unsigned)uid);
+}
+
 char *user_name(uid_t uid)
 {
 	return xasprintf("%u", (unsigned)uid);

@@ -405,13 +405,22 @@ void manager_vm_list(struct manager *m, const struct caller *caller,
 	page_reply(m, reply, items, &p->page);
 }
 
+static void refuse_name(const char *name, const char *hint, struct reply *reply)
+{
+	struct rpc_error error = { 0 };
+
+	rpc_error_set(&error, RPC_NOT_FOUND, "no VM \"%s\"", name);
+	rpc_error_detail(&error, "no_vm", "vm", hint);
+	reply_error_done(reply, &error);
+}
+
 void manager_vm_get(struct manager *m, const struct caller *caller, const struct name_params *p,
 		    struct reply *reply)
 {
 	struct vm *vm = vm_find(m, p->name);
 
 	if (!vm)
-		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->name);
+		refuse_name(p->name, "see `gpuvf list vms`", reply);
 	else
 		view_reply(m, reply, vm_view(m, vm));
 	survey_asked(m);
@@ -421,10 +430,17 @@ void manager_vm_heal(struct manager *m, const struct caller *caller, const struc
 		     struct reply *reply)
 {
 	struct vm *vm = vm_find(m, p->name);
+	struct rpc_error error = { 0 };
 	bool changed;
 
+	if (!vm && gpu_find(m, p->name)) {
+		(void)pf_refuse_name(m, p->name, &error);
+		rpc_error_detail(&error, NULL, "vm", "name one of its VFs (gpuvf list vfs); gpuvf show tells of the GPU itself");
+		reply_error_done(reply, &error);
+		return;
+	}
 	if (!vm) {
-		reply_refuse(reply, RPC_NOT_FOUND, "no VM \"%s\" (see vm.list)", p->name);
+		refuse_name(p->name, "name a VM (gpuvf list vms) or a VF (gpuvf list vfs)", reply);
 		return;
 	}
 	changed = vm->quarantine != NULL;

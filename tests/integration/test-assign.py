@@ -7,7 +7,7 @@ import re
 import signal
 import sqlite3
 
-from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, NOT_FOUND, RpcError
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, NOT_FOUND, TIMEOUT, RpcError
 from harness import MACHINE, PATIENCE, POLICY, World, equal, main, refused, test, until
 
 
@@ -370,6 +370,8 @@ def held_by_a_process():
                            ("vf.assign", {"vm": "trainer-1", "vf": vf["address"]})):
         with refused(CONFLICT, f"pid {pid}", reason="held"):
             world.call(method, **params)
+    with refused(CONFLICT, "end that process: the vf comes back", reason="held"):
+        release(world, vf="gpu0/vf1")
     equal(assign(world)["vf"], "gpu0/vf2")
     with refused(NO_FIT, f"pid {pid}", reason="none_free"):
         assign(world, vm="trainer-2")
@@ -572,10 +574,10 @@ def reset_fails():
     world.apply(1)
     name = assign(world)["vf"]
     world.fault("reset", gpu="gpu0", nth=1, times=10, error="EIO")
-    try:
+    with refused(HOST_ERROR, "could not be reset, and is quarantined", f"gpuvf heal {name}", reason="quarantined"):
         release(world, vf=name)
-    except RpcError as error:
-        equal(error.code, HOST_ERROR)
+    with refused(HOST_ERROR, "could not be reset, and is quarantined", f"gpuvf heal {name}", reason="quarantined"):
+        world.call("vf.heal", vf=name, wait_seconds=PATIENCE)
     vf = until(lambda: world.vf(name) if world.vf(name)["state"] == "quarantined" else None,
                "it is quarantined")
     assert "reset" in vf["reason"], vf["reason"]
@@ -712,6 +714,39 @@ def used_by_jobs():
         world.call("job.cancel", id=number)
         world.until_ended(number, "cancelled")
     until(lambda: all(vf["state"] == "free" for vf in world.items("vf.list")), "all are free")
+
+
+@test
+def ways_out():
+    """What is refused names a way out that there is: of a guest that keeps its VF, of a GPU for a VF, of a name for nothing."""
+    world = World()
+    world.apply(2)
+    name = assign(world, vf="gpu0/vf1")["vf"]
+    for fault, code in (("timeout", TIMEOUT), ("guest-refused", CONFLICT)):
+        world.fault("detach", vm="trainer-1", nth=1, error=fault, message="Timed out during operation")
+        with refused(code, "timed out", f"gpuvf release {name} --force powers VM trainer-1 off", "stop what uses"):
+            release(world, vf=name)
+        world.machine("clear-faults")
+    with refused(CONFLICT, "held by VM trainer-1", f'"holders": ["{name}: vm trainer-1 (attached)"]', reason="not_free"):
+        assign(world, "trainer-2", vf=name)
+    with refused(CONFLICT, "gpu0 is the gpu", "or the VM that has it", field="vm", reason="pf"):
+        release(world, vm="gpu0")
+    with refused(CONFLICT, "gpu0 is the gpu", "name one of its VFs", field="vm", reason="pf"):
+        world.call("vm.heal", vm="gpu0")
+    with refused(NOT_FOUND, "nobody", "gpuvf list vms", "gpuvf list vfs", field="vm", reason="no_vm"):
+        world.call("vm.heal", vm="nobody")
+    with refused(NOT_FOUND, "nobody", "gpuvf list vms", field="vm", reason="no_vm"):
+        world.call("vm.get", vm="nobody")
+    with refused(NOT_FOUND, "nobody", "gpuvf list vms"):
+        world.call("daemon.doctor", vm="nobody")
+    world.fault("detach", vm="trainer-1", hang=True)
+    world.call("vf.release", vf=name, wait_seconds=0)
+    until(lambda: world.vf(name)["state"] == "detaching", "the guest does not let go")
+    with refused(CONFLICT, f"{name} is detaching", f"gpuvf show {name}", f"gpuvf release {name} --force", "loses",
+                 reason="busy"):
+        release(world, vf=name)
+    release(world, vf=name, force=True, yes_power_off=True)
+    equal(world.vf(name)["state"], "free")
 
 
 @test
