@@ -9,7 +9,7 @@ struct handover {
 	struct manager *m;
 	struct vf *vf;
 	char vm_uuid[37];
-	const char *word; /* for the audit trail: what the daemon was about when it began it, "daemon:expiry"; NULL = nothing */
+	const char *word; /* for the audit trail: the scope that began it, "daemon:expiry"; NULL = none */
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
 	bool managed; /* of an attach: libvirt binds it, by the policy */

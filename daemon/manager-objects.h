@@ -53,7 +53,7 @@ struct lease {
 	uint64_t confirm_by;  /* boot clock: it ends then unless its holder has shown; 0 = it has */
 	int domain_id;	      /* libvirt's number of the run of the VM that has it; -1 = none has */
 	uint64_t expires;     /* boot clock; 0 = it has no end */
-	uint64_t expires_said; /* … by the wall clock when it was set: what the audit trail says of it, whatever the date does */
+	uint64_t expires_said; /* … by the wall clock when it was set: for the audit trail, whatever the date does */
 	uint64_t expiry_retry_at; /* … when the guest did not let go */
 	unsigned expiry_failures; /* in a row */
 	struct vf_holder process; /* of VF_HELD: whose it is instead of a VM's */
