@@ -265,6 +265,8 @@ static int print_released(struct cli *cli, const json_t *answer)
 			cli_say(cli, "%s", strempty(json_string_value(name)));
 		else
 			print_one_released(cli, answer, strempty(json_string_value(name)));
+	if (json_get_string(answer, "note") && !cli->quiet)
+		cli_say(cli, "%s", json_get_string(answer, "note"));
 	if (released && json_array_size(released) == 0 && !cli->quiet)
 		print_nothing_released(cli, answer);
 	return 0;

@@ -191,7 +191,7 @@ struct leased {
 static bool is_had(const struct vf *vf)
 {
 	return vf->lease.owner != LEASE_NONE && vf->lease.owner != LEASE_JOB && vf->lease.owner != LEASE_KEPT &&
-	       vf->state != VF_DETACHING && vf->state != VF_RESETTING && vf->state != VF_QUARANTINED;
+	       (vf->state != VF_DETACHING || vf_keeps_side(vf)) && vf->state != VF_RESETTING && vf->state != VF_QUARANTINED;
 }
 
 static int find_leased(struct manager *m, struct leased *ret)
@@ -273,6 +273,43 @@ static struct vf *claim(struct manager *m, const struct vm *vm, struct vf **held
 			return vf;
 		}
 	return NULL;
+}
+
+/* How many assignments the VM has nothing for; ret_of: whose VF it is, if any's. */
+static size_t unmet(struct manager *m, const struct vm *vm, struct vf **held, size_t n, const struct vf *vf,
+		    const struct policy_assignment **ret_of)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < m->policy->n_assignments; i++) {
+		const struct policy_assignment *a = &m->policy->assignments[i];
+		struct vf *claimed = glob_match(a->vm, vm->facts->name) ? claim(m, vm, held, n, a) : NULL;
+
+		left += glob_match(a->vm, vm->facts->name) && !claimed;
+		if (claimed && claimed == vf)
+			*ret_of = a;
+	}
+	return left;
+}
+
+const char *fixed_gives_again(struct manager *m, const struct vf *vf)
+{
+	const struct vm *vm = vm_find_uuid(m, vf->lease.vm_uuid);
+	const struct policy_assignment *of = NULL, *unused = NULL;
+	struct vf *held[HELD_MAX], *others[HELD_MAX];
+	size_t n, n_others = 0, left;
+	struct leased leased;
+
+	/* On a GPU that is drained none is given. */
+	if (!vm || vf->lease.owner != LEASE_POLICY || gpu_is_draining(vf->gpu) || find_leased(m, &leased) < 0)
+		return NULL;
+	n = collect(&leased, vm, held, HELD_MAX);
+	free(leased.vfs);
+	for (size_t i = 0; i < n; i++)
+		if (held[i] != vf)
+			others[n_others++] = held[i];
+	left = unmet(m, vm, held, n, vf, &of);
+	return of && unmet(m, vm, others, n_others, NULL, &unused) > left ? of->label : NULL;
 }
 
 static void look(struct manager *m, struct vm *vm, const struct leased *leased)

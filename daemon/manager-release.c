@@ -14,11 +14,15 @@ struct release {
 	struct rpc_error error;
 };
 
-/* Names and what is left of them are taken, NULL: nothing. */
-static json_t *answer(bool changed, json_t *names, json_t *kept)
+/* Of the operation, NULL: there was nothing to do.  Names and what is left of them are taken, NULL: nothing. */
+static json_t *answer(const struct operation *op, bool changed, json_t *names, json_t *kept)
 {
-	return json_pack("{s:b,s:o,s:o,s:n}", "changed", (int)changed, "released", names ? names : json_array(), "left",
-			 kept ? kept : json_array(), "operation");
+	json_t *json = json_pack("{s:b,s:o,s:o,s:n}", "changed", (int)changed, "released", names ? names : json_array(),
+				 "left", kept ? kept : json_array(), "operation");
+
+	if (op && json_get_string(op->input, "note"))
+		json_put_string(json, "note", json_get_string(op->input, "note"));
+	return json;
 }
 
 /* A VF that somebody has all the same: its VM on the other side. */
@@ -68,7 +72,7 @@ static void released_name(struct manager *m, const char *name, struct release *r
 	if (r->error.code)
 		operation_failed(m, r->op, &r->error);
 	else
-		operation_done(m, r->op, answer(true, TAKE_PTR(r->names), TAKE_PTR(r->kept)));
+		operation_done(m, r->op, answer(r->op, true, TAKE_PTR(r->names), TAKE_PTR(r->kept)));
 	release_free(r);
 }
 
@@ -259,14 +263,48 @@ static int releasable(struct manager *m, const struct vf *vf, const struct vf_re
 	return settled(vf) ? 0 : refuse_busy(vf, error);
 }
 
+/* Of what the policy gave to its VM: taken away it is given again, or another in its place, before anybody looks. */
+static int refuse_assigned(struct manager *m, const struct vf *vf, struct rpc_error *error)
+{
+	rpc_error_set(error, RPC_CONFLICT, "%s is VM %s's by the policy, which would give it one again at once: %s", vf->name,
+		      strempty(vf->lease.vm_name), strempty(fixed_gives_again(m, vf)));
+	return rpc_error_detail(error, "assigned", "vf",
+				"take that assignment out of its file and say gpuvf policy reload: then the VM gives it back when "
+				"it is off, or gpuvf release takes it; gpuvf drain GPU has its VMs get VFs of other GPUs");
+}
+
+/* Not by force, and not one side of two: the VM keeps it on the other. */
+static bool is_assigned(struct manager *m, const struct vf *vf, const struct vf_release_params *p)
+{
+	bool half = side_of_mode(p->mode) != BOTH_SIDES && lease_has_side(vf, BOTH_SIDES);
+
+	return !half && !(p->force && power_off_may_take(vf)) && fixed_gives_again(m, vf);
+}
+
+/* In words, what of the policy's the VM keeps, or gets again; NULL = nothing.  Returns new. */
+static char *assigned_text(struct manager *m, const struct release *r, const struct vf *kept)
+{
+	if (kept)
+		return xasprintf("%s stays: it is VM %s's by the policy (%s)", kept->name, strempty(kept->lease.vm_name),
+				 strempty(fixed_gives_again(m, kept)));
+	for (size_t i = 0; i < r->n; i++) {
+		const char *by = fixed_gives_again(m, r->vfs[i]);
+
+		if (by && r->force)
+			return xasprintf("VM %s is given one again by the policy (%s): %s was its by that",
+					 strempty(r->vfs[i]->lease.vm_name), by, r->vfs[i]->name);
+	}
+	return NULL;
+}
+
 /* The VFs that the call means: one by name, or those of a VM.  Refuses by itself; 0 found is no refusal. */
 static int collect(struct manager *m, const struct vf_release_params *p, struct release *r,
-		   struct rpc_error *error)
+		   const struct vf **ret_kept, struct rpc_error *error)
 {
 	struct vm *vm = p->vm ? vm_find(m, p->vm) : NULL;
 	struct vf *only = p->vf ? vf_find(m, p->vf) : NULL;
 	struct gpu *gpu, *tmp;
-	size_t all = 0;
+	size_t all = 0, kept = 0;
 
 	if (p->vm && !vm && gpu_find(m, p->vm)) {
 		(void)pf_refuse_name(m, p->vm, error);
@@ -298,10 +336,18 @@ static int collect(struct manager *m, const struct vf_release_params *p, struct 
 			}
 			if (releasable(m, vf, p, error) < 0)
 				return -ECANCELED;
-			r->vfs[r->n++] = vf;
+			if (is_assigned(m, vf, p)) {
+				kept++;
+				*ret_kept = vf;
+				add_kept(r->kept, vf);
+			} else {
+				r->vfs[r->n++] = vf;
+			}
 		}
-	if (r->n > 1 && !p->all) {
-		rpc_error_set(error, RPC_CONFLICT, "VM %s holds %zu VFs", p->vm, r->n);
+	if (r->n == 0 && kept > 0)
+		return refuse_assigned(m, *ret_kept, error);
+	if (r->n + kept > 1 && !p->all) {
+		rpc_error_set(error, RPC_CONFLICT, "VM %s holds %zu VFs", p->vm, r->n + kept);
 		return rpc_error_detail(error, "several", "vm", "name the VF, or say --all");
 	}
 	return 0;
@@ -319,7 +365,7 @@ static bool release_lost(struct manager *m, const struct vf_release_params *p, s
 
 		json_array_foreach(names, i, name)
 			add_gone(kept, json_string_value(name), p->vm);
-		outbox_reply(m, reply, answer(true, names, kept));
+		outbox_reply(m, reply, answer(NULL, true, names, kept));
 		return true;
 	}
 	json_decref(names);
@@ -329,7 +375,9 @@ static bool release_lost(struct manager *m, const struct vf_release_params *p, s
 void manager_vf_release(struct manager *m, const struct caller *caller,
 			const struct vf_release_params *p, struct reply *reply)
 {
+	_cleanup_free_ char *note = NULL;
 	struct rpc_error error = { 0 };
+	const struct vf *kept = NULL;
 	struct release *r;
 
 	if (manager_refuses_changes(m, reply))
@@ -353,7 +401,7 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 	if (p->vf && !vf_find(m, p->vf) && release_lost(m, p, 0, reply))
 		return;
 	r = calloc(1, sizeof(*r));
-	if (!r || collect(m, p, r, &error) < 0 ||
+	if (!r || collect(m, p, r, &kept, &error) < 0 ||
 	    (p->force && r->n > 0 && power_off_check(m, r->vfs[0], p, &error) < 0)) {
 		reply_error_done(reply, &error);
 		if (r)
@@ -365,7 +413,7 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 		return;
 	}
 	if (r->n == 0) {
-		outbox_reply(m, reply, answer(false, NULL, TAKE_PTR(r->kept)));
+		outbox_reply(m, reply, answer(NULL, false, NULL, TAKE_PTR(r->kept)));
 		release_free(r);
 		return;
 	}
@@ -378,6 +426,9 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 	if (r->side != BOTH_SIDES)
 		json_put_string(r->op->input, "side", lease_side_to_string(r->side));
 	r->force = p->force;
+	note = assigned_text(m, r, kept);
+	if (note)
+		json_put_string(r->op->input, "note", note);
 	if (r->force)
 		power_off_note(m, r->op, r->vfs[0]);
 	operation_store(m, r->op);
@@ -417,6 +468,6 @@ void release_resume(struct manager *m, struct operation *op)
 		release_committed(m, r);
 		return;
 	}
-	operation_done(m, op, answer(true, TAKE_PTR(names), NULL));
+	operation_done(m, op, answer(op, true, TAKE_PTR(names), NULL));
 	release_free(r);
 }

@@ -15,6 +15,11 @@ bool lease_has_side(const struct vf *vf, enum lease_side side)
 	return (side == CONFIG_SIDE || vf->lease.live) && (side == LIVE_SIDE || vf->lease.config);
 }
 
+bool vf_keeps_side(const struct vf *vf)
+{
+	return vf->handover && vf->handover->one_side;
+}
+
 enum lease_side operation_side(const struct operation *op)
 {
 	int side = lease_side_from_string(strempty(json_get_string(op->input, "side")));

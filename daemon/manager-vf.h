@@ -45,6 +45,7 @@ void handover_reset(struct manager *m, struct vf *vf, handover_fn fn, void *user
 void handover_add_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
 void handover_take_side(struct manager *m, struct vf *vf, enum lease_side side, handover_fn fn, void *userdata);
 bool lease_has_side(const struct vf *vf, enum lease_side side);
+bool vf_keeps_side(const struct vf *vf); /* it is on its way out of one side, and stays its VM's on the other */
 enum lease_side operation_side(const struct operation *op); /* of an assign or release of one side; else both */
 /* Powers its VM off first, whose guest has no say then.  A detach that is under way is waited for. */
 void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
@@ -97,6 +98,8 @@ bool lease_was_never_confirmed(const struct vf *vf); /* and the time for that is
 
 /* ---- manager-fixed.c: VFs that the policy assigns to VMs ---- */
 void fixed_pump(struct manager *m);
+/* Were the VF taken from its VM, the policy would give the VM one again at once: by this assignment; NULL = it would not. */
+const char *fixed_gives_again(struct manager *m, const struct vf *vf);
 void fixed_try_again(struct vm *vm); /* something changed: whatever failed may go well now */
 void fixed_resume(struct manager *m, struct vf *vf); /* leased by an earlier daemon, not attached */
 void fixed_failed(struct manager *m, struct vm *vm, const char *why); /* told, and tried again later */

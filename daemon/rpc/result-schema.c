@@ -110,7 +110,7 @@ static const struct object objects[] = {
 			   { "preempts", "string[]" }, { "preempt_grace_seconds", "number?" },
 			   { "min_runtime_seconds", "number" }) },
 	{ "released", MEMBERS({ "changed", "boolean" }, { "released", "string[]" },
-			      { "left", "vf_left[]" }, { "operation", "string?" }) },
+			      { "left", "vf_left[]" }, { "note", "string?" }, { "operation", "string?" }) },
 	{ "reset", MEMBERS({ "changed", "boolean" }, { "vf", "string" }, { "operation", "string?" }) },
 	{ "session", MEMBERS({ "ends_at", "string?" }, { "guest_address", "string?" },
 			     { "guest_driver", "string?" }, { "guest_render", "string?" }) },

@@ -3,6 +3,7 @@
 
 import json
 
+from gpuvf_client import CONFLICT
 from harness import POLICY, World, equal, main, refused, test, until
 
 OFF = {"name": "desk-1", "state": "off"}
@@ -252,6 +253,108 @@ def two_vms_one_vf():
                        '  {"vm": "b", "vf": "gpu0/vf1"}]}')
     with refused(-32005, "10-test.json:3:21", "gpu0/vf1 is vm a's already, at", "10-test.json:2:36"):
         world.call("policy.reload")
+
+
+def assigned_refused(world, **what):
+    with refused(CONFLICT, "by the policy", "assignments[0] of ", reason="assigned"):
+        world.call("vf.release", wait_seconds=60, **what)
+
+
+@test
+def release_of_what_is_assigned():
+    """What the policy would give again at once is not released: refused with the way out, which leads out."""
+    rule = {"vm": "desk-1", "vram": "1GiB"}
+    world = fixed(rule, vfs=3)
+    vf = until_held(world, "desk-1", "reserved")[0]
+    for what in ({"vm": "desk-1"}, {"vf": vf["name"]}, {"vm": "desk-1", "all": True}, {"vm": "desk-1", "mode": "config"}):
+        assigned_refused(world, **what)
+    equal(world.vf(vf["name"])["lease"], vf["lease"])
+    told = world.cli("release", "desk-1", check=6)
+    assert "policy reload" in told.stderr and "gpuvf drain" in told.stderr, told.stderr
+    world.machine("domain-start", vm="desk-1")
+    until_held(world, "desk-1", "attached")
+    assigned_refused(world, vm="desk-1")
+    # The way out: from then on it is anybody's to release, also from a VM that runs.
+    set_assignments(world)
+    equal(world.call("vf.release", vm="desk-1", wait_seconds=60)["released"], [vf["name"]])
+    until_free(world)
+    equal(hostdevs(world), ([], []))
+
+
+@test
+def release_of_one_side_of_what_is_assigned():
+    """One side of what the policy gave on both can go: the VM has it on the other, and that is what the policy wants."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vms=[{"name": "desk-1"}])
+    vf = until_held(world, "desk-1", "attached")[0]
+    answer = world.call("vf.release", vm="desk-1", mode="live", wait_seconds=60)
+    equal((answer["released"], answer.get("note")), ([vf["name"]], None))
+    equal([one["name"] for one in held(world, "desk-1", "reserved")], [vf["name"]])
+    assigned_refused(world, vm="desk-1", mode="config") # that was the other
+    equal([one["name"] for one in world.items("vf.list") if one["lease"]], [vf["name"]], "it was given no other")
+
+
+@test
+def release_of_others_beside_it():
+    """With --all, what the policy gave stays and is told; what a VM has by hand goes. One more than the policy wants goes,
+    too."""
+    world = fixed({"vm": "desk-1", "vf": "gpu0/vf2"}, vfs=3)
+    until_held(world, "desk-1", "reserved")
+    world.call("vf.assign", vm="desk-1", vf="gpu0/vf3", add=True, wait_seconds=60)
+    with refused(CONFLICT, "holds 2 VFs", reason="several"):
+        world.call("vf.release", vm="desk-1", wait_seconds=60)
+    answer = world.call("vf.release", vm="desk-1", all=True, wait_seconds=60)
+    equal(answer["released"], ["gpu0/vf3"])
+    assert "gpu0/vf2 stays" in answer["note"] and "assignments[0] of " in answer["note"], answer
+    equal([vf["name"] for vf in held(world, "desk-1", "reserved")], ["gpu0/vf2"])
+    world.call("vf.assign", vm="desk-1", vf="gpu0/vf3", add=True, wait_seconds=60)
+    told = world.cli("release", "desk-1", "--all", check=0).stdout
+    assert "gpu0/vf3 is free again" in told and "gpu0/vf2 stays" in told, told
+
+
+@test
+def release_of_what_another_serves_as_well():
+    """A VF that was given before the VM had another that serves as well: nothing is given again, so it goes."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vfs=3)
+    given = until_held(world, "desk-1", "reserved")[0]["name"]
+    other = world.call("vf.assign", vm="desk-1", add=True, wait_seconds=60)["vf"]
+    equal(world.call("vf.release", vf=given, wait_seconds=60)["released"], [given])
+    until(lambda: world.vf(given)["state"] == "free", "it is free")
+    equal([vf["name"] for vf in held(world, "desk-1", "reserved")], [other])
+
+
+@test
+def release_by_force_of_what_is_assigned():
+    """By force it is done, and the answer says that the policy gives one again; also when the daemon dies in between."""
+    for kill in (None, "before", "after"):
+        world = fixed({"vm": "desk-1", "vram": "1GiB"}, vms=[{"name": "desk-1"}])
+        before = until_held(world, "desk-1", "attached")[0]
+        if kill:
+            world.fault("destroy", nth=1, kill=kill)
+        try:
+            call = {"vm": "desk-1", "force": True, "yes_power_off": True, "wait_seconds": 60, "request_id": "r"}
+            world.call("vf.release", **call)
+        except (OSError, EOFError):
+            world.until_killed()
+            world.machine("clear-faults")
+            world.start()
+        answer = world.call("vf.release", **call)
+        equal(answer["released"], [before["name"]])
+        assert "VM desk-1 is given one again by the policy (assignments[0] of " in answer["note"], answer
+        after = until_held(world, "desk-1", "reserved")[0]
+        equal((after["lease"]["owner"], after["lease"]["epoch"] > before["lease"]["epoch"]), ("policy", True))
+        world.end()
+
+
+@test
+def release_on_a_gpu_that_is_drained():
+    """There the policy gives none, so what it gave to a VM that runs can be released."""
+    world = fixed({"vm": "desk-1", "vram": "1GiB"}, vms=[{"name": "desk-1"}])
+    vf = until_held(world, "desk-1", "attached")[0]
+    world.call("gpu.drain", gpu="gpu0")
+    equal(world.call("vf.release", vm="desk-1", wait_seconds=60)["released"], [vf["name"]])
+    until_free(world)
+    world.call("gpu.undrain", gpu="gpu0")
+    until_held(world, "desk-1", "attached")
 
 
 if __name__ == "__main__":

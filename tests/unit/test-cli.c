@@ -416,7 +416,7 @@ static void test_release(void **state)
 {
 	static const struct canned answers[] = {
 		{ "vf.release",
-		  "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
+		  "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null,\"note\":\"gpu0/vf2 stays\"}" },
 		{ "vf.release", "{\"changed\":false,\"released\":[],\"operation\":null}" },
 		{ "vf.release", "{\"changed\":true,\"released\":[\"gpu0/vf1\"],\"operation\":null}" },
 		{ NULL },
@@ -427,7 +427,7 @@ static void test_release(void **state)
 	_cleanup_run_ struct run epoch = GPUVF("release", "gpu0/vf1", "--if-epoch", "0");
 	_cleanup_run_ struct run wrong = GPUVF("release", "gpu0/vf1", "--if-epoch", "-1");
 
-	assert_string_equal(vf.out, "gpu0/vf1 is free again\n");
+	assert_string_equal(vf.out, "gpu0/vf1 is free again\ngpu0/vf2 stays\n");
 	assert_string_equal(vm.out, "trainer-1 holds nothing: nothing was changed\n");
 	assert_request(d, 0, "vf.release", "{\"vf\":\"gpu0/vf1\",\"force\":true,\"yes_power_off\":true}");
 	assert_request(d, 1, "vf.release", "{\"vm\":\"trainer-1\",\"all\":true,\"mode\":\"both\"}");
