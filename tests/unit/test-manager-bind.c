@@ -283,6 +283,28 @@ static void it_is_not_given_while_it_is_bound(void **state)
 	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
 }
 
+/* What somebody asked for, and is about to be durable, does not meet a VF that is busy by our doing. */
+static void an_operation_goes_first(void **state)
+{
+	struct bench *b = *state;
+	struct vf_reset_params reset = { .vf = (char *)VF, .wait_usec = FOREVER };
+	struct answer *a = answer_new();
+
+	b->actors.host_fault[HOST_BIND_VFIO] = -EIO;
+	cut_by_others(b, 1);
+	bench_settle(b);
+	b->actors.host_fault[HOST_BIND_VFIO] = 0;
+	bench_vf(b, VF)->unbound.retry_at = 0;
+	b->actors.host_held = ONE(HOST_BIND_VFIO);
+	manager_vf_reset(b->m, &root_caller, &reset, &a->reply);
+	manager_pump(b->m);
+	expect_changed(b, a, true);
+	bench_settle(b);
+	fake_release(&b->actors, ONE(HOST_BIND_VFIO), 0);
+	bench_settle(b);
+	expect_on_vfio(b, 1);
+}
+
 #define CUT(f) cmocka_unit_test_setup_teardown(f, bench_set_up_cut, bench_tear_down)
 
 int main(void)
@@ -298,6 +320,7 @@ int main(void)
 		CUT(not_one_that_a_vm_is_to_have),
 		CUT(a_restart_in_the_middle),
 		CUT(it_is_not_given_while_it_is_bound),
+		CUT(an_operation_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
