@@ -143,6 +143,8 @@ def of_assign(chance):
                            {"vf": chance.choice((*GPUS, SECOND))}))  # a GPU itself, which is no VF
     how = chance.choice(({}, {}, {"mode": "live"}, {"mode": "config"}, {"mode": "both"}))
     more = {"add": True} if "vf" not in where and chance.random() < 0.3 else {}
+    if chance.random() < 0.2:
+        more["for_seconds"] = chance.choice(("30ms", "200ms", 1))
     return ("call", "vf.assign", {"vm": chance.choice(VMS), **where, **how, **more})
 
 
@@ -176,7 +178,8 @@ def of_heal(chance):
 
 
 def of_reload(chance):
-    return ("policy", {"quantum": chance.choice((10, 20, 30))})
+    assigned = chance.choice((None, {"vm": CLOSED, "vram": "1GiB"}, {"vm": CLOSED, "vf": vf_name(chance)}))
+    return ("policy", {"quantum": chance.choice((10, 20, 30)), "assigned": assigned})
 
 
 def of_no_start(chance, number):
@@ -205,6 +208,12 @@ def of_others(chance):
         ("domain-pause", {"vm": chance.choice(VMS)}),
         ("domain-crash", {"vm": chance.choice(VMS)}),
         ("domain-resume", {"vm": chance.choice(VMS)}),
+        ("domain-save", {"vm": chance.choice(VMS)}),
+        ("domain-unsave", {"vm": chance.choice(VMS)}),
+        ("undefine", {"vm": chance.choice(VMS)}),
+        ("domain-define", {"vm": chance.choice(VMS)}),
+        ("foreign-attach", {"vm": chance.choice(VMS), "gpu": vf["gpu"], "config": True}),
+        ("foreign-detach", {"vm": chance.choice(VMS), "gpu": vf["gpu"], "config": True}),
         ("agent", {"vm": chance.choice(VMS), "agent": chance.choice((True, "disconnected"))}),
         ("set-numvfs", {"gpu": chance.choice(GPUS), "value": chance.choice((0, 0, 2))}),
         ("set-attribute", {"gpu": chance.choice(GPUS), "vf": 1, "attribute": "exec_quantum_ms", "value": 77}),
@@ -254,7 +263,8 @@ def clear(chance):
 def start_vms(chance):
     """Each is on, and takes jobs."""
     return ("calls",
-            [one for vm in ("trainer-1", "trainer-2") for one in (("machine", "domain-start", {"vm": vm}),
+            [one for vm in ("trainer-1", "trainer-2") for one in (("machine", "domain-define", {"vm": vm}),
+                                                                  ("machine", "domain-start", {"vm": vm}),
                                                                   ("call", "vm.heal", {"vm": vm}))] +
             [("call", "gpu.undrain", {"gpu": gpu}) for gpu in GPUS])
 
@@ -282,7 +292,8 @@ def power_off(chance):
 
 def pool_off(chance):
     """It is off, and no job of before is in its way."""
-    return ("calls", [("machine", "domain-stop", {"vm": ON_DEMAND}), ("call", "vm.heal", {"vm": ON_DEMAND})])
+    return ("calls", [("machine", "domain-define", {"vm": ON_DEMAND}), ("machine", "domain-stop", {"vm": ON_DEMAND}),
+                      ("call", "vm.heal", {"vm": ON_DEMAND})])
 
 
 def clearing(chance):

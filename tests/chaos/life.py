@@ -112,7 +112,7 @@ class Life(World):
             program.write_text("#!/bin/sh\n")
             program.chmod(0o755)
 
-    def policy(self, quantum):
+    def policy(self, quantum, assigned=None):
         """One of the VMs has its VFs by libvirt's driver work, the others by gpuvf's; one has a command that must
         succeed before a job; one is started on demand, and is for the first user."""
         more = {choices.MANAGED: {"managed": "yes"}, choices.ON_DEMAND: {"start": "on-demand", "stop_idle": "1s"},
@@ -127,6 +127,7 @@ class Life(World):
                         for vm, user in choices.RUN_AS.items()],
                 "queues": [{**POLICY["queues"][0], "preempt_grace": "1s"},
                            {"name": choices.URGENT, "priority": 90, "preempts": ["default"]}],
+                "assignments": [assigned] if assigned else [],
                 "layouts": [*POLICY["layouts"], {"name": "none", "vfs": 0}],
                 "profiles": [*POLICY["profiles"], *PROFILES,
                              {"name": "changed", "vram": "25%", "exec_quantum": f"{quantum}ms"}]}
@@ -348,7 +349,7 @@ class Life(World):
         elif kind == "runs":
             self.rest(self.one_runs)
         elif kind == "policy":
-            self.write_policy(self.policy(action[1]["quantum"]))
+            self.write_policy(self.policy(**action[1]))
             asked[client.begin("policy.reload")] = (action, None)
         else:
             self.disturb(action[1], action[2])
@@ -375,6 +376,8 @@ class Life(World):
             return self.pause_busy()
         if op == "resume-all":
             return self.resume_all()
+        if op == "undefine":
+            return self.ask("domain-stop", **members) and self.ask("domain-undefine", **members)
         if op == "reattach":
             return self.reattach(members["which"])
         reply = self.ask(op, **members)
@@ -601,7 +604,11 @@ class Life(World):
 
     def finish(self):
         """All is given back; every job gets its time, and ends."""
+        self.write_policy(self.policy(20))
+        self.try_call("policy.reload")
+        self.ask("domain-stop", vm=choices.CLOSED)  # what the policy gave to it stays until it is off
         for vm in choices.VMS:
+            self.ask("domain-define", vm=vm)
             self.ask("domain-start", vm=vm)
         self.give_back_foreign()
         self.give_back()
@@ -653,10 +660,13 @@ class Life(World):
         state, rows = self.machine("state"), checker.rows_of(self.state)
         ours = {key for key, row in rows["lease"].items()
                 if row["owner"] not in ("foreign", "none") and row["state"] != "quarantined"}
+        cards = {gpu["address"]: gpu["name"] for gpu in state["gpus"]}
         names = {vf["address"]: (gpu["name"], vf["index"]) for gpu in state["gpus"] for vf in gpu["vfs"]
                  if f"{gpu['address']}/{vf['index']}" not in ours}
         for vm in state["vms"]:
             for hostdev in vm["hostdevs"]:
+                if hostdev["address"] in cards and hostdev["config"]:
+                    self.ask("foreign-detach", vm=vm["name"], gpu=cards[hostdev["address"]], config=True)
                 if hostdev["address"] not in names:
                     continue
                 gpu, index = names[hostdev["address"]]
