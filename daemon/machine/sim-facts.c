@@ -201,6 +201,7 @@ json_t *sim_gpu_writes(const struct sim_gpu *g)
 	}
 	(void)json_put_uint(json, "total", total);
 	(void)json_put_uint(json, "sriov_numvfs_while_held", w->numvfs_while_held);
+	(void)json_put_uint(json, "sriov_numvfs_while_reserved", w->numvfs_while_reserved);
 	(void)json_put_uint(json, "attached_without_reset", w->attached_without_reset);
 	(void)json_put_uint(json, "vf_attributes", w->vf_attributes);
 	(void)json_put_uint(json, "pf_attributes", w->pf_attributes);

@@ -154,6 +154,24 @@ static int run_autoprobe(struct sim_task *t, struct host_reply *reply)
 	return r;
 }
 
+static bool is_reserved(const struct sim_hypervisor *hv, const struct pci_address *vf)
+{
+	for (size_t i = 0; i < hv->n_vms; i++)
+		for (size_t n = 0; hv->vms[i].state == VM_OFF && n < hv->vms[i].config.n; n++)
+			if (pci_address_equal(&hv->vms[i].config.items[n].address, vf))
+				return true;
+	return false;
+}
+
+/* Whether the definition of a VM that is off names one of the GPU's VFs. */
+static bool has_reserved(const struct sim_hypervisor *hv, const struct sim_gpu *g)
+{
+	for (unsigned v = 0; v < g->num_vfs; v++)
+		if (is_reserved(hv, &g->vfs[v].address))
+			return true;
+	return false;
+}
+
 static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 {
 	struct sim_gpu *g = t->gpu;
@@ -164,6 +182,7 @@ static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 		r = refuse_held(t, 0, reply);
 		if (r < 0)
 			return r;
+		g->writes.numvfs_while_reserved += has_reserved(&t->m->hypervisor, g);
 	}
 	r = sim_gpu_set_numvfs(&t->m->kernel, g, t->host.value, (unsigned)t->fault.fewer);
 	if (r == -EINPROGRESS) {

@@ -38,6 +38,7 @@ struct sim_vf {
 struct sim_writes {
 	unsigned of[SIM_WRITE];	    /* by enum sim_point */
 	unsigned numvfs_while_held; /* writes that the kernel does not refuse and never answers */
+	unsigned numvfs_while_reserved; /* by gpuvf, while the definition of a VM that is off names a VF that went */
 	unsigned attached_without_reset; /* by gpuvf, after another had it */
 	unsigned vf_attributes;
 	unsigned pf_attributes;

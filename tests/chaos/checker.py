@@ -20,6 +20,7 @@ BEGUN = ("starting", "waiting-guest", "running", "stopping", "unreachable")
 MOVING = ("leased", "attaching", "detaching", "resetting")
 # What a layout may ask for by VF, and the kernel shows under the same name.
 ASKED = ("exec_quantum_ms", "preempt_timeout_us")
+PF_KEEPS = 0.05  # of a card's memory at most: a share is one of what is left
 
 # After so many starts that failed in a row a VM takes no more jobs (architecture, "what must hold", 7).
 FAILED_STARTS = 3
@@ -85,6 +86,8 @@ def hard(machine, ledger, hangs_of_others=0):
     if held > hangs_of_others:
         wrong.append(f"sriov_numvfs was written {held - hangs_of_others} times while a VF was held")
     for gpu in machine["gpus"]:
+        if gpu["writes"]["sriov_numvfs_while_reserved"]:
+            wrong.append(f"{gpu['name']}: gpuvf took away a VF that the definition of a VM that is off names")
         if gpu["writes"]["attached_without_reset"]:
             wrong.append(f"{gpu['name']}: a VF went to a VM without a reset after the one before")
     users = collections.Counter(h["address"] for vm in machine["vms"] for h in vm["hostdevs"] if h["live"])
@@ -306,7 +309,7 @@ def definitions(machine, rows):
     cards = {row["address"]: row["number"] for row in rows["gpu"].values()}
     vfs = {vf["address"]: (cards.get(gpu["address"]), vf["index"]) for gpu in machine["gpus"] for vf in gpu["vfs"]}
     for vm in machine["vms"]:
-        for h in vm["hostdevs"]:
+        for h in () if vm["state"] == "gone" else vm["hostdevs"]:
             named = ALIAS.match(h["alias"] or "")
             means = (int(named[1]), int(named[2])) if named and h["config"] else None
             if means and h["address"] in vfs and vfs[h["address"]] != means:
@@ -348,6 +351,18 @@ def _lease_of_job(key, row, all_jobs):
     return []
 
 
+def _memory(name, shown, asked, of_card):
+    """asked: as a layout is stored, "1GiB" or "12.50%"."""
+    if shown is None or asked is None:
+        return []
+    if asked.endswith("%"):
+        share = float(asked[:-1]) / 100 * of_card
+        good = share * (1 - PF_KEEPS) <= shown <= share
+    else:
+        good = shown == float(asked.removesuffix("GiB")) * (1 << 30)
+    return [] if good else [f"{name} has {shown} bytes of VRAM, wanted are {asked}"]
+
+
 def layouts(machine, rows, disturbed):
     """What nobody else touched is cut as it was last wanted, whole.  disturbed: names of GPUs."""
     wrong = []
@@ -361,6 +376,8 @@ def layouts(machine, rows, disturbed):
             wrong.append(f"{gpu['name']} has {gpu['num_vfs']} VFs, wanted are {len(slices)}")
             continue
         for vf, one in zip(gpu["vfs"], slices):
+            whose = f"{gpu['name']}/vf{vf['index']}"
+            wrong += _memory(whose, vf["values"].get("vram_quota"), one.get("vram"), gpu["vram_bytes"])
             for name in ASKED:
                 shown = vf["values"].get(name)
                 if one.get(name) is not None and shown is not None and shown != one[name]:

@@ -43,7 +43,8 @@ STEPS = {
     "follow": ("get",),
     "recover": ("scan", "read", "list", "get"),
 }
-ENDURING = {"seconds": 2, "retries": 3, "queue": None, "outputs": False}  # a job that would run elsewhere if it were lost
+# A job that would run elsewhere if it were lost.
+ENDURING = {"seconds": 2, "retries": 3, "queue": None, "outputs": False}
 URGENT = "urgent"  # the queue whose jobs may have those of the other stopped
 # Among the arguments of that program and of no other.
 ARGUMENTS = {"prepare": "-c"}
@@ -192,7 +193,8 @@ def of_no_start(chance, number):
 
 def of_pause(chance):
     """virsh suspend of a VM while a command runs in it; now and then it goes on before the daemon dies."""
-    return [("runs", {}), ("machine", "pause-busy", {})] + ([("machine", "resume-all", {})] if chance.random() < 0.2 else [])
+    resume = [("machine", "resume-all", {})] if chance.random() < 0.2 else []
+    return [("runs", {}), ("machine", "pause-busy", {}), *resume]
 
 
 def of_others(chance):
@@ -321,17 +323,20 @@ LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
          ("release", "destroy"): [*PLACE, power_off],
          ("release", "vram_quota"): [clear, start_vms, clearing],
          "follow": [*PLACE, assign_to("trainer-1", "trainer-2"), rest, taken_out],
-         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "paused": PLACE, "pool": [*PLACE, pool_off],
+         "start": PLACE, "finish": PLACE, "cancel": PLACE, "session": PLACE, "preempt": PLACE, "paused": PLACE,
+         "pool": [*PLACE, pool_off],
          # The next daemon finds what a VM has.
          ("recover", "get"): [*PLACE, assign_to("trainer-1", "trainer-2"), rest],
          "recover": [], "submit": [], "store": [of_assign, of_release]}
 # What the jobs must be like, by operation or point.
 JOBS = {"finish": {"seconds": 0.2}, "cancel": {"seconds": 5}, "pool": {"vm": ON_DEMAND, "seconds": 0},
-        "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"}, "paused": {**ENDURING, "vm": None},
+        "preempt": {"seconds": 3, "vm": "trainer-1", "queue": None}, "session": {"vm": "trainer-1"},
+        "paused": {**ENDURING, "vm": None},
         ("start", "guest-exec ready"): {"vm": "trainer-1"}, ("finish", "guest-exec outputs"): {"outputs": True},
         ("finish", "guest-exec status"): {"seconds": 0.6}}
 # When the trap is set, if not at once: what else is done comes before, the jobs after it ("calm") or before it.
-ARMED = {"submit": "calm", "paused": "running", "start": "calm", "finish": "running", "cancel": "running", "preempt": "running", "pool": "calm",
+ARMED = {"submit": "calm", "paused": "running", "start": "calm", "finish": "running", "cancel": "running", "preempt": "running",
+         "pool": "calm",
          "session": "running", **{("session", point): "calm" for point in STEPS["session"][:3]}}
 # Until when the daemon is left alone with it, if it does not die: an end, or a time in seconds.
 UNTIL = {"start": "jobs", "finish": "jobs", "cancel": "jobs", "session": "jobs", "preempt": "jobs", "pool": "jobs",
@@ -413,7 +418,7 @@ class Round:
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
         if chance.random() < RARELY:
             self.meanwhile.append(of_reattach(chance))
-        self.stays_paused = step[0] == "paused" or chance.random() < 0.5  # what is paused is found so by the next daemon
+        self.stays_paused = step[0] == "paused" or chance.random() < 0.5  # … and found so by the next daemon
         self.full_disk = chance.random() < 0.05
         self.reboot = chance.random() < 0.05
         self.swaps_cards = chance.random() < 0.5  # … each is in the other's slot then

@@ -450,6 +450,8 @@ class Life(World):
         if not self.ask("reboot"):
             return
         if swap:
+            for vm in choices.VMS:  # what is defined later names the slots of before, by somebody else's hand
+                self.ask("domain-define", vm=vm)
             first, second = [gpu["address"] for gpu in self.machine("state")["gpus"]]
             for gpu, address in (("gpu0", NOWHERE), ("gpu1", first), ("gpu0", second)):
                 self.machine("move-gpu", gpu=gpu, address=address)

@@ -3,13 +3,16 @@
 GPUVF_TEST_CHAOS of them. The long one is `make chaos ROUNDS=N SEED=S`."""
 
 import copy
+import json
 import os
 import pathlib
+import socket
 import sys
 import tempfile
 import time
 
-from harness import SOURCE, comment, equal, main, test
+from harness import PATIENCE, SOURCE, comment, equal, main, test
+from harness import World as Daemon
 
 sys.path.insert(0, str(SOURCE / "tests" / "chaos"))
 
@@ -32,13 +35,14 @@ def hostdev(index, epoch, **more):
 
 def machine():
     vfs = [{"index": i, "address": f"0000:03:00.{i}", "driver": "vfio-pci",
-            "values": {"exec_quantum_ms": 20, "preempt_timeout_us": 0}} for i in (1, 2, 3)]
-    gpu = {"name": "gpu0", "address": "0000:03:00.0", "present": True, "num_vfs": 3, "vfs": vfs,
+            "values": {"vram_quota": 1 << 30, "exec_quantum_ms": 20, "preempt_timeout_us": 0}} for i in (1, 2, 3)]
+    gpu = {"name": "gpu0", "address": "0000:03:00.0", "present": True, "vram_bytes": 8 << 30, "num_vfs": 3, "vfs": vfs,
            "not_reset": [], "locked": False,
-           "writes": {"sriov_numvfs": 4, "vram_quota": 2, "sriov_numvfs_while_held": 0, "attached_without_reset": 0}}
-    return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "guest_root": "/g/trainer-1",
+           "writes": {"sriov_numvfs": 4, "vram_quota": 2, "sriov_numvfs_while_held": 0,
+                      "sriov_numvfs_while_reserved": 0, "attached_without_reset": 0}}
+    return {"gpus": [gpu], "vms": [{"name": "trainer-1", "uuid": UUID, "state": "running", "guest_root": "/g/trainer-1",
                                     "hostdevs": [hostdev(1, 5), hostdev(2, 6)]},
-                                   {"name": "trainer-2", "uuid": OTHER, "guest_root": "/g/trainer-2", "hostdevs": []}]}
+                                   {"name": "trainer-2", "uuid": OTHER, "state": "off", "guest_root": "/g/trainer-2", "hostdevs": []}]}
 
 
 RULES = {"trainer-1": ("trainer", (0, 7))}
@@ -68,7 +72,7 @@ def session(state, result="none", begun=1, left=3600):
 
 def rows():
     return {"gpu": {"gpu0": {"number": 0, "address": "0000:03:00.0",
-                             "manual": {"vfs": [{"exec_quantum_ms": 20}] * 3}}},
+                             "manual": {"vfs": [{"vram": "1GiB", "exec_quantum_ms": 20}] * 2 + [{"vram": "12.50%"}]}}},
             "lease": {"0000:03:00.0/1": lease("vm", 5), "0000:03:00.0/2": lease("job", 6, 7)},
             "job": {"6": session("ended", "timeout"), "7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
             "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}},
@@ -130,6 +134,7 @@ def own_process(world):
 # What is spoiled, and what must be said of it.
 SPOILED = (
     (lambda w: w.gpu["writes"].update(sriov_numvfs_while_held=1), "while a VF was held"),
+    (lambda w: w.gpu["writes"].update(sriov_numvfs_while_reserved=1), "the definition of a VM that is off names"),
     (lambda w: w.gpu["writes"].update(attached_without_reset=1), "without a reset"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5)), "gpu0 itself is in trainer-2, and has 3 VFs"),
@@ -176,7 +181,9 @@ SPOILED = (
     (lambda w: w.rows["job"].update({"6": session("ended", "succeeded")}), "has ended as succeeded"),
     (lambda w: w.gpu.update(num_vfs=2), "wanted are 3"),
     (lambda w: w.rows["gpu"]["gpu0"].update(manual=None), "wanted are 0"),
-    (lambda w: w.gpu["vfs"][2]["values"].update(exec_quantum_ms=40), "exec_quantum_ms 40, wanted is 20"),
+    (lambda w: w.gpu["vfs"][1]["values"].update(exec_quantum_ms=40), "exec_quantum_ms 40, wanted is 20"),
+    (lambda w: w.gpu["vfs"][0]["values"].update(vram_quota=0), "gpu0/vf1 has 0 bytes of VRAM, wanted are 1GiB"),
+    (lambda w: w.gpu["vfs"][2]["values"].update(vram_quota=0), "gpu0/vf3 has 0 bytes of VRAM, wanted are 12.50%"),
     (lambda w: w.gpu.update(locked=True), "the device lock is held"),
     (lambda w: w.rows["operation"]["op/1"].update(state="running"), "stays running"),
 )
@@ -194,6 +201,27 @@ def checker_can_fail():
             wrong = world.wrong()
             assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
     comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def machine_counts_reservations():
+    """A VF that is taken from under a VM that is off is counted, and found; one that no definition names is not."""
+    for vm_has_it, count in ((True, 1), (False, 0)):
+        world = Daemon({"vms": [{"name": "trainer-1", "state": "off"}]})
+        world.apply(2)
+        if vm_has_it:
+            world.call("vf.assign", vm="trainer-1", mode="config", wait_seconds=PATIENCE)
+        world.kill()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:  # as a daemon that did not look would
+            connection.settimeout(PATIENCE)
+            connection.connect(str(world.state / "machine.sock"))
+            ask = {"id": 1, "host": {"op": "set-numvfs", "gpu": world.machine("state")["gpus"][0]["address"], "value": 0}}
+            connection.sendall(json.dumps(ask).encode() + b"\n")
+            assert connection.recv(1 << 16), "no answer"
+        machine = world.machine("state")
+        equal(machine["gpus"][0]["num_vfs"], 0)
+        wrong = [one for one in checker.hard(machine, checker.Ledger(world.folder)) if "VM that is off" in one]
+        equal(len(wrong), count, f"{wrong}")
 
 
 @test
