@@ -385,6 +385,8 @@ class Life(World):
             self.last_users.forget(members["gpu"], members.get("vf"))
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
+        if reply and op == "foreign-attach" and "vf" not in members:
+            self.disturbed.add(members["gpu"])  # named itself: an apply that was cut short is neither finished nor undone
         if reply and reply.get("hangs"):
             self.hangs_of_others += 1
         return reply
@@ -500,8 +502,13 @@ class Life(World):
 
     def live_without_policy(self):
         """One daemon finds a policy that does not load, and dies of a kill -9; whom it finds it gives up for nothing."""
+        if not (self.state / "state.mark").exists():
+            return  # it died before it had a store
         path = self.policies / "10-test.json"
         text = path.read_text()
+        base = sqlite3.connect(self.state / "state.db", timeout=10)
+        base.execute("SELECT count(*) FROM job").fetchone()  # what the dead daemon left in the log is taken in
+        base.close()
         before = checker.rows_of(self.state)["job"]
         path.write_text("{ oops")
         if not self.launch():
