@@ -106,11 +106,14 @@ static int host_request(struct host *host, const struct host_request *request, h
 	struct machine *m = of_host(host);
 	uint64_t limit = request->deadline_usec ? request->deadline_usec :
 						  host_op_deadline(request->op);
-	_cleanup_json_ json_t *json = host_request_to_json(request);
-	struct host_request checked;
+	struct host_request wanted = *request, checked;
+	_cleanup_json_ json_t *json = NULL;
 	struct machine_call *call;
 	int r;
 
+	if (request->op == HOST_WAIT_CLOSED)
+		wanted.deadline_usec = limit; /* the machine does not know what the configuration says */
+	json = host_request_to_json(&wanted);
 	r = json ? host_request_from_json(json, &checked) : -EINVAL;
 	if (r < 0)
 		return r;

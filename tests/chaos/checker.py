@@ -304,14 +304,17 @@ def _waits(key, row, machine, numbers):
 
 
 def definitions(machine, rows):
-    """No definition names, under an alias of a lease, a VF that is another than the lease's."""
+    """No definition names, under an alias of a lease, a VF that is another than the lease's.  What names one that is over
+    was defined by somebody else's hand."""
     wrong = []
+    epochs = {row["epoch"] for row in rows["lease"].values() if row["owner"] != "none"}
     cards = {row["address"]: row["number"] for row in rows["gpu"].values()}
     vfs = {vf["address"]: (cards.get(gpu["address"]), vf["index"]) for gpu in machine["gpus"] for vf in gpu["vfs"]}
     for vm in machine["vms"]:
         for h in () if vm["state"] == "gone" else vm["hostdevs"]:
             named = ALIAS.match(h["alias"] or "")
-            means = (int(named[1]), int(named[2])) if named and h["config"] else None
+            there = named and h["config"] and int(named[3]) in epochs
+            means = (int(named[1]), int(named[2])) if there else None
             if means and h["address"] in vfs and vfs[h["address"]] != means:
                 wrong.append(f"the definition of {vm['name']} names {h['address']}, gpu{vfs[h['address']][0]}/vf"
                              f"{vfs[h['address']][1]}, as {h['alias']}")
@@ -377,7 +380,9 @@ def layouts(machine, rows, disturbed):
             continue
         for vf, one in zip(gpu["vfs"], slices):
             whose = f"{gpu['name']}/vf{vf['index']}"
-            wrong += _memory(whose, vf["values"].get("vram_quota"), one.get("vram"), gpu["vram_bytes"])
+            lease = rows["lease"].get(f"{gpu['address']}/{vf['index']}") or {}
+            if lease.get("state") != "quarantined" or lease.get("vram_taken") is None:  # else it is owed, and told
+                wrong += _memory(whose, vf["values"].get("vram_quota"), one.get("vram"), gpu["vram_bytes"])
             for name in ASKED:
                 shown = vf["values"].get(name)
                 if one.get(name) is not None and shown is not None and shown != one[name]:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 import checker  # noqa: E402
 import choices  # noqa: E402
 from gpuvf_client import DEGRADED, Client, RpcError  # noqa: E402
-from harness import BUILD, PATIENCE, POLICY, World  # noqa: E402
+from harness import BUILD, PATIENCE, POLICY, World, until  # noqa: E402
 
 GONE = (ConnectionError, OSError, EOFError)
 KILL_AT = BUILD / "tests" / "chaos" / "kill-at.so"
@@ -615,7 +615,10 @@ class Life(World):
         """All is given back; every job gets its time, and ends."""
         self.write_policy(self.policy(20))
         self.try_call("policy.reload")
-        self.ask("domain-stop", vm=choices.CLOSED)  # what the policy gave to it stays until it is off
+        self.ask("domain-stop", vm=choices.CLOSED)
+        until(lambda: not any(vf["lease"] and vf["lease"]["owner"] == "policy" and vf["vm"] == choices.CLOSED
+                              for vf in self.client_for_checks.items("vf.list")),
+              "what the policy gave to it is given back", 10)
         for vm in choices.VMS:
             self.ask("domain-define", vm=vm)
             self.ask("domain-start", vm=vm)
@@ -650,7 +653,7 @@ class Life(World):
     def give_back(self):
         """What VMs have been assigned, one by one: a job's VF would keep the others."""
         for vf in self.client_for_checks.items("vf.list"):
-            if vf["lease"] and vf["lease"]["owner"] == "vm":
+            if vf["lease"] and vf["lease"]["owner"] in ("vm", "policy"):  # which gives none any more
                 self.try_call("vf.release", vf=vf["name"], wait_seconds=PATIENCE)
         for row in checker.rows_of(self.state)["lease"].values():
             if row["owner"] == "vm" and row.get("gone"):

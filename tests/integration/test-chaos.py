@@ -139,8 +139,8 @@ SPOILED = (
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(1, 5)), "is in 2 VMs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5)), "gpu0 itself is in trainer-2, and has 3 VFs"),
     (lambda w: w.vms[1]["hostdevs"].append(hostdev(0, 5, live=False, config=True)), "gpu0 itself is in trainer-2"),
-    (lambda w: w.vms[1]["hostdevs"].append(hostdev(3, 9, alias="ua-gpuvf-1-1-e9", live=False, config=True)),
-     "the definition of trainer-2 names 0000:03:00.3, gpu0/vf3, as ua-gpuvf-1-1-e9"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(3, 9, alias="ua-gpuvf-1-1-e5", live=False, config=True)),
+     "the definition of trainer-2 names 0000:03:00.3, gpu0/vf3, as ua-gpuvf-1-1-e5"),
     (lambda w: w.lease(2).update(uid=7), "went from uid 0 to uid 7 without a re-cut"),
     (lambda w: w.lease(1).update(vm_uuid=OTHER), f"went from VM {UUID} to VM {OTHER} without a re-cut"),
     (lambda w: w.rows["job"]["7"].update(uid=7), "is uid 7's, and uid 0 submitted it"),
@@ -194,6 +194,10 @@ def checker_can_fail():
     """The checker finds each violation that is made up for it, and none where all is well."""
     with tempfile.TemporaryDirectory() as folder:
         equal(World(folder).wrong(), [], "where all is well")
+        world = World(folder)
+        world.gpu["vfs"][2]["values"].update(vram_quota=0)
+        world.rows["lease"]["0000:03:00.0/3"] = {**lease("vm", 9, state="quarantined"), "vram_taken": 1 << 30}
+        equal([one for one in world.wrong() if "VRAM" in one], [], "where it could not be given back")
     for spoil, words in SPOILED:
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder)
