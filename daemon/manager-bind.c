@@ -107,6 +107,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Nearly all VFs are on VFIO, and the pump comes often. */
+static bool is_to_look_at(const struct vf *vf)
+{
+	return !vf->bound || vf->unbound.tries > 0;
+}
+
 static void look(struct manager *m, struct vf *vf, uint64_t now, uint64_t *next)
 {
 	/* One that was taken from VFIO again at once, by a rule of udev for one, is no new matter. */
@@ -129,8 +135,13 @@ void bind_pump(struct manager *m)
 	if (m->degraded || !m->hypervisor_connected || m->recovering || m->sleeping || !m->ready)
 		return;
 	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs && may_bind(m, gpu); i++)
+		for (size_t i = 0; i < gpu->n_vfs; i++) {
+			if (!is_to_look_at(gpu->vfs[i]))
+				continue;
+			if (!may_bind(m, gpu))
+				break;
 			look(m, gpu->vfs[i], now, &next);
+		}
 	m->bind_timer = sd_event_source_disable_unref(m->bind_timer);
 	if (next != UINT64_MAX)
 		(void)sd_event_add_time(m->event, &m->bind_timer, CLOCK_BOOTTIME, next, USEC_PER_MSEC, on_retry, m);
