@@ -276,11 +276,13 @@ static void side_committed(struct manager *m, void *userdata)
 	vf = operation_vf(m, op);
 	if (!vf)
 		return;
-	if (vf->lease.epoch == json_get_uint(op->input, "epoch", 0) && !vf->handover &&
-	    (vf->state == VF_ATTACHED || vf->state == VF_RESERVED))
-		handover_add_side(m, vf, operation_side(op), assigned, op);
-	else
+	if (vf->lease.epoch != json_get_uint(op->input, "epoch", 0) || vf->handover ||
+	    (vf->state != VF_ATTACHED && vf->state != VF_RESERVED))
 		fail_moved_on(m, op, vf);
+	else if (lease_has_side(vf, operation_side(op))) /* by another's operation, since the call */
+		assigned(m, vf, op, NULL);
+	else
+		handover_add_side(m, vf, operation_side(op), assigned, op);
 }
 
 static void side_not_committed(struct manager *m, void *userdata)
