@@ -48,6 +48,12 @@ def done_in_guest(world, number):
     return list(world.state.glob(f"guests/*/var/lib/gpuvf-guest/jobs/{number}.1-*/exit"))
 
 
+def asked_to_stop(world, number):
+    """Its command was sent a signal in its guest: an end from then on is none of its own."""
+    world.until_job(number, "stopping")
+    until(lambda: list(world.state.glob(f"guests/*/var/lib/gpuvf-guest/jobs/{number}.1-*/signalled")), "it has its signal")
+
+
 def rows(world, number):
     return [row for row in world.call("audit.list", limit=500, subject=number)["items"]]
 
@@ -135,7 +141,7 @@ def cancelled_meanwhile():
     world = world_of(batch={"preempt_grace": "1h"})
     victim = running(world, STUBBORN)
     first = urgent(world)
-    world.until_job(victim, "stopping")
+    asked_to_stop(world, victim)
     equal(world.call("job.cancel", id=victim)["changed"], True)
     equal(world.job(victim)["state"], "stopping")
     world.go.touch()
@@ -150,7 +156,7 @@ def cancelled_urgent():
     world = world_of(batch={"preempt_grace": "1h"})
     victim = running(world, STUBBORN)
     first = urgent(world)
-    world.until_job(victim, "stopping")
+    asked_to_stop(world, victim)
     world.call("job.cancel", id=first)
     world.until_ended(first, "cancelled")
     world.go.touch()
