@@ -75,12 +75,14 @@ static char *detaching_text(const struct vf *vf)
 			 rfc3339_format(until - until % USEC_PER_SEC, at));
 }
 
+/* Durable first: who finds an older row after a crash, and the VF in no VM, would take it for one that never was
+ * in any, and not reset it.  But a store that fails does not keep a guest from letting go. */
 void handover_detach_live(struct handover *h, void (*ask)(struct handover *h))
 {
 	_cleanup_free_ char *text = detaching_text(h->vf);
 
 	vf_set_state(h->m, h->vf, VF_DETACHING, text);
-	handover_when_stored(h, ask);
+	handover_when_stored(h, ask, ask);
 }
 
 static void detach_now(struct handover *h)
@@ -189,5 +191,5 @@ void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *
 	if (!h)
 		return;
 	vf_set_state(m, vf, VF_DETACHING, "its VM is being powered off");
-	handover_when_stored(h, power_off_now);
+	handover_when_stored(h, power_off_now, power_off_now);
 }

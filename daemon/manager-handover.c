@@ -257,30 +257,41 @@ bool handover_is_put_back(struct handover *h, const struct hv_reply *reply)
 
 /* ---- the store ---- */
 
-/* A store that fails does not keep a guest from letting go. */
-static void on_stored(struct manager *m, void *userdata)
+static void go_on(struct stored *stored, bool committed)
 {
-	struct stored *stored = userdata;
 	struct handover *h = stored->handover;
 
 	free(stored);
 	if (!h)
 		return;
 	h->stored = NULL;
-	if (!handover_vanished(h))
+	if (handover_vanished(h))
+		return;
+	if (committed)
 		h->go(h);
+	else
+		h->not_stored(h);
 }
 
-/* Durable first: who finds an older row after a crash, and the VF in no VM, would take it for one that never was
- * in any, and not reset it. */
-void handover_when_stored(struct handover *h, void (*go)(struct handover *h))
+static void on_stored(struct manager *m, void *userdata)
+{
+	go_on(userdata, true);
+}
+
+static void on_not_stored(struct manager *m, void *userdata)
+{
+	go_on(userdata, false);
+}
+
+void handover_when_stored(struct handover *h, void (*go)(struct handover *h), void (*not_stored)(struct handover *h))
 {
 	h->go = go;
+	h->not_stored = not_stored;
 	h->stored = calloc(1, sizeof(*h->stored));
 	if (!h->stored) {
-		go(h);
+		not_stored(h);
 		return;
 	}
 	h->stored->handover = h;
-	outbox_add(h->m, on_stored, on_stored, h->stored);
+	outbox_add(h->m, on_stored, on_not_stored, h->stored);
 }

@@ -28,7 +28,8 @@ struct handover {
 	handover_fn also; /* somebody else who waits for its end, or NULL */
 	void *also_userdata;
 	bool powered_off; /* its VM, by us: a detach that got no answer has one now */
-	void (*go)(struct handover *h); /* what it does when the VM's turn comes */
+	void (*go)(struct handover *h); /* what it does when the VM's turn comes, or its state is in the store … */
+	void (*not_stored)(struct handover *h); /* … or could not be put there */
 	struct handover *next_waiting;	/* in vm->waiting */
 };
 
@@ -41,8 +42,8 @@ bool handover_vanished(struct handover *h);
 void handover_vm_release(struct handover *h); /* the next that waits for its VM has its turn */
 /* Runs go when no other attach or detach of the VM is under way. */
 void handover_on_turn(struct handover *h, void (*go)(struct handover *h));
-/* Runs go when what was put into the store so far is durable. */
-void handover_when_stored(struct handover *h, void (*go)(struct handover *h));
+/* Runs go when what was put into the store so far is durable, and not_stored when the store failed. */
+void handover_when_stored(struct handover *h, void (*go)(struct handover *h), void (*not_stored)(struct handover *h));
 /* Asks the host of its VF, vf 0: of its GPU; when even the question fails, the answer says so. */
 void handover_ask_host(struct handover *h, enum host_op op, unsigned vf, host_reply_fn fn);
 void handover_ask_hv(struct handover *h, enum hv_op op, hv_reply_fn fn);

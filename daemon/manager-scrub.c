@@ -164,6 +164,15 @@ static void take(struct handover *h)
 	ask_quota(h, 0, on_taken);
 }
 
+/* A daemon that died between the two writes would leave it with nothing, and the next one would not know of it: it is
+ * not cleared, and stays its last user's. */
+static void take_nothing(struct handover *h)
+{
+	h->vf->vram_taken = (struct known){ 0 };
+	log_vf(h->vf->name, LOG_NOTICE, 0, "its memory is not cleared: that it begins cannot be stored");
+	h->cleared(h);
+}
+
 /* What is taken is what the kernel shows now, and not what anybody remembers. */
 static void on_read(void *userdata, const struct host_reply *reply)
 {
@@ -182,7 +191,7 @@ static void on_read(void *userdata, const struct host_reply *reply)
 	}
 	vf->vram_taken = has;
 	vf_store(h->m, vf);
-	handover_when_stored(h, take);
+	handover_when_stored(h, take, take_nothing);
 }
 
 void handover_scrub(struct handover *h, void (*then)(struct handover *h))

@@ -279,6 +279,32 @@ static void a_daemon_that_dies_in_between(void **state)
 	}
 }
 
+/* A daemon that died in between would leave it with nothing, and nobody would know how much it had. */
+static void what_cannot_be_stored_is_not_taken(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	b->actors.host_held = ONE(HOST_READ);
+	expect_changed(b, assign(b, "train-a", VF), true);
+	a = bench_release(b, VF, 0);
+	bench_wait(b, a);
+	answer_free(a);
+	bench_until(b, bench_vf(b, VF)->state == VF_RESETTING && b->actors.n_host[HOST_PROBE_VF] > 0);
+	bench_settle(b);
+	bench_break_store(b, true);
+	fake_release(&b->actors, ONE(HOST_READ), 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_null(strstr(b->actors.log, "vram_quota"));
+	assert_int_equal(b->actors.quota[1], VRAM);
+	assert_true(bench_vf(b, VF)->last_user.known);
+	assert_false(bench_vf(b, VF)->vram_taken.known);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	expect_changed(b, reset(b, VF), true);
+	expect_cleared(b, VF, 1);
+}
+
 /* Held back: a card that is not there any more is asked for nothing. */
 static void a_vf_that_goes_meanwhile(void **state)
 {
@@ -379,6 +405,7 @@ int main(void)
 		TEST(a_driver_that_refuses_is_asked_once),
 		TEST(what_is_not_given_back_is_owed),
 		TEST(a_daemon_that_dies_in_between),
+		TEST(what_cannot_be_stored_is_not_taken),
 		TEST(a_vf_that_goes_meanwhile),
 		TEST(after_libvirt_gave_it_to_the_host),
 		TEST(a_vf_without_vram_is_not_called_cleared),
