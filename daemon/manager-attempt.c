@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The end of an attempt, however it came: its outcome is noted, its VF goes back, and then the job ends or is queued
- * again.  Called by whoever follows the attempt (manager-run.c). */
+ * again.  Called by whoever follows the attempt (manager-run.c, manager-runner-events.c). */
 #include "manager-state.h"
+#include "runner/runner.h"
 
 json_t *attempt_put_time(struct job *job, const char *name)
 {
@@ -131,4 +132,24 @@ void job_vf_back(struct manager *m, const char *vf_name)
 		if (job->state == JOB_STOPPING && !job->runner && !job->ending && streq_ptr(job->vf_name, vf_name) &&
 		    json_get_string(job_attempt(job), "result"))
 			attempt_give_back(m, job);
+}
+
+void attempt_not_begun(struct manager *m, struct job *job)
+{
+	static const char reason[] = "the policy was changed, and no longer lets it begin there";
+
+	if (job->runner)
+		runner_clean(job->runner);
+	job->runner = runner_free(job->runner);
+	attempt_note(job, JOB_LOST, reason, true);
+	job_set_state(m, job, JOB_STOPPING, reason);
+	attempt_give_back(m, job);
+}
+
+void attempt_failed_start(struct manager *m, struct job *job, const char *reason)
+{
+	struct vm *vm = vm_find_uuid(m, job->vm_uuid);
+
+	if (vm)
+		vm_failed_start(m, vm, reason);
 }

@@ -45,8 +45,9 @@ int job_snapshot_files(struct manager *m, struct job *job);
 struct runner_callbacks;
 /* Makes job->runner for its attempt, which was started before (was_started: it is found in its guest) or may have been,
  * by an earlier daemon (inherited).  Below 0 a negative errno, and *ret_message (new) may say why. */
-int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
-		   const struct runner_callbacks *callbacks, char **ret_message);
+int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited, char **ret_message);
+extern const struct runner_callbacks job_runner_callbacks; /* manager-runner-events.c: what it tells */
+bool job_is_over_limit(const struct job *job); /* the present attempt's time was over: it is stopped, or was */
 uint64_t job_ran(const struct job *job); /* how long its command has run, by the boot clock; 0 = it has not, or who knows */
 bool rule_is_open_to(const struct policy_vm_rule *rule, const struct job *job); /* of the VM; NULL: it is not */
 /* Its present attempt, which has not begun, may do so where it was placed, and as whom: by the policy in force. */
@@ -79,6 +80,9 @@ void attempt_note(struct job *job, enum job_result result, const char *reason, b
 void attempt_give_back(struct manager *m, struct job *job);
 /* The outcome is noted, the VF is back: the job ends, or is tried again. */
 void attempt_over(struct manager *m, struct job *job);
+/* The policy was changed since it was placed: back into the queue, and placed by the one in force. */
+void attempt_not_begun(struct manager *m, struct job *job);
+void attempt_failed_start(struct manager *m, struct job *job, const char *reason); /* counted against its VM */
 void job_vf_back(struct manager *m, const char *vf_name); /* one that the runner is done with ends now */
 
 /* ---- manager-rejoin.c: one whose runner cannot be made now ---- */

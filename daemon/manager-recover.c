@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* After a start (what was stored is loaded by manager-load.c): what the store says is compared with what the kernel and libvirt show, and every difference
- * is resolved by a named rule (docs/RECOVERY.md).  Before looking at a VM that we had touched, a barrier: a job
- * on its domain, so that a dead daemon's last call has finished. */
+/* After a start (what was stored is loaded by manager-load.c): what the store says is compared with what the kernel and
+ * libvirt show, and every difference is resolved by a named rule (docs/RECOVERY.md).  Before looking at a VM that we had
+ * touched, a barrier: a job on its domain, so that a dead daemon's last call has finished. */
 #include "manager-state.h"
 
 /* ---- VFs: what the lease says against what libvirt shows ---- */

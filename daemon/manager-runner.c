@@ -109,8 +109,7 @@ static uint64_t elapsed(const struct job *job)
 	return began && now > began ? now - began : 0;
 }
 
-int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited,
-		   const struct runner_callbacks *callbacks, char **ret_message)
+int job_runner_new(struct manager *m, struct job *job, bool was_started, bool inherited, char **ret_message)
 {
 	const struct job_document *d = job->document;
 	const struct vm *vm = vm_find_uuid(m, job->vm_uuid);
@@ -141,7 +140,7 @@ int job_runner_new(struct manager *m, struct job *job, bool was_started, bool in
 		.silence_usec = config_bytes(m, "deadlines", "agent_silence_usec"),
 		.directory = dir, .output_max = config_bytes(m, "retention", "output_per_attempt"),
 		.was_started = was_started, .inherited = inherited, .boot_id = json_get_string(job_attempt(job), "boot_id"),
-		.callbacks = *callbacks,
+		.callbacks = job_runner_callbacks,
 		.userdata = job,
 	};
 	int r = dir < 0 && !d->session ? dir : files ? runner_new(&o, &job->runner, ret_message) : -ENOMEM;
