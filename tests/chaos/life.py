@@ -367,9 +367,10 @@ class Life(World):
         return self.ask("foreign-detach", **what) and self.ask("foreign-attach", **what)
 
     def pause_busy(self):
-        """Whose job runs is suspended, and what runs in it stays there."""
-        with Client(self.socket) as client:
+        """Whose job runs is suspended, and what runs in it stays there.  On a full disk that may not be answered."""
+        with Client(self.socket) as client, contextlib.suppress(RpcError):
             return any([self.ask("domain-pause", vm=job["vm"]) for job in self.one_runs(client)])
+        return False
 
     def disturb(self, op, members):
         if op == "pause-busy":
