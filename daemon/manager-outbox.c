@@ -318,18 +318,27 @@ static void reply_now(struct manager *m, void *userdata)
 	free(pending);
 }
 
-static void reply_degraded(struct manager *m, void *userdata)
+static void refuse_degraded(struct manager *m, struct pending_reply *pending, const char *what)
 {
-	struct pending_reply *pending = userdata;
-
-	reply_refuse(pending->reply, RPC_DEGRADED, "nothing was changed: %s",
-		     m->degraded ? m->degraded : "the daemon is ending");
+	reply_refuse(pending->reply, RPC_DEGRADED, "%s: %s", what, m->degraded ? m->degraded : "the daemon is ending");
 	rpc_error_done(&pending->error);
 	json_decref(pending->result);
 	free(pending);
 }
 
-void outbox_reply(struct manager *m, struct reply *reply, json_t *result)
+static void reply_degraded(struct manager *m, void *userdata)
+{
+	refuse_degraded(m, userdata, "nothing was changed");
+}
+
+/* It would show what is undone by now. */
+static void view_degraded(struct manager *m, void *userdata)
+{
+	refuse_degraded(m, userdata, "what was to be shown could not be stored, and is undone; ask again");
+}
+
+static void reply_later(struct manager *m, struct reply *reply, json_t *result,
+			void (*on_fail)(struct manager *m, void *userdata))
 {
 	struct pending_reply *pending = calloc(1, sizeof(*pending));
 
@@ -344,7 +353,12 @@ void outbox_reply(struct manager *m, struct reply *reply, json_t *result)
 		manager_remember_request(m, reply->request_key,
 			   json_pack("{s:s,s:O,s:I}", "body", reply->request_body, "result", result, "at",
 				     (json_int_t)now_realtime()));
-	outbox_add(m, reply_now, reply_degraded, pending);
+	outbox_add(m, reply_now, on_fail, pending);
+}
+
+void outbox_reply(struct manager *m, struct reply *reply, json_t *result)
+{
+	reply_later(m, reply, result, reply_degraded);
 }
 
 void outbox_reply_error(struct manager *m, struct reply *reply, const struct rpc_error *error)
@@ -375,7 +389,7 @@ void view_reply(struct manager *m, struct reply *reply, json_t *result)
 {
 	/* What is not yet durable must not be seen: a read waits for the batch that it may have seen. */
 	if (!outbox_is_empty(m))
-		outbox_reply(m, reply, result);
+		reply_later(m, reply, result, view_degraded);
 	else
 		reply_result(reply, result);
 }

@@ -354,6 +354,24 @@ static void what_was_seen_while_the_store_failed_is_not_lost(void **state)
 	assert_int_equal(bench_vf(b, "gpu0/vf1")->lease.owner, LEASE_NONE);
 }
 
+/* An answer would show what is undone. */
+static void who_looked_meanwhile_is_told_to_ask_again(void **state)
+{
+	struct bench *b = *state;
+	struct answer *assign, *look = answer_new();
+
+	bench_cut(b, 1);
+	bench_break_store(b, true);
+	assign = bench_assign(b, "train-a", NULL, 0);
+	manager_operation_list(b->m, &root_caller, &(struct operation_list_params){ 0 }, &look->reply);
+	assert_int_equal(look->n, 0);
+	bench_wait(b, look);
+	assert_non_null(strstr(look->message, "ask again"));
+	expect_error(b, look, RPC_DEGRADED, NULL);
+	expect_error(b, assign, RPC_DEGRADED, NULL);
+	bench_break_store(b, false);
+}
+
 /* ---- request ids ---- */
 
 static void the_same_request_is_answered_once(void **state)
@@ -490,6 +508,7 @@ int main(void)
 		TEST(nothing_is_done_that_is_not_stored),
 		TEST(a_waiter_hears_that_the_store_failed),
 		TEST(what_was_seen_while_the_store_failed_is_not_lost),
+		TEST(who_looked_meanwhile_is_told_to_ask_again),
 		TEST(the_same_request_is_answered_once),
 		TEST(events_come_in_order_and_only_when_stored),
 		TEST(ending_answers_everybody_once),
