@@ -268,6 +268,17 @@ class World:
         """The daemon was killed by a fault of the machine; nothing else may have ended it."""
         equal(self._reap(), -signal.SIGKILL, "status of the daemon")
 
+    def killed_by(self, ask, on, **members):
+        """What it is asked kills it, at that point of the machine (members: of the fault); with what it answered before,
+        or None.  The machine knows no faults after that."""
+        answer = None
+        self.fault(on, **{"nth": 1, **members})
+        with contextlib.suppress(OSError, EOFError):
+            answer = ask()
+        self.until_killed()
+        self.machine("clear-faults")
+        return answer
+
     def _reap(self):
         status = self.process.wait(PATIENCE)
         self.hang_up()
@@ -403,6 +414,11 @@ class World:
         job = self.until_job(number, "ended")
         equal(job["result"], result, f"result of job {number} ({job['reason']})")
         return job
+
+    def until_signalled(self, number, attempt=1):
+        """Its command was sent a signal in its guest: from then on its end is none of its own."""
+        files = f"guests/*/var/lib/gpuvf-guest/jobs/{number}.{attempt}-*/signalled"
+        until(lambda: list(self.state.glob(files)), f"job {number} has its signal")
 
     def output(self, number, stream="stdout"):
         """All that the job wrote, piece by piece."""

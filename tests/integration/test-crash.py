@@ -84,13 +84,7 @@ def cancelled_and_killed():
         world.apply(1)
         number = world.submit("trap 'echo tidy; exit 3' TERM; echo up; while :; do sleep 0.05; done")
         until(lambda w=world, n=number: "up" in w.output(n), "it is up")
-        world.fault("guest-exec", argument="signal", nth=1, kill=when)
-        try:
-            world.call("job.cancel", id=number)
-        except OSError:
-            pass
-        world.until_killed()
-        world.machine("clear-faults")
+        world.killed_by(lambda w=world, n=number: w.call("job.cancel", id=n), "guest-exec", argument="signal", kill=when)
         world.start()
         job = world.until_ended(number, "cancelled")
         equal((job["attempts"][0]["result"], job["exit_code"]), ("cancelled", 3), when)

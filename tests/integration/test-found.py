@@ -68,13 +68,8 @@ def cancelled_in_a_paused_vm():
 def ended_and_its_vm_off():
     """The start was sent, the daemon died, the command ended, its VM is off: nobody knows, and it is not begun again."""
     world = world_of()
-    world.fault("guest-exec", argument="start", nth=1, kill="after")
-    try:
-        world.submit(f"echo $GPUVF_ATTEMPT >>{world.runs}", run_in={"vm": VM})
-    except OSError:
-        pass
-    world.until_killed()
-    world.machine("clear-faults")
+    world.killed_by(lambda: world.submit(f"echo $GPUVF_ATTEMPT >>{world.runs}", run_in={"vm": VM}),
+                    "guest-exec", argument="start", kill="after")
     until(lambda: list(world.state.glob("guests/*/var/lib/gpuvf-guest/jobs/1.1-*/exit")), "it ended in the guest")
     world.machine("domain-stop", vm=VM)
     world.start()

@@ -108,11 +108,7 @@ def old_row():
 def begin_trapped(when):
     """One whose daemon is killed when it sends the signal."""
     world = world_of()
-    world.fault("guest-exec", argument="signal", nth=1, kill=when)
-    number = submit(world, "1s")
-    world.until_killed()
-    world.machine("clear-faults")
-    return world, number
+    return world, world.killed_by(lambda: submit(world, "1s"), "guest-exec", argument="signal", kill=when)
 
 
 @test

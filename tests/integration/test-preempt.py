@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A job that runs makes way for one of a queue that preempts its own: signal, grace, and back into the queue."""
 
-import contextlib
 import datetime
 import os
 
@@ -46,12 +45,6 @@ def seconds(text):
 def done_in_guest(world, number):
     """Its exit code is in its guest."""
     return list(world.state.glob(f"guests/*/var/lib/gpuvf-guest/jobs/{number}.1-*/exit"))
-
-
-def asked_to_stop(world, number):
-    """Its command was sent a signal in its guest: an end from then on is none of its own."""
-    world.until_job(number, "stopping")
-    until(lambda: list(world.state.glob(f"guests/*/var/lib/gpuvf-guest/jobs/{number}.1-*/signalled")), "it has its signal")
 
 
 def rows(world, number):
@@ -141,7 +134,8 @@ def cancelled_meanwhile():
     world = world_of(batch={"preempt_grace": "1h"})
     victim = running(world, STUBBORN)
     first = urgent(world)
-    asked_to_stop(world, victim)
+    world.until_job(victim, "stopping")
+    world.until_signalled(victim)
     equal(world.call("job.cancel", id=victim)["changed"], True)
     equal(world.job(victim)["state"], "stopping")
     world.go.touch()
@@ -156,7 +150,8 @@ def cancelled_urgent():
     world = world_of(batch={"preempt_grace": "1h"})
     victim = running(world, STUBBORN)
     first = urgent(world)
-    asked_to_stop(world, victim)
+    world.until_job(victim, "stopping")
+    world.until_signalled(victim)
     world.call("job.cancel", id=first)
     world.until_ended(first, "cancelled")
     world.go.touch()
@@ -239,11 +234,8 @@ def silent_before_its_start_was_told():
     """One that may have begun, in a guest that says nothing, is cancelled: nobody counts on its end, another makes way."""
     world = world_of(vfs=2, slots=2, config={"deadlines": {"agent_silence": "1s"}})
     other = running(world, run_in={"vm": "trainer-2"})
-    world.fault("guest-exec", vm="trainer-1", argument="start", nth=1, kill="after")
-    with contextlib.suppress(OSError):
-        running(world, STUBBORN, run_in={"vm": "trainer-1"})
-    world.until_killed()
-    world.machine("clear-faults")
+    world.killed_by(lambda: running(world, STUBBORN, run_in={"vm": "trainer-1"}), "guest-exec", vm="trainer-1",
+                    argument="start", kill="after")
     world.machine("agent", vm="trainer-1", agent="disconnected")
     world.start()
     silent = next(job["id"] for job in world.items("job.list") if job["vm"] == "trainer-1")
@@ -369,10 +361,7 @@ def ended_by_itself():
     """The daemon dies before the signal is sent, and the command comes to its end meanwhile: that is its result."""
     world = world_of()
     victim = running(world)
-    world.fault("guest-exec", argument="signal", nth=1, kill="before")
-    first = ask(lambda: urgent(world))
-    world.until_killed()
-    world.machine("clear-faults")
+    first = world.killed_by(lambda: urgent(world), "guest-exec", argument="signal", kill="before")
     world.go.touch()
     until(lambda: done_in_guest(world, victim), "its command is over")
     world.start()

@@ -101,13 +101,7 @@ def another_policy_old_row():
 def another_policy_start_not_heard():
     """… also where the daemon did not come to hear of the start."""
     world = world_of()
-    world.fault("guest-exec", argument="start", nth=1, kill="after")
-    try:
-        submit(world)
-    except (OSError, EOFError):
-        pass
-    world.until_killed()
-    world.machine("clear-faults")
+    world.killed_by(lambda: submit(world), "guest-exec", argument="start", kill="after")
     lose_policy(world)
     world.start()
     world.until_job("1", "running")
@@ -148,13 +142,7 @@ def never_started():
     for on, more in (("attach", {}), ("guest-exec", {"argument": "look"}), ("guest-exec", {"argument": "start"})):
         for change in (lambda world: world.write_policy("{ oops"), lambda world: world.write_policy(CLOSED)):
             world = world_of()
-            world.fault(on, **more, nth=1, kill="before")
-            try:
-                submit(world)
-            except (OSError, EOFError):
-                pass
-            world.until_killed()
-            world.machine("clear-faults")
+            world.killed_by(lambda w=world: submit(w), on, **more, kill="before")
             change(world)
             world.start()
             back_in_queue(world, "1", 1)
@@ -208,6 +196,7 @@ def preempted():
     until(lambda: "up" in world.output(number), "it is up")
     first = world.submit("true", queue="urgent")
     world.until_job(number, "stopping")
+    world.until_signalled(number)
     world.kill()
     world.write_policy({**CLOSED, "queues": queues})
     world.start()
@@ -317,13 +306,7 @@ def not_followed_makes_no_way():
 def cannot_be_run():
     """One that has not begun and cannot be run is tried for a while; then it has failed, and its VF is free."""
     world = world_of()
-    world.fault("attach", nth=1, kill="before")
-    try:
-        submit(world)
-    except (OSError, EOFError):
-        pass
-    world.until_killed()
-    world.machine("clear-faults")
+    world.killed_by(lambda: submit(world), "attach", kill="before")
     folder = world.state / "jobs" / "1"
     if folder.exists():
         Folder(world, "1")
