@@ -2,6 +2,10 @@
 /* The manager: VFs for VMs, the gate on their way back, what others do to them, and what a restart finds. */
 #include "tests/support/manager-bench.h"
 
+#include <pthread.h>
+
+#include "store/store-internal.h"
+
 #define VF "gpu0/vf1"
 
 /* ---- assign ---- */
@@ -293,6 +297,79 @@ static void each_side_is_attached(void **state)
 		expect_changed(b, a, true);
 		expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
 		assert_true(b->actors.vms[0]->hostdevs[0].live && b->actors.vms[0]->hostdevs[0].config);
+		expect_changed(b, bench_release(b, VF, FOREVER), true);
+	}
+}
+
+/* Held by the test, a batch waits at its COMMIT, in the store's thread. */
+static pthread_mutex_t commit_gate = PTHREAD_MUTEX_INITIALIZER;
+
+static int at_commit(void *userdata)
+{
+	pthread_mutex_lock(&commit_gate);
+	pthread_mutex_unlock(&commit_gate);
+	return 0;
+}
+
+static struct answer *assign_in(struct bench *b, int mode)
+{
+	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)VF, .mode = mode, .for_usec = FOR_ABSENT,
+				      .wait_usec = FOREVER };
+	struct answer *a = answer_new();
+
+	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
+	return a;
+}
+
+/* What was asked is at the store, where it waits. */
+static void submit(struct bench *b)
+{
+	while (sd_event_run(b->event, 0) > 0)
+		;
+}
+
+/* Two ask for the side that is missing: the second while the batch of the first is at the store, and the batch of the
+ * second is there when the first one's is done. */
+static void one_side_is_added_once(void **state)
+{
+	static const struct {
+		int first, then;
+		enum vf_state state;
+	} rows[] = { { ASSIGN_CONFIG, ASSIGN_LIVE, VF_RESERVED }, { ASSIGN_LIVE, ASSIGN_CONFIG, VF_ATTACHED },
+		     { ASSIGN_CONFIG, ASSIGN_BOTH, VF_RESERVED } };
+	struct bench *b = *state;
+	struct answer *first, *second;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		unsigned attached, reset = b->actors.n_host[HOST_RESET_VF];
+		struct vf *vf;
+
+		expect_changed(b, assign_in(b, rows[i].first), true);
+		expect_vf(b, VF, rows[i].state, LEASE_VM);
+		bench_settle(b);
+		attached = b->actors.n_hv[HV_ATTACH];
+		vf = bench_vf(b, VF);
+		sqlite3_commit_hook(store_database(b->store), at_commit, NULL);
+
+		pthread_mutex_lock(&commit_gate);
+		first = assign_in(b, rows[i].then);
+		submit(b);
+		second = assign_in(b, rows[i].then);
+		assert_int_equal(second->n, 0); /* accepted */
+		pthread_mutex_unlock(&commit_gate);
+		bench_until(b, vf->handover); /* and the second one's batch goes to the store by the loop only */
+		pthread_mutex_lock(&commit_gate);
+		bench_until(b, !vf->handover);
+		assert_true(vf->lease.live && vf->lease.config);
+		pthread_mutex_unlock(&commit_gate);
+
+		expect_changed(b, first, true);
+		expect_changed(b, second, true);
+		expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+		assert_int_equal(b->actors.n_hv[HV_ATTACH], attached + 1);
+		/* Before a guest gets it, and not under one that has it. */
+		assert_int_equal(b->actors.n_host[HOST_RESET_VF], reset + (rows[i].first == ASSIGN_CONFIG));
+		sqlite3_commit_hook(store_database(b->store), NULL, NULL);
 		expect_changed(b, bench_release(b, VF, FOREVER), true);
 	}
 }
@@ -734,6 +811,7 @@ int main(void)
 		TEST(old_news_take_nothing_away),
 		TEST(libvirt_says_where_it_is),
 		TEST(each_side_is_attached),
+		TEST(one_side_is_added_once),
 		TEST(a_vm_that_is_off_reserves_what_comes_later),
 		TEST(a_vf_that_vanishes_during_a_handover),
 		TEST(libvirt_comes_and_goes),
