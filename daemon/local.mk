@@ -23,7 +23,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-drain.c daemon/manager-event.c daemon/manager-expiry.c daemon/manager-export.c \
 	daemon/manager-fits.c daemon/manager-fixed.c daemon/manager-follow.c daemon/manager-gate.c \
 	daemon/manager-gpu.c \
-	daemon/manager-gpu.h daemon/manager-handover.c daemon/manager-handover.h \
+	daemon/manager-gpu.h daemon/manager-half-cut.c daemon/manager-handover.c daemon/manager-handover.h \
 	daemon/manager-holders.c daemon/manager-host.c daemon/manager-hypervisor.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
 	daemon/manager-job.c daemon/manager-job.h daemon/manager-load.c daemon/manager-look.c \

@@ -80,7 +80,7 @@ static void apply_succeeded(struct apply *a)
 
 	gpu_name_profiles(m, gpu, a->target);
 	apply_free(a);
-	gpu->undo_failed = false;
+	half_cut_over(m, gpu, "an apply went well");
 	gpu_end_leases_of_absent(m, gpu);
 	gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
@@ -107,8 +107,22 @@ void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct op
 	gpu_check_drift(m, gpu);
 }
 
+/* Why what an earlier daemon had begun is left as it is, or NULL: it is whole, or this daemon's.  Returns new. */
+static char *left_half_made(const struct apply *a)
+{
+	const struct gpu_facts *facts = a->gpu->facts;
+
+	if (!a->resumed || !facts || !a->before || partition_matches(facts, a->before, NULL) ||
+	    partition_matches(facts, a->target, NULL))
+		return NULL;
+	return xasprintf("%s, which an earlier daemon had begun, could neither go on nor be undone: %s", a->op->name,
+			 strempty(a->error.message));
+}
+
 void apply_failed(struct apply *a, const char *wedged)
 {
+	_cleanup_free_ char *left = wedged ? strdup(wedged) : left_half_made(a);
+	_cleanup_(layout_freep) struct layout *before = TAKE_PTR(a->before);
 	struct manager *m = a->m;
 	struct gpu *gpu = a->gpu;
 	struct operation *op = a->op;
@@ -116,10 +130,10 @@ void apply_failed(struct apply *a, const char *wedged)
 
 	rpc_error_move(&error, &a->error);
 	apply_free(a);
-	if (wedged && gpu->facts)
-		gpu_set_state(m, gpu, GPU_WEDGED, wedged);
+	if (left && gpu->facts)
+		half_cut_set(m, gpu, left, before);
 	apply_restore_ownership(m, gpu, op);
-	if (!wedged && !gpu->stuck && gpu->facts)
+	if (!left && !gpu->stuck && gpu->facts)
 		gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
 	if (error.holders)
@@ -429,7 +443,8 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 		wanted_ended(m, gpu, &error);
 		return;
 	}
-	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target };
+	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target,
+			     .resumed = op->state == OPERATION_RUNNING };
 	gpu->apply = a;
 	operation_begin(m, op);
 	/* One that goes on after a restart may find a half-made layout: the way back leads to what was there

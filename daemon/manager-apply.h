@@ -19,6 +19,7 @@ struct apply {
 	size_t written; /* steps of the plan that were done */
 	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
 	char *undo_failure; /* why the way back failed */
+	bool resumed; /* an earlier daemon had begun it */
 	bool hanging; /* an access does not return: it goes on when it does */
 };
 

@@ -119,12 +119,12 @@ static void check_undo(struct manager *m, const char *id, struct findings *findi
 	{
 		struct finding *f;
 
-		if (!gpu->undo_failed)
+		if (!gpu->half_cut)
 			continue;
 		f = findings_add(findings, id, SEVERITY_ERROR, SUBJECT_GPU,
 				 PCI_ADDRESS_STR(&gpu->address));
 		finding_what(f, "cutting it failed, and so did going back");
-		finding_evidence_text(f, "gpuvfd", strempty(gpu->reason));
+		finding_evidence_text(f, "gpuvfd", gpu->half_cut);
 		finding_cure(f, "gpuvf apply %s with a layout that works, or --vfs 0", gpu->name);
 	}
 }

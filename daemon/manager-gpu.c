@@ -54,6 +54,7 @@ void gpu_store(struct manager *m, struct gpu *gpu)
 	json_put_uint(doc, "manual_uid", gpu->manual_uid);
 	json_put_uint(doc, "manual_usec", gpu->manual_at);
 	json_put(doc, "drain", drain_row(gpu));
+	json_put(doc, "half_cut", half_cut_row(gpu));
 	outbox_put(m, STORE_GPU, gpu->name, doc);
 }
 
@@ -95,6 +96,7 @@ int gpu_load(void *manager, const char *id, const json_t *doc)
 	gpu->manual_uid = (uid_t)json_get_uint(doc, "manual_uid", 0);
 	gpu->manual_at = json_get_uint(doc, "manual_usec", 0);
 	drain_from_row(gpu, json_object_get(doc, "drain"));
+	half_cut_from_row(gpu, json_object_get(doc, "half_cut"));
 	if (gpu->number >= m->next_gpu)
 		m->next_gpu = gpu->number + 1;
 	if (unreadable)
@@ -120,6 +122,7 @@ void gpu_free(struct manager *m, struct gpu *gpu)
 	layout_free(gpu->manual);
 	json_decref(gpu->audited);
 	drain_done(gpu);
+	half_cut_done(gpu);
 	free(gpu);
 }
 
@@ -174,7 +177,7 @@ void gpu_calm(struct manager *m, struct gpu *gpu)
 {
 	_cleanup_free_ char *reason = gpu->given_up ? gpu_given_up_reason(gpu) : NULL;
 
-	gpu_set_state(m, gpu, gpu_calm_state(m, gpu), reason);
+	gpu_set_state(m, gpu, gpu_calm_state(m, gpu), reason ? reason : gpu->half_cut);
 }
 
 /* ---- facts in ---- */
@@ -352,10 +355,9 @@ void gpu_update(struct manager *m, struct gpu_facts *facts)
 		gpu->vfs[i]->bound = facts->vfs[i].vfio;
 
 	gpu_check_drift(m, gpu);
-	if (!gpu->apply && !gpu->drift)
-		gpu->undo_failed = false; /* somebody put it right */
+	half_cut_check(m, gpu);
 	if (gpu->state == GPU_ABSENT || gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
-	    (gpu->state == GPU_WEDGED && !gpu->apply && !gpu->undo_failed))
+	    (gpu->state == GPU_WEDGED && !gpu->apply))
 		if (!gpu->stuck)
 			gpu_calm(m, gpu);
 	audit_gpu(m, gpu, "daemon:host");
@@ -404,6 +406,7 @@ void gpu_absent(struct manager *m, struct gpu *gpu)
 {
 	remove_vfs(m, gpu, 0);
 	gpu_drift_absent(m, gpu);
+	half_cut_over(m, gpu, "the card is gone");
 	gpu->facts = gpu_facts_free(gpu->facts);
 	gpu_set_state(m, gpu, GPU_ABSENT, "the card is gone");
 }

@@ -79,6 +79,14 @@ void apply_drop(struct gpu *gpu); /* the daemon ends */
 /* The layout that was wanted before the operation is wanted again. */
 void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op);
 
+/* ---- manager-half-cut.c ---- */
+void half_cut_set(struct manager *m, struct gpu *gpu, const char *reason, const struct layout *before); /* and wedged */
+void half_cut_check(struct manager *m, struct gpu *gpu); /* the kernel may show that somebody put it right */
+void half_cut_over(struct manager *m, struct gpu *gpu, const char *why); /* if it was; its state is its caller's */
+json_t *half_cut_row(const struct gpu *gpu); /* returns new */
+void half_cut_from_row(struct gpu *gpu, const json_t *row);
+void half_cut_done(struct gpu *gpu); /* frees what it has */
+
 /* ---- manager-plan.c ---- */
 /* An accepted apply: waits for what it has to wait for, then apply_start(). */
 void apply_go(struct manager *m, struct operation *op);

@@ -315,6 +315,7 @@ static void check_boot(struct manager *m)
 	char boot_id[37];
 	const char *id;
 	size_t dropped = 0;
+	struct gpu *gpu, *tmp_gpu;
 	json_t *row;
 	void *tmp;
 
@@ -336,6 +337,9 @@ static void check_boot(struct manager *m)
 		log_notice("The host was booted since: %zu leases are dropped", dropped);
 	if (m->stored_boot_id)
 		pool_forget_rows(m);
+	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
+		if (m->stored_boot_id)
+			half_cut_over(m, gpu, "the host was booted");
 	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
 }
 

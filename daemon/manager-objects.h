@@ -135,7 +135,8 @@ struct gpu {
 	bool reading, read_again; /* a read is on its way; an event came since it was asked for */
 	bool apply_accepted; /* one waits for its commit, for holders to leave, or for a last look */
 	struct gpu_drain drain;
-	bool undo_failed;    /* wedged by us: only a layout that is right mends it */
+	char *half_cut;	     /* why it is wedged by us: an undo failed; NULL = it did not; stored (manager-half-cut.c) */
+	struct layout *half_cut_before; /* where that undo was to lead; NULL = not known */
 	char *drift;	     /* what differs from what is wanted; NULL = nothing */
 	uint64_t drift_since;
 	bool due; /* a driver was bound since the wanted layout was last looked at */

@@ -461,8 +461,9 @@ void apply_decide(struct manager *m, const struct caller *caller, const struct g
 	take_ownership(m, gpu, caller, p, layout, accepted);
 	if (plan->n_steps == 0) {
 		gpu_name_profiles(m, gpu, layout);
-		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
-			gpu_set_state(m, gpu, gpu_calm_state(m, gpu), NULL);
+		half_cut_check(m, gpu);
+		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED || (gpu->state == GPU_WEDGED && !gpu->stuck))
+			gpu_calm(m, gpu);
 		gpu_check_drift(m, gpu);
 		gpu->apply_accepted = true;
 		outbox_add(m, apply_committed, apply_not_committed, accepted);

@@ -18,7 +18,6 @@ static void on_rest_read(void *userdata, const struct host_reply *reply)
 		return;
 	}
 	reason = TAKE_PTR(a->undo_failure);
-	a->gpu->undo_failed = true;
 	apply_failed(a, strempty(reason));
 }
 

@@ -58,7 +58,7 @@ const char *gpu_layout_source(struct manager *m, const struct gpu *gpu)
 
 enum gpu_state gpu_calm_state(struct manager *m, const struct gpu *gpu)
 {
-	if (gpu->given_up)
+	if (gpu->given_up || gpu->half_cut)
 		return GPU_WEDGED;
 	if (gpu_is_draining(gpu))
 		return GPU_DRAINING;

@@ -283,7 +283,7 @@ def undo_fails():
     """When the undo fails too, the GPU is wedged with the reason, and others go on."""
     world = World({"gpus": [{"model": "Flex 170", "count": 2}]})
     world.apply(2)
-    world.fault("sriov_numvfs", gpu="gpu0", nth=2, times=5, error="EIO")
+    world.fault("sriov_numvfs", gpu="gpu0", nth=2, times=1000, error="EIO")
     try:
         world.apply(4)
     except RpcError as error:
@@ -295,6 +295,12 @@ def undo_fails():
     assert "sriov_numvfs" in gpu["reason"], gpu["reason"]
     world.apply(3, gpu="gpu1")
     equal(world.gpu("gpu1")["num_vfs"], 3)
+    world.crash_and_restart()  # which tries once to make what is wanted, in vain
+    gpu = until(lambda: world.gpu() if world.gpu()["state"] == "wedged" else None, "the next daemon says it too")
+    assert "sriov_numvfs" in gpu["reason"], gpu["reason"]
+    world.machine("clear-faults")
+    world.apply(2)
+    equal(world.gpu()["state"], "ready")
 
 
 @test

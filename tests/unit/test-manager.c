@@ -147,6 +147,94 @@ static void a_failed_step_is_undone(void **state)
 	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
+/* Two VFs that nobody wants, cut anew, and neither that nor the way back goes well. */
+static void half_cut(struct bench *b)
+{
+	fake_set_vfs(&b->actors, 2);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+	b->actors.host_fault[HOST_SET_NUMVFS] = -EIO;
+	b->actors.host_fault_after[HOST_SET_NUMVFS] = 1; /* to 0 goes well, to 4 does not, and back to 2 neither */
+	expect_error(b, bench_apply(b, 4, FOREVER), RPC_HOST_ERROR, NULL);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	bench_settle(b);
+}
+
+static void expect_half_cut(struct bench *b)
+{
+	struct gpu *gpu = bench_gpu(b);
+
+	assert_int_equal(gpu->state, GPU_WEDGED);
+	assert_non_null(strstr(gpu->reason, "undo"));
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM gpu WHERE json_extract(doc, '$.half_cut.reason') LIKE "
+					 "'%undo%'"), 1);
+}
+
+static void look(struct bench *b)
+{
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+}
+
+/* Nobody wants anything of the card, so there is no drift that could tell of it. */
+static void what_a_failed_undo_left_is_told_until_it_is_whole(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	expect_half_cut(b);
+	look(b);
+	expect_half_cut(b);
+	bench_restart(b); /* nor does the next daemon forget it */
+	expect_half_cut(b);
+	fake_set_vfs(&b->actors, 1); /* by hand, and wrong */
+	look(b);
+	expect_half_cut(b);
+	expect_error(b, bench_assign(b, "train-a", "gpu0/vf1", FOREVER), RPC_CONFLICT, NULL);
+	bench_cut(b, 3);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+	bench_restart(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
+static void what_a_failed_undo_left_is_put_right_by_hand(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	expect_half_cut(b);
+	bench_stop(b);
+	fake_set_vfs(&b->actors, 2); /* as before */
+	bench_start(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+	bench_restart(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+}
+
+static void a_boot_ends_what_a_failed_undo_left(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	bench_stop(b);
+	bench_sql(b, "UPDATE meta SET doc = '{\"value\":\"another\"}' WHERE id = 'boot'");
+	bench_start(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+}
+
+/* What is there already is taken as what is wanted, and is whole by that. */
+static void what_a_failed_undo_left_can_be_wanted(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	expect_half_cut(b);
+	expect_changed(b, bench_apply(b, 0, FOREVER), b->actors.gpu->custom_provisioning);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
 static void a_failed_value_goes_back_to_the_layout_before(void **state)
 {
 	struct bench *b = *state;
@@ -281,6 +369,32 @@ static void an_apply_goes_on_after_a_restart(void **state)
 	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_DONE);
 	assert_int_equal(bench_gpu(b)->n_vfs, 2);
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1);
+}
+
+/* It was begun, and whoever has a VF of it by now keeps it from going on and from being undone. */
+static void an_apply_that_cannot_go_on_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	fake_set_vfs(&b->actors, 2);
+	look(b);
+	b->actors.host_held = ONE(HOST_SET_VF_ATTR);
+	a = bench_apply(b, 4, FOREVER);
+	bench_until(b, strstr(b->actors.log, "set-numvfs 0") && fake_waiting(&b->actors) == 1);
+	bench_stop(b);
+	answer_free(a);
+	fake_set_vfs(&b->actors, 1);
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	bench_start(b);
+	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_FAILED);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
+	assert_non_null(strstr(bench_gpu(b)->reason, "op/1, which an earlier daemon had begun"));
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_settle(b);
+	bench_cut(b, 2);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
 /* ---- the store fails ---- */
@@ -497,6 +611,10 @@ int main(void)
 		TEST(cutting_takes_the_steps_in_order),
 		TEST(nothing_to_do_is_said_after_a_look),
 		TEST(a_failed_step_is_undone),
+		TEST(what_a_failed_undo_left_is_told_until_it_is_whole),
+		TEST(what_a_failed_undo_left_is_put_right_by_hand),
+		TEST(a_boot_ends_what_a_failed_undo_left),
+		TEST(what_a_failed_undo_left_can_be_wanted),
 		TEST(a_failed_value_goes_back_to_the_layout_before),
 		TEST(a_hanging_write_wedges),
 		TEST(what_hung_can_be_taken_back),
@@ -505,6 +623,7 @@ int main(void)
 		TEST(a_held_vf_keeps_its_card),
 		TEST(a_reserved_vf_keeps_its_card),
 		TEST(an_apply_goes_on_after_a_restart),
+		TEST(an_apply_that_cannot_go_on_after_a_restart),
 		TEST(nothing_is_done_that_is_not_stored),
 		TEST(a_waiter_hears_that_the_store_failed),
 		TEST(what_was_seen_while_the_store_failed_is_not_lost),
