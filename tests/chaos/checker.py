@@ -366,13 +366,26 @@ def _memory(name, shown, asked, of_card):
     return [] if good else [f"{name} has {shown} bytes of VRAM, wanted are {asked}"]
 
 
+def half_cut(rows):
+    """Address → why it is not whole, of the cards of which that is told."""
+    return {row["address"]: row["half_cut"]["reason"] for row in rows["gpu"].values()
+            if row.get("half_cut") and row["half_cut"]["reason"]}
+
+
 def layouts(machine, rows, disturbed):
-    """What nobody else touched is cut as it was last wanted, whole.  disturbed: names of GPUs."""
+    """What nobody else touched is cut as it was last wanted, whole, or it is told with a reason that it is not.
+    disturbed: names of GPUs."""
+    told = half_cut(rows)
+    return differing(machine, rows, set(disturbed) | {gpu["name"] for gpu in machine["gpus"] if gpu["address"] in told})
+
+
+def differing(machine, rows, but):
+    """What is cut in another way than it was last wanted.  but: names of GPUs of which that does not count."""
     wrong = []
     wanted = {row["address"]: row["manual"] for row in rows["gpu"].values()}
     for gpu in machine["gpus"]:
         manual = wanted.get(gpu["address"])
-        if gpu["name"] in disturbed or not gpu["present"]:
+        if gpu["name"] in but or not gpu["present"]:
             continue
         slices = manual["vfs"] if manual else []
         if gpu["num_vfs"] != len(slices):
@@ -415,6 +428,7 @@ def final(machine, rows):
               if h["live"] or h["address"] in there]
     wrong += [f"lease of {key} is left: {row['state']} ({row['owner']})"
               for key, row in rows["lease"].items() if row["owner"] != "none"]
+    wrong += [f"the card at {address} is half cut still: {why}" for address, why in half_cut(rows).items()]
     return wrong
 
 

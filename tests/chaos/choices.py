@@ -25,6 +25,8 @@ WORLDS = (
 STEPS = {
     "apply": ("sriov_drivers_autoprobe", "sriov_numvfs", "vram_quota", "exec_quantum_ms",
               "preempt_timeout_us", "ggtt_quota", "bind", "read"),
+    # The number of VFs was refused, and what was there before is made again.
+    "undo": ("sriov_numvfs", "exec_quantum_ms", "read"),
     "assign": ("attach", "bind"),
     "release": ("detach", "wait-closed", "reset", "probe", "bind", "vram_quota", "destroy"),
     "start": ("attach", "guest-exec prepare", "guest-exec look", "guest-exec ready", "guest-exec start",
@@ -57,6 +59,7 @@ NTHS = {("start", "guest-exec-status"): (1, 2, 3, 4, 5, 6), ("start", "guest-fil
         ("finish", "guest-file-read"): (1, 2, 3, 4), ("finish", "guest-exec status"): (1, 1, 2),
         ("release", "bind"): (1,), ("release", "destroy"): (1,),
         "assign": (1, 1, 2), "start": (1, 1, 2), "finish": (1, 1, 2), "cancel": (1,), "pool": (1,), "session": (1,),
+        ("undo", "sriov_numvfs"): (3,), ("undo", "exec_quantum_ms"): (1, 2), ("undo", "read"): (3, 4),
         "follow": (1,), ("recover", "get"): (1, 1, 2), ("submit", "sync"): (1, 2, 3, 4, 5), "paused": (1,),
         "preempt": (1,), ("preempt", "guest-exec status"): (1, 2)}
 
@@ -67,7 +70,7 @@ STORE = ("sync:before", "sync:after", "write:before", "write:half", "write:after
 
 # Most worlds have no jobs, whose guests take most of the time: for the rest of the time many more rounds are lived through.
 WITH_JOBS = 6  # every sixth
-WITHOUT_JOBS = ("apply", "assign", "release", "follow", "recover", "store")
+WITHOUT_JOBS = ("apply", "undo", "assign", "release", "follow", "recover", "store")
 def needs_jobs(steps):
     return any(step[0] not in WITHOUT_JOBS for step in steps)
 
@@ -191,6 +194,18 @@ def of_no_start(chance, number):
             submit(chance, number, vm=vm, seconds=0)]
 
 
+WRITES = ("write", "write", "sriov_numvfs", "sriov_numvfs", "vram_quota", "exec_quantum_ms", "sriov_drivers_autoprobe")
+
+
+def of_failing_cut(chance):
+    """A cut in whose middle the kernel refuses something: once, so that it is undone, or so often that going back fails,
+    too."""
+    cut = of_cut(chance)
+    fault = {"on": chance.choice(WRITES), "gpu": cut[2]["gpu"], "nth": chance.choice((1, 2, 2, 3, 4, 6)),
+             "times": chance.choice((1, 1, 2, 3, 8)), "error": chance.choice(("EIO", "ENOSPC", "EBUSY"))}
+    return [("machine", "fault", {"fault": fault}), cut]
+
+
 def of_pause(chance):
     """virsh suspend of a VM while a command runs in it; now and then it goes on before the daemon dies."""
     resume = [("machine", "resume-all", {})] if chance.random() < 0.2 else []
@@ -251,6 +266,16 @@ def arm(when):
 def rest(chance):
     """What was asked for has its end before the next is asked for, which would be refused else."""
     return ("rest", {})
+
+
+def undoing(chance):
+    """A layout with values is cut anew: to 0 goes well, to the new number does not, and now and then not back either."""
+    gpu, first, then = chance.choice(GPUS), *chance.sample((1, 2, 3, 4), 2)
+    how = {"exec_quantum": chance.choice(("10ms", "20ms")), "preempt_timeout": "5ms"}
+    return ("calls", [("call", "gpu.apply", {"gpu": gpu, "layout": {"vfs": first, **how}}), rest(chance), arm("calm"),
+                      ("machine", "fault", {"fault": {"on": "sriov_numvfs", "gpu": gpu, "nth": 2,
+                                                      "times": chance.choice((1, 1, 1, 2)), "error": "EIO"}}),
+                      ("call", "gpu.apply", {"gpu": gpu, "layout": {"vfs": then}, "wait_seconds": 2})])
 
 
 def release_all(chance):
@@ -314,9 +339,10 @@ def taken_out(chance):
 KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cancel, 1), (of_extend, 1), (of_drain, 1),
          (of_heal, 1), (of_reload, 1), (of_others, 4))
 RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
+OFTEN = 0.4  # one that cuts has an of_failing_cut
 PLACE = [clear, start_vms, cut_both]
 # By operation, or by one of its points.
-LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut],
+LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut], "undo": [clear, undoing],
          "assign": [*PLACE, assign_to("trainer-1", "trainer-2"), assign_to("trainer-1", "trainer-2")],
          "release": [*PLACE, assign_to("trainer-1"), assign_to("trainer-2"), rest, release_all],
          ("release", "bind"): [*PLACE, assign_to(MANAGED), rebinding],
@@ -362,6 +388,8 @@ def actions(chance, trap, serial, has_jobs):
               for _ in range(chance.randint(4, 12) if has_jobs else chance.randint(2, 6))]
     if has_jobs and chance.random() < RARELY:
         others += of_no_start(chance, f"{serial}.n")
+    if chance.random() < (OFTEN if trap[0] == "apply" else RARELY):
+        others += of_failing_cut(chance)
     if chance.random() < RARELY:
         others += [assign_to(*RUN_AS)(chance), rest(chance), of_reattach(chance)]
     if has_jobs:

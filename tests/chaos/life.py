@@ -386,8 +386,6 @@ class Life(World):
             self.last_users.forget(members["gpu"], members.get("vf"))
         if reply and op in ("set-numvfs", "set-attribute", "unbind-driver", "bind-driver"):
             self.disturbed.add(members["gpu"])
-        if reply and op == "foreign-attach" and "vf" not in members:
-            self.disturbed.add(members["gpu"])  # named itself: an apply that was cut short is neither finished nor undone
         if reply and reply.get("hangs"):
             self.hangs_of_others += 1
         return reply
@@ -610,7 +608,7 @@ class Life(World):
             raise Violation("\n".join(wrong))
         rows = checker.rows_of(self.state)
         self.disturbed = {gpu for gpu in self.disturbed
-                          if any(w.startswith(f"{gpu}") for w in checker.layouts(machine, rows, ()))}
+                          if any(w.startswith(f"{gpu}") for w in checker.differing(machine, rows, ()))}
 
     def finish(self):
         """All is given back; every job gets its time, and ends."""
@@ -636,6 +634,8 @@ class Life(World):
         self.end_jobs()
         self.give_back_foreign()
         self.give_back()
+        for gpu in choices.GPUS:  # where a job was in the way
+            self.try_call("gpu.apply", gpu=gpu, layout={"vfs": 2}, wait_seconds=PATIENCE)
         self.until_calm()
         wrong = self.wrongs_at_the_end()
         deadline = time.monotonic() + PATIENCE / 6

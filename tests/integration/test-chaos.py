@@ -241,6 +241,19 @@ def checker_knows_what_waits():
 
 
 @test
+def checker_knows_a_half_cut_card():
+    """A card that is not as wanted must be told of with a reason; what is told must be over at the end."""
+    for told, good in ((None, False), ({"reason": "", "before": None}, False), ({"reason": "the undo failed", "before": None}, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.gpu.update(num_vfs=2)
+            world.rows["gpu"]["gpu0"].update(half_cut=told)
+            wrong = [one for one in world.wrong() if "wanted are" in one]
+            equal(wrong == [], good, f"{told}: {wrong}")
+            equal([one for one in checker.final(world.machine, world.rows) if "half cut" in one] != [], good)
+
+
+@test
 def checker_knows_sessions():
     """One that is ready, has its VF, and whose end is to come is as it should be."""
     with tempfile.TemporaryDirectory() as folder:
