@@ -18,6 +18,10 @@ ALIAS = re.compile(r"ua-gpuvf-(\d+)-(\d+)-e(\d+)$")
 BEGUN = ("starting", "waiting-guest", "running", "stopping", "unreachable")
 # Of a VF between two rests.
 MOVING = ("leased", "attaching", "detaching", "resetting")
+OPERATION_STATES = ("accepted", "running", "done", "failed", "cancelled")
+# Of a VF and of a job in the audit trail; what is between two of them is not told.
+RESTS_OF_VF = ("free", "attached", "reserved", "held", "quarantined")
+RESTS_OF_JOB = ("held", "queued", "running", "ended")
 # What a layout may ask for by VF, and the kernel shows under the same name.
 ASKED = ("exec_quantum_ms", "preempt_timeout_us")
 PF_KEEPS = 0.05  # of a card's memory at most: a share is one of what is left
@@ -40,7 +44,7 @@ def rows_of(state):
     try:
         base.execute("BEGIN")
         return {kind: {name: document(doc) for name, doc in base.execute(f"SELECT id, doc FROM {kind}")}
-                for kind in ("gpu", "lease", "job", "operation", "meta")}
+                for kind in ("gpu", "lease", "job", "operation", "meta", "audit")}
     finally:
         base.close()
 
@@ -86,7 +90,7 @@ def hard(machine, ledger, hangs_of_others=0):
     if held > hangs_of_others:
         wrong.append(f"sriov_numvfs was written {held - hangs_of_others} times while a VF was held")
     for gpu in machine["gpus"]:
-        if gpu["writes"]["sriov_numvfs_while_reserved"]:
+        if gpu["writes"].get("sriov_numvfs_while_reserved"):  # a real kernel does not count it
             wrong.append(f"{gpu['name']}: gpuvf took away a VF that the definition of a VM that is off names")
         if gpu["writes"]["attached_without_reset"]:
             wrong.append(f"{gpu['name']}: a VF went to a VM without a reset after the one before")
@@ -408,12 +412,67 @@ def operations(rows):
             for name, row in rows["operation"].items() if row["state"] in ("accepted", "running")]
 
 
+def _changes(rows):
+    """Subject → changes of it in the trail, in their turn; what became of an operation is none."""
+    changes = collections.defaultdict(list)
+    for _, row in sorted(rows["audit"].items()):
+        after = row["after"] or {}
+        is_operation = after.get("state") in OPERATION_STATES and "attempt" not in after
+        if row["outcome"] == "changed" and "state" in after and not is_operation:
+            changes[row["subject"]].append(row)
+    return changes
+
+
+def trail(rows):
+    """The last change of an object in the audit trail made it what it is by its row."""
+    wrong = []
+    changes = _changes(rows)
+    names = {row["address"]: name for name, row in rows["gpu"].items()}
+    for key, row in rows["lease"].items():
+        address, _, index = key.rpartition("/")
+        name = f"{names.get(address)}/vf{index}"
+        told = changes[name]
+        after = told[-1]["after"] if told else {"state": "free"}
+        state = row["state"] if row["owner"] != "none" or row["state"] in RESTS_OF_VF else "free"
+        if state in RESTS_OF_VF and (after["state"] != state or
+                                     (row["owner"] != "none" and after.get("epoch") != row["epoch"])):
+            wrong.append(f"{name} is {state} (epoch {row['epoch']}), and the audit trail ends with {after}")
+    for number, job in rows["job"].items():
+        after = changes[number][-1]["after"] if changes[number] else {}
+        told, is_so = (after.get("state"), after.get("result", "none")), (job["state"], job["result"])
+        if job["state"] in RESTS_OF_JOB and told != is_so:
+            wrong.append(f"job {number} is {job['state']} ({job['result']}), and the audit trail ends with {after}")
+    for name, gpu in rows["gpu"].items():
+        asked = gpu["manual"] and len(gpu["manual"]["vfs"])
+        layout = changes[name][-1]["after"].get("manual_layout") if changes[name] else None
+        told = sum(one["count"] for one in layout) if layout is not None else None
+        if asked != told:
+            wrong.append(f"{name} is to have {asked} VFs, and the audit trail ends with {told}")
+    return wrong
+
+
+def resets(log):
+    """What a card's log of resets comes to: (VFs that went from one VM to another without one in between, numbers of
+    those that have had none since their last VM).  log: lines "new", "vfN host PROCESS", "vfN vm NAME"."""
+    without, last = [], {}
+    for line in log:
+        words = line.split()
+        if words == ["new"]:
+            last.clear()
+        elif len(words) >= 3 and words[0].startswith("vf"):
+            vf, now = int(words[0][2:]), words[2] if words[1] == "vm" else None
+            if now and last.get(vf, now) not in (None, now):
+                without.append(f"vf{vf} from {last[vf]} to {now}")
+            last[vf] = now
+    return without, sorted(vf for vf, who in last.items() if who)
+
+
 def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
     wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows) + \
         preemptions(rows)
     wrong += definitions(machine, rows) + sessions(rows, time.clock_gettime(time.CLOCK_BOOTTIME))
-    wrong += layouts(machine, rows, disturbed)
+    wrong += layouts(machine, rows, disturbed) + trail(rows)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong
 

@@ -70,12 +70,32 @@ def session(state, result="none", begun=1, left=3600):
             "attempts": [{"result": None}] + [{"result": None, "started_at": "2026-11-27T03:42:15Z"}] * begun}
 
 
+def change(number, subject, after, **more):
+    row = {"audit": number, "subject": subject, "outcome": "changed", "operation": None, "after": after, **more}
+    return {f"{number:020}": row}
+
+
+def audit():
+    """How all became what rows() has; some rows are of other things."""
+    return {**change(1, "gpu0", {"state": "unmanaged", "manual_layout": None}),
+            **change(2, "gpu0", {"state": "ready", "manual_layout": [{"count": 2}, {"count": 1}]}),
+            **change(3, "gpu0/vf1", {"state": "leased", "epoch": 5}),
+            **change(4, "gpu0/vf1", {"state": "attached", "epoch": 5}),
+            **change(5, "gpu0/vf1", {"state": "done"}, operation="op/1"),
+            **change(6, "gpu0/vf2", {"state": "attached", "epoch": 6}),
+            **change(7, "gpu0/vf2", {"state": "free"}, outcome="refused"),
+            **change(8, "6", {"state": "ended", "attempt": 1, "result": "timeout"}),
+            **change(9, "7", {"state": "running", "attempt": 1}), **change(10, "8", {"state": "queued", "attempt": 0}),
+            **change(11, "8", {"state": "ended", "attempt": 1, "result": "succeeded"}),
+            **change(12, "9", {"state": "queued", "attempt": 1})}
+
+
 def rows():
     return {"gpu": {"gpu0": {"number": 0, "address": "0000:03:00.0",
                              "manual": {"vfs": [{"vram": "1GiB", "exec_quantum_ms": 20}] * 2 + [{"vram": "12.50%"}]}}},
             "lease": {"0000:03:00.0/1": lease("vm", 5), "0000:03:00.0/2": lease("job", 6, 7)},
             "job": {"6": session("ended", "timeout"), "7": job("a", "running"), "8": job("b", "ended", "succeeded"), "9": job("c", "queued")},
-            "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}},
+            "operation": {"op/1": {"method": "gpu.apply", "subject": "gpu0", "state": "done"}}, "audit": audit(),
             "meta": {"boot": {"value": "b"}, f"vm/{UUID}": {"failed_starts": 2, "quarantine": None},
                      f"vm/{OTHER}": {"failed_starts": 3, "quarantine": "3 jobs in a row could not start here"}}}
 
@@ -111,6 +131,10 @@ class World:
 
     def lease(self, index):
         return self.rows["lease"][f"0000:03:00.0/{index}"]
+
+    def untold(self, number):
+        """A row of the audit trail is missing."""
+        del self.rows["audit"][f"{number:020}"]
 
     def write(self, name, *lines):
         (self.folder / name).write_text("".join(line + "\n" for line in lines))
@@ -186,6 +210,16 @@ SPOILED = (
     (lambda w: w.gpu["vfs"][2]["values"].update(vram_quota=0), "gpu0/vf3 has 0 bytes of VRAM, wanted are 12.50%"),
     (lambda w: w.gpu.update(locked=True), "the device lock is held"),
     (lambda w: w.rows["operation"]["op/1"].update(state="running"), "stays running"),
+    (lambda w: w.untold(4), "vf1 is attached (epoch 5), and the audit trail ends with {'state': 'leased'"),
+    (lambda w: (w.lease(1).update(epoch=6), w.vms[0]["hostdevs"][0].update(alias="ua-gpuvf-0-1-e6")),
+     "vf1 is attached (epoch 6), and the audit trail ends with {'state': 'attached', 'epoch': 5}"),
+    (lambda w: w.untold(6), "and the audit trail ends with {'state': 'free'}"),
+    (lambda w: (w.rows["lease"]["0000:03:00.0/1"].update(state="free", owner="none"), w.vms[0]["hostdevs"].pop(0)),
+     "is free (epoch 5), and the audit trail ends with {'state': 'attached'"),
+    (lambda w: w.untold(9), "job 7 is running (none), and the audit trail ends with {}"),
+    (lambda w: w.untold(11), "job 8 is ended (succeeded), and the audit trail ends with {'state': 'queued'"),
+    (lambda w: w.rows["job"]["8"].update(result="lost"), "job 8 is ended (lost), and the audit trail ends with"),
+    (lambda w: w.untold(2), "gpu0 is to have 3 VFs, and the audit trail ends with None"),
 )
 
 
@@ -205,6 +239,18 @@ def checker_can_fail():
             wrong = world.wrong()
             assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
     comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def checker_reads_resets():
+    """Between two VMs a VF is reset by the host, and after the last one; VFs that are new were had by nobody."""
+    for log, went, not_reset in (
+            ((), 0, []), (["new", "vf1 host reset"], 0, []),
+            (["vf1 vm a", "vf1 vm a", "vf1 host reset", "vf1 vm b", "vf1 host x"], 0, []),
+            (["vf1 vm a", "vf2 vm b"], 0, [1, 2]), (["vf1 vm a", "vf1 vm b", "vf1 host x"], 1, []),
+            (["vf1 vm a", "new", "vf1 vm b"], 0, [1]), (["more", "vf3 vm a", "vf4 host x"], 0, [3])):
+        without, left = checker.resets(log)
+        equal((len(without), left), (went, not_reset), f"{log}")
 
 
 @test
@@ -237,6 +283,7 @@ def checker_knows_what_waits():
             world = World(folder)
             world.vms[0]["hostdevs"] += hostdevs
             world.rows["lease"]["0000:03:00.0/9"] = lease("vm", 9, state="reserved", **more)
+            world.rows["audit"].update(change(20, "gpu0/vf9", {"state": "reserved", "epoch": 9}))
             equal(world.wrong() == [], good, f"{hostdevs} {more}: {world.wrong()}")
 
 
@@ -259,6 +306,8 @@ def checker_knows_sessions():
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
         world.rows["job"].update({"6": session("running"), "7": job("a", "queued")})
+        world.rows["audit"].update({**change(20, "6", {"state": "running", "attempt": 2}),
+                                    **change(21, "7", {"state": "queued", "attempt": 1})})
         world.lease(2).update(job=6)
         equal(world.wrong(), [])
 
