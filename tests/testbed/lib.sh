@@ -378,7 +378,7 @@ as() {
 
 # ---- nested guests
 
-# start_guest NAME [agent|noexec|noagent] [noport] [panic] [pc] [MEMORY]: defines and starts a guest; see nested/domain.
+# start_guest NAME [agent|noexec|noagent] [noport] [panic] [pc] [ledger] [MEMORY]: defines and starts a guest; see nested/domain.
 start_guest() {
 	local name=$1
 	"$TESTBED_SRC/nested/domain" "$@" >"/run/guest-$name.xml" &&

@@ -15,6 +15,7 @@ TESTBED_FILES = \
 	tests/testbed/module/faults.c \
 	tests/testbed/module/i915.c \
 	tests/testbed/module/main.c \
+	tests/testbed/module/resets.c \
 	tests/testbed/module/rules.c \
 	tests/testbed/module/testgpu.h \
 	tests/testbed/module/tree.c \

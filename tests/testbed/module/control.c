@@ -5,11 +5,12 @@
  *   faults   takes a fault (see faults.c), or "clear"; shows what is set
  *   release  a write lets go all that hangs
  *   resets   counts resets by function
+ *   reset_log  each of them in its turn, and by whom; see resets.c
  *   writes   counts writes by attribute, "total N" first
  *   forget_writes  a write begins the count again
  *   wedge    takes what WEDGED= is to say, such as "rebind,bus-reset"
  *
- * Under kernel lockdown nothing here can be written, and "resets" and "writes" can be read.
+ * Under kernel lockdown nothing here can be written, and "resets", "reset_log" and "writes" can be read.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -40,16 +41,6 @@ static int forget_writes(struct testgpu *gpu, const char *text)
 	return 0;
 }
 
-static void show_resets(struct testgpu *gpu, struct seq_file *out)
-{
-	unsigned int devfn;
-
-	for (devfn = 0; devfn < ARRAY_SIZE(gpu->resets); devfn++)
-		if (atomic_read(&gpu->resets[devfn]))
-			seq_printf(out, "vf%u %d\n", testgpu_vfid(gpu, devfn),
-				   atomic_read(&gpu->resets[devfn]));
-}
-
 static const struct control {
 	const char *name;
 	umode_t mode;
@@ -58,7 +49,8 @@ static const struct control {
 } controls[] = {
 	{ "faults", 0600, faults_show, set_faults },
 	{ "release", 0200, NULL, release_hangs },
-	{ "resets", 0400, show_resets, NULL },
+	{ "resets", 0400, resets_show, NULL },
+	{ "reset_log", 0400, resets_show_log, NULL },
 	{ "writes", 0400, writes_show, NULL },
 	{ "forget_writes", 0200, NULL, forget_writes },
 	{ "wedge", 0200, NULL, drm_card_wedge },

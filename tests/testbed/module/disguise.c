@@ -52,7 +52,8 @@ static int disguised_write(struct pci_bus *bus, unsigned int devfn, int where, i
 	/* A function-level reset: counted, and R 2.4: it alone revives a stopped VF. */
 	if (gpu->pcie_cap && where == gpu->pcie_cap + PCI_EXP_DEVCTL && size >= 2 &&
 	    (val & PCI_EXP_DEVCTL_BCR_FLR)) {
-		atomic_inc(&gpu->resets[devfn]);
+		if (!resets_note(gpu, devfn))
+			return PCIBIOS_SUCCESSFUL;
 		if (vfid && gpu->functions && vfid <= gpu->totalvfs) {
 			WRITE_ONCE(gpu->functions[vfid].stopped, false);
 			WRITE_ONCE(gpu->functions[vfid].paused, false);

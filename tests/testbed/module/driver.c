@@ -42,6 +42,7 @@ static int enable_vfs(struct testgpu *gpu, unsigned int num)
 		gpu->numvfs = 0;
 		return ret;
 	}
+	resets_note_enable(gpu);
 	add_device_links(gpu, num);
 	tree_link_vfs(gpu, num);
 	pci_info(gpu->pf, "Enabled %u of %u VFs\n", num, gpu->totalvfs);

@@ -8,7 +8,8 @@
  * (old layout: gt0/vf2/lmem_quota) or below sriov in it (new: vf2/tile0/vram_quota), or its last
  * part alone for any function; NTH counts from 1 from the moment the fault is set, 0 means every
  * one; WHAT is an errno's name, "hang", or "fewer" (only sriov_numvfs: one VF fewer than asked);
- * with "read-" before it, it is about reads. The kernel answers a read of sriov_numvfs itself: it
+ * with "read-" before it, it is about reads. reset/NAME:NTH:lost is about function-level resets of
+ * NAME, host or vm (see resets.c): they never reach the function, and nobody is told. The kernel answers a read of sriov_numvfs itself: it
  * takes no fault.
  */
 #include <linux/seq_file.h>
@@ -34,6 +35,7 @@ static const struct {
 } what_names[] = {
 	{ "hang", FAULT_HANG },
 	{ "fewer", FAULT_FEWER },
+	{ "lost", FAULT_LOST },
 	{ "E2BIG", -E2BIG },
 	{ "EAGAIN", -EAGAIN },
 	{ "EBUSY", -EBUSY },
@@ -70,6 +72,7 @@ int faults_add(struct testgpu *gpu, const char *text)
 	struct fault *fault;
 	char whole[32];
 	const char *word = whole;
+	bool of_reset;
 	unsigned int i;
 
 	fault = kzalloc(sizeof(*fault), GFP_KERNEL);
@@ -77,6 +80,7 @@ int faults_add(struct testgpu *gpu, const char *text)
 		return -ENOMEM;
 	if (sscanf(text, "%95[^:]:%u:%31[^\n]", fault->attribute, &fault->nth, whole) != 3)
 		goto refuse;
+	of_reset = str_has_prefix(fault->attribute, "reset/");
 	fault->reads = str_has_prefix(word, "read-");
 	if (fault->reads)
 		word += strlen("read-");
@@ -84,6 +88,8 @@ int faults_add(struct testgpu *gpu, const char *text)
 		if (!strcmp(what_names[i].name, word))
 			fault->what = what_names[i].what;
 	if (!fault->what || (fault->reads && fault->what == FAULT_FEWER))
+		goto refuse;
+	if (fault->what == FAULT_LOST ? fault->reads || !of_reset : of_reset)
 		goto refuse;
 	spin_lock(&gpu->fault_lock);
 	list_add_tail(&fault->link, &gpu->faults);
@@ -115,9 +121,9 @@ static bool matches(const struct fault *fault, const char *attribute)
 	       (last && !strcmp(fault->attribute, last + 1));
 }
 
-static int check(struct testgpu *gpu, const char *attribute, bool reads)
+/* What becomes of it: 0, or what the first fault that is its says. */
+static int look_up(struct testgpu *gpu, const char *attribute, bool reads)
 {
-	int before = atomic_read(&releases);
 	struct fault *fault;
 	int what = 0;
 
@@ -130,6 +136,14 @@ static int check(struct testgpu *gpu, const char *attribute, bool reads)
 			what = fault->what;
 	}
 	spin_unlock(&gpu->fault_lock);
+	return what;
+}
+
+static int check(struct testgpu *gpu, const char *attribute, bool reads)
+{
+	int before = atomic_read(&releases);
+	int what = look_up(gpu, attribute, reads);
+
 	if (what != FAULT_HANG)
 		return what;
 	pr_info("a %s of %s hangs now\n", reads ? "read" : "write", attribute);
@@ -147,6 +161,11 @@ int faults_check_write(struct testgpu *gpu, const char *attribute)
 int faults_check_read(struct testgpu *gpu, const char *attribute)
 {
 	return check(gpu, attribute, true);
+}
+
+bool faults_lose_reset(struct testgpu *gpu, const char *by)
+{
+	return look_up(gpu, by, false) == FAULT_LOST;
 }
 
 void faults_release_all(void)

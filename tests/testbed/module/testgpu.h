@@ -144,6 +144,8 @@ struct testgpu {
 	struct dentry *debugfs;
 };
 
+struct seq_file;
+
 extern struct testgpu testgpus[TESTGPU_MAX];
 extern unsigned int testgpu_count;
 extern unsigned int testgpu_max_vfs;
@@ -155,6 +157,14 @@ unsigned int testgpu_vfid(const struct testgpu *gpu, unsigned int devfn);
 /* disguise.c */
 int disguise_put_on(struct testgpu *gpu);
 void disguise_take_off(struct testgpu *gpu);
+
+/* resets.c */
+/* A function-level reset is on its way to the function; false when a fault says that it gets lost. */
+bool resets_note(struct testgpu *gpu, unsigned int devfn);
+/* All VFs are new. */
+void resets_note_enable(struct testgpu *gpu);
+void resets_show(struct testgpu *gpu, struct seq_file *out);
+void resets_show_log(struct testgpu *gpu, struct seq_file *out);
 
 /* driver.c */
 int drivers_register(void);
@@ -238,8 +248,6 @@ struct debug_place {
 	char path[40];
 };
 
-struct seq_file;
-
 struct debug_file {
 	const char *name;
 	umode_t mode;
@@ -278,6 +286,7 @@ void debug_new_create(struct testgpu *gpu);
 
 /* faults.c */
 #define FAULT_FEWER 1
+#define FAULT_LOST 3
 
 int faults_add(struct testgpu *gpu, const char *text);
 /*
@@ -286,6 +295,8 @@ int faults_add(struct testgpu *gpu, const char *text);
  */
 int faults_check_write(struct testgpu *gpu, const char *attribute);
 int faults_check_read(struct testgpu *gpu, const char *attribute);
+/* Whether a reset gets lost that `by` asks for; may be called with interrupts off. */
+bool faults_lose_reset(struct testgpu *gpu, const char *by);
 void faults_release_all(void);
 void faults_show(struct testgpu *gpu, struct seq_file *out);
 void faults_init(struct testgpu *gpu);
