@@ -412,6 +412,22 @@ def operations(rows):
             for name, row in rows["operation"].items() if row["state"] in ("accepted", "running")]
 
 
+def vfs_of_jobs(rows, taken=()):
+    """A job that runs has its VF in its VM.  taken: names of VMs where somebody took one by hand."""
+    wrong = []
+    addresses = {name: row["address"] for name, row in rows["gpu"].items()}
+    for number, job in rows["job"].items():
+        if job["state"] != "running" or not job["vf_name"] or job["vm_name"] in taken:
+            continue
+        gpu, _, index = job["vf_name"].partition("/vf")
+        row = rows["lease"].get(f"{addresses.get(gpu)}/{index}", {})
+        its = job["vf_assigned"] or (row.get("owner") == "job" and str(row["job"]) == number)
+        if row.get("state") != "attached" or row["vm_uuid"] != job["vm_uuid"] or not its:
+            wrong.append(f"job {number} runs in {job['vm_name']} without {job['vf_name']}, "
+                         f"which is {row.get('state')} ({row.get('owner')})")
+    return wrong
+
+
 def _changes(rows):
     """Subject → changes of it in the trail, in their turn; what became of an operation is none."""
     changes = collections.defaultdict(list)

@@ -55,7 +55,8 @@ def lease(owner, epoch, job=0, **more):
 
 def job(token, state, result="none", attempt=1):
     return {"state": state, "result": result, "attempt": attempt, "reason": None, "document": {"name": token}, "uid": 0,
-            "vm_uuid": UUID, "vm_name": "trainer-1", "queue": "default", "attempts": [{"result": None}] * attempt}
+            "vm_uuid": UUID, "vm_name": "trainer-1", "queue": "default", "attempts": [{"result": None}] * attempt,
+            "vf_name": "gpu0/vf2", "vf_assigned": False}
 
 
 def make_way(world, number, result=None, queue="urgent", **more):
@@ -143,7 +144,7 @@ class World:
         return checker.hard(self.machine, self.ledger) + \
             checker.calm(self.machine, self.rows, self.submissions, self.ledger) + \
             checker.users(self.machine, self.rows, self.submissions, self.ledger, RULES) + \
-            self.last.look(self.machine, self.rows, ("gpu0",))
+            checker.vfs_of_jobs(self.rows) + self.last.look(self.machine, self.rows, ("gpu0",))
 
 
 def own_process(world):
@@ -210,6 +211,10 @@ SPOILED = (
     (lambda w: w.gpu["vfs"][2]["values"].update(vram_quota=0), "gpu0/vf3 has 0 bytes of VRAM, wanted are 12.50%"),
     (lambda w: w.gpu.update(locked=True), "the device lock is held"),
     (lambda w: w.rows["operation"]["op/1"].update(state="running"), "stays running"),
+    (lambda w: w.rows["lease"].pop("0000:03:00.0/2"), "job 7 runs in trainer-1 without gpu0/vf2, which is None"),
+    (lambda w: w.lease(2).update(job=8), "job 7 runs in trainer-1 without gpu0/vf2, which is attached (job)"),
+    (lambda w: w.lease(2).update(vm_uuid=OTHER), "job 7 runs in trainer-1 without gpu0/vf2"),
+    (lambda w: w.lease(2).update(state="resetting"), "without gpu0/vf2, which is resetting (job)"),
     (lambda w: w.untold(4), "vf1 is attached (epoch 5), and the audit trail ends with {'state': 'leased'"),
     (lambda w: (w.lease(1).update(epoch=6), w.vms[0]["hostdevs"][0].update(alias="ua-gpuvf-0-1-e6")),
      "vf1 is attached (epoch 6), and the audit trail ends with {'state': 'attached', 'epoch': 5}"),
@@ -239,6 +244,18 @@ def checker_can_fail():
             wrong = world.wrong()
             assert any(words in one for one in wrong), f"\"{words}\" is not in {wrong}"
     comment(f"{len(SPOILED)} violations were found")
+
+
+@test
+def checker_knows_who_took_a_vf():
+    """A job whose VF somebody took by hand may go on without one; so may one that has none, or one of its VM."""
+    for change_of, taken, good in (({}, (), False), ({}, ("trainer-1",), True), ({"vf_name": None}, (), True),
+                                   ({"vf_name": "gpu0/vf1", "vf_assigned": True}, (), True)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            del world.rows["lease"]["0000:03:00.0/2"]
+            world.rows["job"]["7"].update(change_of)
+            equal(checker.vfs_of_jobs(world.rows, taken) == [], good, f"{change_of} {taken}")
 
 
 @test
