@@ -349,6 +349,27 @@ def leases(machine, rows):
     return wrong
 
 
+def sides(machine, rows):
+    """A lease is on the sides where libvirt shows its VF, and a definition names no VF that is not its VM's.  Holds where
+    nobody else writes definitions: libvirt tells nobody of that."""
+    wrong = []
+    for gpu in machine["gpus"]:
+        for vf in gpu["vfs"]:
+            name, row = f"{gpu['name']}/vf{vf['index']}", rows["lease"].get(_key(gpu, vf["index"])) or {"state": "free"}
+            named = {vm["uuid"]: h for vm in machine["vms"] for h in vm["hostdevs"]
+                     if h["config"] and h["address"] == vf["address"]}
+            if row["state"] not in ("free", "attached", "reserved"):
+                continue
+            config = row["state"] != "free" and (row["state"] == "reserved" or row.get("config"))
+            wanted = [row["vm_uuid"]] if config else []
+            if sorted(named) != wanted:
+                wrong.append(f"{name} is {row['state']}, and to be in the definitions of {wanted}; it is in {sorted(named)}")
+            ours = [ALIAS.match(h["alias"] or "") for h in named.values()]
+            wrong += [f"{name}: a definition has {alias[0]}, the lease has epoch {row['epoch']}" for alias in ours
+                      if config and alias and int(alias[3]) != row["epoch"]]
+    return wrong
+
+
 def _lease_of_job(key, row, all_jobs):
     job = all_jobs.get(str(row["job"]))
     if job is None:

@@ -144,7 +144,8 @@ class World:
         return checker.hard(self.machine, self.ledger) + \
             checker.calm(self.machine, self.rows, self.submissions, self.ledger) + \
             checker.users(self.machine, self.rows, self.submissions, self.ledger, RULES) + \
-            checker.vfs_of_jobs(self.rows) + self.last.look(self.machine, self.rows, ("gpu0",))
+            checker.vfs_of_jobs(self.rows) + checker.sides(self.machine, self.rows) + \
+            self.last.look(self.machine, self.rows, ("gpu0",))
 
 
 def own_process(world):
@@ -215,6 +216,12 @@ SPOILED = (
     (lambda w: w.lease(2).update(job=8), "job 7 runs in trainer-1 without gpu0/vf2, which is attached (job)"),
     (lambda w: w.lease(2).update(vm_uuid=OTHER), "job 7 runs in trainer-1 without gpu0/vf2"),
     (lambda w: w.lease(2).update(state="resetting"), "without gpu0/vf2, which is resetting (job)"),
+    (lambda w: w.lease(1).update(config=True), "vf1 is attached, and to be in the definitions of ['u-trainer-1']; it is in []"),
+    (lambda w: w.vms[0]["hostdevs"][0].update(config=True), "vf1 is attached, and to be in the definitions of []; it is in ["),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(3, 9, live=False, config=True)), "vf3 is free, and to be in the definitions of []"),
+    (lambda w: w.lease(1).update(state="reserved"), "vf1 is reserved, and to be in the definitions of ['u-trainer-1']"),
+    (lambda w: (w.lease(1).update(config=True), w.vms[0]["hostdevs"].append(hostdev(1, 4, live=False, config=True))),
+     "a definition has ua-gpuvf-0-1-e4, the lease has epoch 5"),
     (lambda w: w.untold(4), "vf1 is attached (epoch 5), and the audit trail ends with {'state': 'leased'"),
     (lambda w: (w.lease(1).update(epoch=6), w.vms[0]["hostdevs"][0].update(alias="ua-gpuvf-0-1-e6")),
      "vf1 is attached (epoch 6), and the audit trail ends with {'state': 'attached', 'epoch': 5}"),
