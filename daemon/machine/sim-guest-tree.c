@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -13,6 +12,8 @@
 
 #include "lib/io.h"
 
+#define DEVICES "sys/bus/pci/devices"
+#define DRIVERS "sys/bus/pci/drivers"
 #define DRIVER "xe"
 #define MODULE_FILE "kernel/drivers/gpu/drm/" DRIVER "/" DRIVER ".ko"
 #define FIRST_RENDER_NODE 128 /* DRM minors from here on are render nodes */
@@ -20,7 +21,7 @@
 #define BAR_STEP UINT64_C(0x20000000)
 
 /* Makes the directories that lead to path.  Most are there, so the deepest is tried first. */
-static int make_parents(const char *path)
+static int make_parents(int root, const char *path)
 {
 	const char *end = strrchr(path, '/');
 	char parent[PATH_MAX];
@@ -31,69 +32,49 @@ static int make_parents(const char *path)
 	if (end - path >= PATH_MAX)
 		return -ENAMETOOLONG;
 	snprintf(parent, sizeof(parent), "%.*s", (int)(end - path), path);
-	if (mkdir(parent, 0755) == 0 || errno == EEXIST)
+	if (mkdirat(root, parent, 0755) == 0 || errno == EEXIST)
 		return 0;
 	if (errno != ENOENT)
 		return -errno;
-	r = make_parents(parent);
+	r = make_parents(root, parent);
 	if (r < 0)
 		return r;
-	return mkdir(parent, 0755) == 0 || errno == EEXIST ? 0 : -errno;
+	return mkdirat(root, parent, 0755) == 0 || errno == EEXIST ? 0 : -errno;
 }
 
-/* Formats ROOT/… into a path, or gives -ENAMETOOLONG. */
-static int _printf_(3, 4)
-	put_path(char path[static PATH_MAX], const char *root, const char *format, ...)
+/* All below is relative to a directory that is open: the way to a guest's root is long, and 64 guests that get and
+ * lose a device a thousand times a second each time have a score of files made and removed. */
+static int open_directory(int root, const char *path)
 {
-	va_list ap;
-	int n, m;
+	int fd = openat(root, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	n = snprintf(path, PATH_MAX, "%s/", root);
-	if (n >= PATH_MAX)
-		return -ENAMETOOLONG;
-	va_start(ap, format);
-	m = vsnprintf(path + n, (size_t)(PATH_MAX - n), format, ap);
-	va_end(ap);
-	return m >= PATH_MAX - n ? -ENAMETOOLONG : 0;
+	return fd < 0 ? -errno : fd;
 }
 
-static int put_file(const char *directory, const char *name, const char *text)
+static int put_file(int directory, const char *name, const char *text)
 {
-	_cleanup_close_ int fd = -1;
-	char path[PATH_MAX];
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(directory, name, flags, 0644);
 	int r;
 
-	r = put_path(path, directory, "%s", name);
-	if (r < 0)
-		return r;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0 && errno == ENOENT) { /* the first of its directory */
-		r = make_parents(path);
+		r = make_parents(directory, name);
 		if (r < 0)
 			return r;
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		fd = openat(directory, name, flags, 0644);
 	}
 	return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
-static int put_directory(const char *root, const char *name)
+/* Its name ends in '/'. */
+static int put_directory(int root, const char *name)
 {
-	char path[PATH_MAX];
-	int r;
-
-	r = put_path(path, root, "%s/", name);
-	return r < 0 ? r : make_parents(path);
+	return make_parents(root, name);
 }
 
-static int put_link(const char *directory, const char *name, const char *target)
+static int put_link(int directory, const char *name, const char *target)
 {
-	char path[PATH_MAX];
-	int r;
-
-	r = put_path(path, directory, "%s", name);
-	if (r < 0)
-		return r;
-	return symlink(target, path) < 0 && errno != EEXIST ? -errno : 0;
+	return symlinkat(target, directory, name) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -106,7 +87,7 @@ static void remove_tree(const char *root, const char *name)
 {
 	char path[PATH_MAX];
 
-	if (put_path(path, root, "%s", name) == 0 && unlink(path) < 0 && errno != ENOENT)
+	if (snprintf(path, sizeof(path), "%s/%s", root, name) < PATH_MAX && unlink(path) < 0 && errno != ENOENT)
 		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -124,7 +105,7 @@ static int new_boot_id(char ret[static 38])
 	return 0;
 }
 
-static int put_function(const char *directory, unsigned vendor, unsigned device,
+static int put_function(int directory, unsigned vendor, unsigned device,
 			unsigned class_code, uint64_t bar)
 {
 	char vendor_text[16], device_text[16], class_text[16], modalias[80], resource[256];
@@ -154,22 +135,26 @@ static int put_function(const char *directory, unsigned vendor, unsigned device,
 
 /* The module that a guest has for the device, as depmod would have written it down: so that "the guest has a driver
  * and it is not bound" can be told from "the guest has none". */
-static int put_module(const char *root)
+static int put_module(int root)
 {
-	char path[PATH_MAX];
+	_cleanup_close_ int modules = -1;
 	struct utsname host; /* what `uname -r` says in the guest too */
+	char path[sizeof(host.release) + sizeof("lib/modules//")];
 	int r;
 
 	if (uname(&host) < 0)
 		return -errno;
-	r = put_path(path, root, "lib/modules/%s", host.release);
+	snprintf(path, sizeof(path), "lib/modules/%s/", host.release);
+	r = put_directory(root, path);
 	if (r >= 0)
-		r = put_file(path, "modules.alias", "alias pci:v00008086d*sv*sd*bc03sc*i* " DRIVER "\n");
+		r = modules = open_directory(root, path);
 	if (r >= 0)
-		r = put_file(path, "modules.dep", MODULE_FILE ":\n");
+		r = put_file(modules, "modules.alias", "alias pci:v00008086d*sv*sd*bc03sc*i* " DRIVER "\n");
 	if (r >= 0)
-		r = put_file(path, MODULE_FILE, "");
-	return r >= 0 ? put_directory(root, "sys/bus/pci/drivers/" DRIVER) : r;
+		r = put_file(modules, "modules.dep", MODULE_FILE ":\n");
+	if (r >= 0)
+		r = put_file(modules, MODULE_FILE, "");
+	return r >= 0 ? put_directory(root, DRIVERS "/" DRIVER "/") : r;
 }
 
 void sim_guest_tree_off(const char *root)
@@ -181,66 +166,102 @@ void sim_guest_tree_off(const char *root)
 
 int sim_guest_tree_boot(const char *root, bool has_driver)
 {
-	static const char *const directories[] = {"var/lib", "var/tmp", "tmp",
-						  "run",     "home",    "sys/bus/pci/drivers"};
+	static const char *const directories[] = { "var/lib/", "var/tmp/", "tmp/", "run/", "home/", DRIVERS "/",
+						   DEVICES "/0000:00:00.0/" };
+	_cleanup_close_ int root_fd = -1, bridge = -1;
 	char boot_id[38], path[PATH_MAX];
 	int r;
 
 	sim_guest_tree_off(root);
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		r = put_directory(root, directories[i]);
-		if (r < 0)
-			return r;
-	}
-	r = new_boot_id(boot_id);
+	if (snprintf(path, sizeof(path), "%s/", root) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	r = put_directory(AT_FDCWD, path);
 	if (r >= 0)
-		r = put_file(root, "proc/sys/kernel/random/boot_id", boot_id);
+		r = root_fd = open_directory(AT_FDCWD, root);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(directories); i++)
+		r = put_directory(root_fd, directories[i]);
 	if (r >= 0)
-		r = put_path(path, root, "sys/bus/pci/devices/0000:00:00.0");
+		r = new_boot_id(boot_id);
 	if (r >= 0)
-		r = put_function(path, 0x8086, 0x29c0, 0x060000, 0); /* the host bridge of q35 */
+		r = put_file(root_fd, "proc/sys/kernel/random/boot_id", boot_id);
+	if (r >= 0)
+		r = bridge = open_directory(root_fd, DEVICES "/0000:00:00.0");
+	if (r >= 0)
+		r = put_function(bridge, 0x8086, 0x29c0, 0x060000, 0); /* the host bridge of q35 */
 	remove_tree(root, "lib/modules");
-	return r >= 0 && has_driver ? put_module(root) : r;
+	return r >= 0 && has_driver ? put_module(root_fd) : r;
 }
 
-static int device_path(char path[static PATH_MAX], const char *root, unsigned port)
+/* ---- devices ---- */
+
+struct device_names {
+	char device[48]; /* below the guest's root */
+	char driver[48]; /* the driver's link to it */
+	char target[48]; /* … and where that leads */
+	char node[24];	 /* below the device */
+};
+
+static void name_device(unsigned port, struct device_names *ret)
 {
-	return put_path(path, root, "sys/bus/pci/devices/0000:%02x:00.0", port + 1);
+	char name[24];
+
+	snprintf(name, sizeof(name), "0000:%02x:00.0", port + 1);
+	snprintf(ret->device, sizeof(ret->device), DEVICES "/%s", name);
+	snprintf(ret->driver, sizeof(ret->driver), DRIVERS "/" DRIVER "/%s", name);
+	snprintf(ret->target, sizeof(ret->target), "../../devices/%s", name);
+	snprintf(ret->node, sizeof(ret->node), "drm/renderD%u", FIRST_RENDER_NODE + port);
+}
+
+static int put_driver(int root, int directory, const struct device_names *names)
+{
+	int r = mkdirat(directory, "drm", 0755) < 0 && errno != EEXIST ? -errno : 0;
+
+	if (r >= 0 && mkdirat(directory, names->node, 0755) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r >= 0)
+		r = put_link(directory, "driver", "../../drivers/" DRIVER);
+	return r >= 0 ? put_link(root, names->driver, names->target) : r;
 }
 
 int sim_guest_tree_plug(const char *root, const struct sim_guest_device *device)
 {
-	char path[PATH_MAX], drivers[PATH_MAX], node[32], name[24], target[48];
+	_cleanup_close_ int root_fd = open_directory(AT_FDCWD, root), directory = -1;
+	struct device_names names;
 	int r;
 
-	r = device_path(path, root, device->port);
+	if (root_fd < 0)
+		return root_fd;
+	name_device(device->port, &names);
+	if (mkdirat(root_fd, names.device, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	directory = open_directory(root_fd, names.device);
+	if (directory < 0)
+		return directory;
+	r = device->driver ? put_driver(root_fd, directory, &names) : 0;
 	if (r < 0)
 		return r;
-	if (device->driver) {
-		snprintf(node, sizeof(node), "drm/renderD%u", FIRST_RENDER_NODE + device->port);
-		snprintf(name, sizeof(name), "0000:%02x:00.0", device->port + 1);
-		snprintf(target, sizeof(target), "../../devices/%s", name);
-		r = put_directory(path, node);
-		if (r >= 0)
-			r = put_link(path, "driver", "../../drivers/" DRIVER);
-		if (r >= 0)
-			r = put_path(drivers, root, "sys/bus/pci/drivers/" DRIVER);
-		if (r >= 0)
-			r = put_link(drivers, name, target);
-		if (r < 0)
-			return r;
-	}
 	/* "class" comes last: who looks for a display finds the function complete. */
-	return put_function(path, 0x8086, device->device_id, device->class_code,
+	return put_function(directory, 0x8086, device->device_id, device->class_code,
 			    device->bars ? BAR_BASE + device->port * BAR_STEP : 0);
 }
 
 void sim_guest_tree_unplug(const char *root, unsigned port)
 {
-	char name[64];
+	static const char *const files[] = { "class", "resource", "modalias", "device", "vendor", "driver" };
+	_cleanup_close_ int root_fd = open_directory(AT_FDCWD, root), directory = -1;
+	struct device_names names;
 
-	snprintf(name, sizeof(name), "sys/bus/pci/devices/0000:%02x:00.0", port + 1);
-	remove_tree(root, name);
-	snprintf(name, sizeof(name), "sys/bus/pci/drivers/" DRIVER "/0000:%02x:00.0", port + 1);
-	remove_tree(root, name);
+	if (root_fd < 0)
+		return;
+	name_device(port, &names);
+	(void)unlinkat(root_fd, names.driver, 0);
+	directory = open_directory(root_fd, names.device);
+	if (directory < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		(void)unlinkat(directory, files[i], 0);
+	(void)unlinkat(directory, names.node, AT_REMOVEDIR);
+	(void)unlinkat(directory, "drm", AT_REMOVEDIR);
+	if (unlinkat(root_fd, names.device, AT_REMOVEDIR) < 0)
+		remove_tree(root, names.device); /* the guest put something there */
 }

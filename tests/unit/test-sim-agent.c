@@ -315,6 +315,23 @@ static void test_device_in_the_guest(void **state)
 	assert_data(without, "out-data", "sys/bus/pci/devices:\n0000:00:00.0\n\nsys/bus/pci/drivers/xe:\n");
 }
 
+static void test_device_changed_by_the_guest(void **state)
+{
+	struct guest *g = *state;
+	struct sim_guest_device device = { .port = 2, .device_id = 0x56c0, .class_code = 0x038000,
+					   .bars = true, .driver = true };
+	_cleanup_json_ json_t *changed = NULL, *without = NULL;
+
+	assert_int_equal(sim_guest_tree_plug(g->root, &device), 0);
+	changed = shell(g, "cd sys/bus/pci/devices/0000:03:00.0 && rm vendor && mkdir vendor && touch vendor/a drm/b more "
+			   "&& echo done");
+	assert_data(changed, "out-data", "done\n");
+	sim_guest_tree_unplug(g->root, 2);
+	without = shell(g, "ls sys/bus/pci/devices");
+	assert_data(without, "out-data", "0000:00:00.0\n");
+	sim_guest_tree_unplug(g->root, 2); /* nothing there */
+}
+
 static void test_guest_without_driver(void **state)
 {
 	struct guest *g = *state;
@@ -367,7 +384,7 @@ int main(void)
 		TEST(test_refused_exec),	 TEST(test_info_lists_disabled),
 		TEST(test_files),		 TEST(test_refused_files),
 		TEST(test_device_in_the_guest),	 TEST(test_guest_without_driver),
-		TEST(test_boot_id_is_new),
+		TEST(test_boot_id_is_new),	 TEST(test_device_changed_by_the_guest),
 		TEST(test_everything_can_be_killed),
 	};
 
