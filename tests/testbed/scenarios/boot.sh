@@ -3,6 +3,7 @@
 # A host boots: libvirt starts VMs by itself whose definitions name VFs, so these must be there first; also of
 # a card whose driver comes late. And the other direction: without gpuvfd VFs and VMs go on, and
 # without libvirt gpuvfd starts. While VFs are held, logind refuses to suspend.
+# Takes about 140 s.
 # testbed: --gpus flex170:vfs=7,flex140:vfs=7:driver=no --before before/boot --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -4,6 +4,7 @@
 # each round; afterwards the store, the kernel, libvirt and the guests are read: all must hold (inside/invariants), and no
 # job may be lost.  At the end what must not be is done on purpose, and found.  The seed decides what is done:
 # chaos.sh [SEED [ROUNDS]].  `make chaos` does it over the made-up machine, by the thousand.
+# Takes about 250 s.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

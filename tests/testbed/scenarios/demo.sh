@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The story of ./demo on a real kernel, with systemd, libvirt, VFIO and two nested VMs.
+# Takes about 170 s.
 # testbed: --gpus flex170 --limit 900
 . "$TESTBED_SRC/lib.sh"
 . "$SOURCE/tests/support/story.sh"

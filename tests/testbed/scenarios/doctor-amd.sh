@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # gpuvf doctor on a host with AMD's IOMMU and a kernel that is locked down: a driver that allows no VFs, one
 # that knows no SR-IOV, and a card that drives a screen.
+# Takes about 65 s.
 # testbed: --iommu amd --lockdown --gpus flex170:max_vfs=0,flex170:hook=no,b60:display=yes:vfs=2 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

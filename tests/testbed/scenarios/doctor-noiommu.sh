@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # gpuvf doctor on a host without an IOMMU: it says so, says where to switch it on, and ends with 1.
+# Takes about 35 s.
 # testbed: --iommu none --gpus flex170 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -3,6 +3,7 @@
 # gpuvf doctor on a real kernel: a good card, one without SR-IOV, one without driver; VMs without agent
 # and without a free port; VFs taken by the host, a PF given away, a write that hangs; with a daemon,
 # without one, as nobody; and the bundle.
+# Takes about 170 s.
 # testbed: --gpus flex170:vfs=7,a380,flex170:driver=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 

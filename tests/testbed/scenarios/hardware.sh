@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The script for real cards, on the emulated ones: what only looks writes nothing, what writes gives back.
+# Takes about 60 s.
 # testbed: --gpus flex170:vfs=7,a380 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

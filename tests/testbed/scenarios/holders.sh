@@ -4,6 +4,7 @@
 # own driver work, a guest that does not let go or crashed, a VM that was given the whole card, and the user before;
 # VMs that cannot take one: saved, or too large to be pinned; VMs that are renamed and undefined; and a guest that is a
 # pc, which VFs leave by ACPI, in place of a q35.
+# Takes about 215 s.
 # testbed: --gpus flex170:vfs=7,flex140 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

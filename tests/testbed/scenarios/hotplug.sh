@@ -3,6 +3,7 @@
 # Cards, drivers and VFs that come and go under a running gpuvfd, with the real kernel and udev: a driver that is
 # bound late or again, a layout that fails, VFs that somebody else changes, a card that is taken off the bus, one that
 # its driver gives up, and events that get lost.
+# Takes about 75 s.
 # testbed: --gpus flex170:vfs=7,flex140:vfs=7:driver=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 

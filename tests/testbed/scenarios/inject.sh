@@ -5,6 +5,7 @@
 # says is what there is.  test-inject.py does the same over the made-up machine, for every way.
 #
 # inject.sh [all|SEED]: every second write has one of the three, by the seed, unless all are asked for.
+# Takes about 100 s.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

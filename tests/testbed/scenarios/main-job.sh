@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The main job: the shipped units start the daemon, a card is cut under a shipped policy, a VM gets a
 # VF, fine-tuning jobs run in VMs, the daemon is killed in between, and the card is given back.
+# Takes about 290 s.
 # testbed: --gpus flex170 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -4,6 +4,7 @@
 # its VM off; the VM is started, runs it with a VF, keeps the VF for the next job of the same user, and is shut down when
 # idle; a job makes way for one of a queue that preempts its own; a session holds a VF; another VM has its VF in its stored definition before it is started; an end of a lease takes a VF back; and a VM
 # that others started is left alone.
+# Takes about 165 s.
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -3,6 +3,7 @@
 # What the emulated GPUs do under xe besides sriov_admin with a plain shell: both layouts of debugfs,
 # custom mode, sriov_admin in all its forms, a display, a wedged card, one that comes and goes, and
 # kernel lockdown at the end. No gpuvf in it.
+# Takes about 45 s.
 # testbed: --no-install --gpus flex170:admin=no:debugfs=old:vfs=7,b60:quota=no:debugfs=new:vfs=7,flex170:quota=ro:vfs=4,flex170:euclean=yes:vfs=4,flex140:display=yes:driver=no:vfs=4 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

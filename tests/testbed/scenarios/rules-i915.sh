@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the emulated GPUs do under the out-of-tree i915, with a plain shell: rounding, every refusal,
 # automatic and manual sharing, two tiles, a media GT, and drivers that cannot cut. No gpuvf in it.
+# Takes about 55 s.
 # testbed: --no-install --gpus flex170:driver=i915:vfs=7,max1550:vfs=4,mtl,adl:driver=i915:hook=no,flex140:driver=i915:max_vfs=0:tree=iov,flex170:driver=i915:vfs=2:live=yes --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the emulated GPUs do besides the plain case: other models, a PF without driver, faults, a
 # write that hangs; and guests without agent, without exec, without a free port.
+# Takes about 70 s.
 # testbed: --no-install --gpus flex170:vfs=7,b60:quota=no,a380,flex170:driver=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -4,6 +4,7 @@
 # and to the made-up machine, must be answered alike. What may differ stands in transcript.py, with the
 # reason. The kernel's transcript comes out, to be kept as tests/data/transcript.json.
 # Mostly waits: the kernel sleeps for a second, and holds a lock of all of PCI, whenever VFs go.
+# Takes about 340 s.
 # testbed: --gpus flex170:vfs=7,flex170:vfs=7:quota=ro,flex170:vfs=7:quota=no:debugfs=new,flex170:vfs=7:admin=no:quota=no:debugfs=old,b60:vfs=7:media=no:euclean=yes,flex170:vfs=7:driver=i915,max1550:vfs=7,adl:driver=i915:hook=no --limit 900
 . "$TESTBED_SRC/lib.sh"
 

@@ -3,6 +3,7 @@
 # gpuvfd over every way in which a driver lets VFs be shaped, on a real kernel in one boot: which way it takes
 # and what it says of it, quotas written and read back on each tile, a refusal of the kernel and the way back,
 # custom provisioning seen and restored, and what is lost when the kernel locks itself down.
+# Takes about 110 s.
 # testbed: --gpus flex170:vfs=4,flex140:media=yes:quota=no:debugfs=new:vfs=4,flex170:admin=no:debugfs=old:vfs=4,flex170:driver=i915:vfs=4:live=yes,max1550:vfs=4,flex140:admin=no:vfs=4 --limit 900
 . "$TESTBED_SRC/lib.sh"
 

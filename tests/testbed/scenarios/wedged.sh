@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A write to sysfs that never returns: the GPU is wedged, the rest goes on, the daemon can be killed and
 # the next one is there at once, and knows. And a write that fails half way: undone.
+# Takes about 100 s.
 # testbed: --gpus flex170,flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
