@@ -22,6 +22,7 @@ OPERATION_STATES = ("accepted", "running", "done", "failed", "cancelled")
 # Of a VF and of a job in the audit trail; what is between two of them is not told.
 RESTS_OF_VF = ("free", "attached", "reserved", "held", "quarantined")
 RESTS_OF_JOB = ("held", "queued", "running", "ended")
+IN_GUESTS = ("leased", "attaching", "attached", "detaching")
 # What a layout may ask for by VF, and the kernel shows under the same name.
 ASKED = ("exec_quantum_ms", "preempt_timeout_us")
 PF_KEEPS = 0.05  # of a card's memory at most: a share is one of what is left
@@ -296,6 +297,23 @@ def _vf(gpu, vf, row, holder, numbers):
             wrong.append(f"{name} is free and was not reset after its last VM")
         if row and row["owner"] != "none":
             wrong.append(f"{name} is free and belongs to {row['owner']}")
+    return wrong
+
+
+def in_guests(before, rows, after):
+    """What was plugged in by us is by its lease where it is, at every moment; the rows are of a time between the two looks.
+    What stands in a definition, too, may be of a lease that is over."""
+    wrong = []
+    there = [{(vm["name"], h["address"], h["alias"]) for vm in machine["vms"] for h in vm["hostdevs"]
+              if h["live"] and not h["config"] and ALIAS.match(h["alias"] or "")} for machine in (before, after)]
+    vfs = {vf["address"]: (_key(gpu, vf["index"]), f"{gpu['name']}/vf{vf['index']}")
+           for gpu in after["gpus"] for vf in gpu["vfs"]}
+    for vm, address, alias in there[0] & there[1]:
+        key, name = vfs.get(address, (None, None))
+        row = rows["lease"].get(key) or {"state": "free", "epoch": 0}
+        good = row["state"] == "quarantined" or row["state"] in IN_GUESTS and row["epoch"] == int(ALIAS.match(alias)[3])
+        if name and not good:
+            wrong.append(f"{name} is in {vm} as {alias}, its lease is {row['state']} with epoch {row['epoch']}")
     return wrong
 
 

@@ -206,6 +206,32 @@ def of_failing_cut(chance):
     return [("machine", "fault", {"fault": fault}), cut]
 
 
+def of_hang(chance):
+    """What libvirt, a guest or the kernel is asked for does not come back; now and then it is waited for until its deadline,
+    and let go after that.  Whoever is not let go here is by whoever makes the world whole again."""
+    vm, other = chance.sample(("trainer-1", "trainer-2"), 2)
+    gpu = chance.choice(GPUS)
+    on = chance.choice(("detach", "detach", "attach", "sriov_numvfs", "exec_quantum_ms", "reset"))
+    where = {"vm": vm} if on in ("attach", "detach") else {"gpu": gpu}
+    wait = chance.choice(({}, {"wait_seconds": 2}))
+    assign = ("call", "vf.assign", {"vm": vm, "gpu": gpu, "mode": chance.choice(("live", "both"))})
+    release = ("call", "vf.release", {"vm": vm, "all": True, **wait})
+    how = {"hang": True}
+    if on == "detach" and chance.random() < 0.3:  # the guest does not want to
+        how = {"error": "guest-refused", "times": chance.choice((1, 2, 4))}
+    fault = ("machine", "fault", {"fault": {"on": on, **where, "nth": 1, **how}})
+    if on == "attach":
+        made = [fault, (*assign[:2], {**assign[2], **wait}), release]
+    elif where == {"vm": vm} or on == "reset":
+        made = [assign, rest(chance), fault, release]
+    else:
+        made = [fault, ("call", "gpu.apply", {"gpu": gpu, "layout": {**layout(chance)}, **wait})]
+    made.append(chance.choice((of_apply(chance), ("call", "vf.assign", {"vm": other, "gpu": gpu, "mode": "live"}))))
+    if chance.random() < 0.7:  # VMs and VFs are there for it
+        made = [*start_vms(chance)[1], ("call", "gpu.apply", {"gpu": gpu, "layout": {"vfs": 3}}), rest(chance), *made]
+    return made + chance.choice(([], [("machine", "release-hang", {})]))
+
+
 def of_pause(chance):
     """virsh suspend of a VM while a command runs in it; now and then it goes on before the daemon dies."""
     resume = [("machine", "resume-all", {})] if chance.random() < 0.2 else []
@@ -340,6 +366,7 @@ KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cance
          (of_heal, 1), (of_reload, 1), (of_others, 4))
 RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
 OFTEN = 0.4  # one that cuts has an of_failing_cut
+HANGING = 0.08  # a round has an of_hang, where nothing is waited for after it
 PLACE = [clear, start_vms, cut_both]
 # By operation, or by one of its points.
 LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut], "undo": [clear, undoing],
@@ -379,7 +406,7 @@ def flat(chance, makers):
     return [one for action in made for one in (action[1] if action[0] == "calls" else [action])]
 
 
-def actions(chance, trap, serial, has_jobs):
+def actions(chance, trap, serial, has_jobs, hangs=False):
     """A list of ("call", method, params), ("submit", …), ("machine", op, members), …, each with the pause
     before it."""
     makers = [kind for kind, weight in KINDS for _ in range(weight)]
@@ -424,6 +451,8 @@ def actions(chance, trap, serial, has_jobs):
         chosen.append(submit(chance, f"{serial}.u", vm="trainer-1", seconds=0, queue=URGENT))
     if has_jobs and chance.random() < RARELY:
         chosen += [submit(chance, f"{serial}.p", **ENDURING), *of_pause(chance)]
+    if hangs:
+        chosen += of_hang(chance)
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
 
 
@@ -440,8 +469,10 @@ class Round:
         self.trap = step
         self.nth = nth_of(chance, step)
         self.in_start = step[0] == "recover" or chance.random() < 0.1
-        self.actions = actions(chance, step, number, has_jobs)
         self.until = of_trap(UNTIL, step, None)
+        self.hangs = self.until is None and chance.random() < HANGING
+        self.actions = actions(chance, step, number, has_jobs, self.hangs)
+        self.stays_hung = chance.random() < 0.5  # … for the next daemon
         self.linger = chance.choice((0.005, 0.02, 0.06))
         self.meanwhile = [of_others(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))]
         if chance.random() < RARELY:

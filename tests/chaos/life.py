@@ -27,6 +27,8 @@ KILL_AT = BUILD / "tests" / "chaos" / "kill-at.so"
 PROFILES = [{"name": "half", "vram": "50%", "exec_quantum": "40ms"},
             {"name": "eighth", "vram": "12.5%", "exec_quantum": "10ms"}]
 OTHER = "nobody"
+# What hangs is waited for until then; longer than whatever does not hang takes.
+DEADLINES = {name: "1s" for name in ("closed", "read", "sriov_numvfs", "attribute", "reset", "attach", "detach")}
 NOWHERE = "0000:7f:00.0"  # a slot that no card of a world has
 JOB = """l={ledger} t={token}
 if [ -s $l/run-$t ]; then read p <$l/run-$t; grep -qs $t /proc/$p/cmdline && echo $t >>$l/twice; fi
@@ -100,7 +102,7 @@ class Life(World):
         super().__init__({"gpus": plan.gpus, "linger_seconds": 600,
                           "vms": [{"name": "trainer-%d", "count": 2}, {"name": "desk-1"},
                                   {"name": choices.ON_DEMAND, "state": "off"}]},
-                         self.policy(20), {"deadlines": {"guest_ready": "3s", "closed": "1s"}}, start=False)
+                         self.policy(20), {"deadlines": {"guest_ready": "3s", **DEADLINES}}, start=False)
         self.ledger_folder = self.folder / "ledger"
         self.ledger_folder.mkdir(mode=0o777)
         os.chmod(self.folder, 0o755)
@@ -229,7 +231,7 @@ class Life(World):
         wrong = self.look_at_users()
         self.ask("clear-faults")
         self.between(one)
-        self.settle(one.stays_paused, one.no_policy)
+        self.settle(one.stays_paused, one.no_policy, one.hangs and one.stays_hung and not one.no_policy)
         self.check(wrong)
 
     def lived(self, one, trap, store):
@@ -239,7 +241,19 @@ class Life(World):
         if self.trap and not one.arms():
             self.fault(**self.trap)
         self.act(one)
+        if one.hangs:
+            self.look_at_guests()
         return self.dead()
+
+    def look_at_guests(self):
+        """While something hangs, what a guest has is nobody else's."""
+        before = self.ask("state")
+        rows, after = checker.rows_of(self.state), self.ask("state")
+        wrong = checker.in_guests(before, rows, after) if before and after else []
+        hung = [task for task in (after or {"tasks": []})["tasks"] if task["waits_for"] == "release"]
+        self.answers_by_kind["hung", 0] += len(hung)
+        if wrong:
+            raise Violation("\n".join(wrong))
 
     def recovered(self):
         """What was under way has its end; False when it has died."""
@@ -519,9 +533,10 @@ class Life(World):
         if wrong:
             raise Violation("\n".join(wrong))
 
-    def settle(self, stays_paused=False, no_policy=False):
-        """The world is whole again and a daemon is there; returns when nothing is under way."""
-        for op in ("libvirt-up", "release-hang"):
+    def settle(self, stays_paused=False, no_policy=False, stays_hung=False):
+        """The world is whole again and a daemon is there, which may find it before that; returns when nothing is under
+        way."""
+        for op in ("libvirt-up",) if stays_hung else ("libvirt-up", "release-hang"):
             self.ask(op)
         for vm in (self.ask("state") or {"vms": []})["vms"]:
             if vm["state"] == "crashed":
@@ -540,6 +555,9 @@ class Life(World):
         if not self.launch():
             raise Violation("the daemon died without a trap")
         self.client_for_checks = self.client()
+        if stays_hung:
+            self.patiently(lambda: self.quiet(self.client_for_checks), 1.5)
+            self.ask("release-hang")
         if stays_paused:
             self.patiently(lambda: self.quiet(self.client_for_checks))  # it has made up its mind about them
             self.resume_all()
