@@ -8,13 +8,11 @@ include tests/testbed/local.mk
 INTEGRATION_TESTS = \
 	tests/integration/test-api.py \
 	tests/integration/test-assert.py \
-	tests/integration/test-outside.py \
 	tests/integration/test-side.py \
 	tests/integration/test-audit.py \
 	tests/integration/test-cli.py \
 	tests/integration/test-degraded.py \
 	tests/integration/test-drain.py \
-	tests/integration/test-every-way.py \
 	tests/integration/test-fixed.py \
 	tests/integration/test-follow.py \
 	tests/integration/test-hotplug.py \
