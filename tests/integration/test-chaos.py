@@ -325,6 +325,24 @@ def checker_knows_a_half_cut_card():
 
 
 @test
+def checker_knows_what_guests_have():
+    """What was plugged in by gpuvf is where its lease says, also while something hangs; what left meanwhile is nobody's."""
+    for spoil, words in ((lambda w: None, None), (lambda w: w.lease(1).update(state="detaching"), None),
+                         (lambda w: w.lease(1).update(state="quarantined", epoch=9), None),
+                         (lambda w: w.lease(1).update(state="resetting"), "its lease is resetting"),
+                         (lambda w: w.lease(1).update(epoch=9), "with epoch 9"),
+                         (lambda w: w.rows["lease"].pop("0000:03:00.0/1"), "its lease is free")):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            spoil(world)
+            after = copy.deepcopy(world.machine)
+            told = checker.in_guests(world.machine, world.rows, after)
+            equal([words in one for one in told] if words else told, [True] if words else [], f"{told}")
+            after["vms"][0]["hostdevs"].pop(0)
+            equal(checker.in_guests(world.machine, world.rows, after), [])
+
+
+@test
 def checker_knows_sessions():
     """One that is ready, has its VF, and whose end is to come is as it should be."""
     with tempfile.TemporaryDirectory() as folder:
