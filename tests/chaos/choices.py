@@ -80,7 +80,8 @@ def takes(cards, step):
     return step[:2] != ("release", "vram_quota") or any(card.get("live_quotas") for card in cards)
 
 
-STRIDE = 11  # prime to how many there are: neighbours in the table come in different rounds
+# Prime to how many there are, with jobs and without: neighbours in the table come in different rounds, and each in its turn.
+STRIDE = 13
 
 
 def named_steps():

@@ -433,6 +433,10 @@ def seed_decides():
     first = [one.trap for number in range(2 * len(steps) // 20)
              for one in choices.World("1", choices.WITH_JOBS * number, 20).rounds]
     equal(set(first), set(steps), "steps of the first rounds")
+    without = [step for step in steps if not choices.needs_jobs([step])]
+    first = [one.trap for number in range(1, 2 + len(without) // 20)
+             for one in choices.World("1", number, 20).rounds]
+    equal(set(first), set(without), "steps of the first rounds without jobs")
     equal(copy.deepcopy(steps), choices.named_steps())
 
 
