@@ -302,6 +302,44 @@ static void next_step(struct apply *a)
 
 /* ---- the beginning ---- */
 
+/* A row that says "accepted" is of a card that was not written to: the next daemon looks at its plan once more. */
+static void first_step(struct apply *a)
+{
+	a->waits = a->begun == BEGUN_UNKNOWN;
+	if (a->waits)
+		return;
+	if (a->begun == BEGUN_STORED) {
+		next_step(a);
+		return;
+	}
+	rpc_error_set(&a->error, RPC_DEGRADED, "nothing was changed: %s", strempty(a->m->degraded));
+	apply_failed(a, NULL);
+}
+
+/* Takes the operation's name. */
+static void begun_is(struct manager *m, char *name, bool stored)
+{
+	struct operation *op = m->outbox ? operation_find(m, name) : NULL; /* NULL: the daemon is ending */
+	struct gpu *gpu = op ? gpu_find(m, op->subject) : NULL;
+
+	free(name);
+	if (!gpu || !gpu->apply || gpu->apply->op != op)
+		return;
+	gpu->apply->begun = stored ? BEGUN_STORED : BEGUN_NOT_STORED;
+	if (gpu->apply->waits)
+		first_step(gpu->apply);
+}
+
+static void begun_stored(struct manager *m, void *userdata)
+{
+	begun_is(m, userdata, true);
+}
+
+static void begun_not_stored(struct manager *m, void *userdata)
+{
+	begun_is(m, userdata, false);
+}
+
 static void refuse_holders(struct apply *a, json_t *holders)
 {
 	rpc_error_set(&a->error, RPC_CONFLICT, "VFs of %s are held; taking them away would hang the kernel",
@@ -343,7 +381,7 @@ static void forward(struct apply *a)
 	}
 	a->phase = APPLY_FORWARD;
 	a->step = a->written = 0;
-	next_step(a);
+	first_step(a);
 }
 
 /* libvirt's present word on who has what, asked directly before the card is cut: it tells nobody of a definition that
@@ -446,6 +484,10 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target,
 			     .resumed = op->state == OPERATION_RUNNING };
 	gpu->apply = a;
+	if (a->resumed)
+		a->begun = BEGUN_STORED;
+	else
+		outbox_add(m, begun_stored, begun_not_stored, strdup(op->name));
 	operation_begin(m, op);
 	/* One that goes on after a restart may find a half-made layout: the way back leads to what was there
 	 * when it was accepted. */

@@ -19,6 +19,8 @@ struct apply {
 	size_t written; /* steps of the plan that were done */
 	struct rpc_error error; /* the first cause; the undo's own goes to the reason */
 	char *undo_failure; /* why the way back failed */
+	enum { BEGUN_UNKNOWN, BEGUN_STORED, BEGUN_NOT_STORED } begun; /* whether its row says so */
+	bool waits; /* … for that, with its first step */
 	bool resumed; /* an earlier daemon had begun it */
 	bool hanging; /* an access does not return: it goes on when it does */
 };

@@ -35,6 +35,7 @@ struct bench *bench_new(void)
 	fake_add_vm(&b->actors, 0, "train-a", VM_RUNNING);
 	fake_add_vm(&b->actors, 1, "train-b", VM_OFF);
 	b->assign_for = FOR_ABSENT;
+	pthread_mutex_init(&b->commit_gate, NULL);
 	return b;
 }
 
@@ -177,6 +178,32 @@ void bench_break_store(struct bench *b, bool broken)
 
 		assert_int_equal(sqlite3_exec(store_database(b->store), sql, NULL, NULL, NULL), SQLITE_OK);
 	}
+}
+
+/* In the store's thread. */
+static int at_commit(void *userdata)
+{
+	struct bench *b = userdata;
+
+	pthread_mutex_lock(&b->commit_gate);
+	pthread_mutex_unlock(&b->commit_gate);
+	return 0;
+}
+
+void bench_hold_store(struct bench *b, bool held)
+{
+	if (held) {
+		sqlite3_commit_hook(store_database(b->store), at_commit, b);
+		pthread_mutex_lock(&b->commit_gate);
+	} else {
+		pthread_mutex_unlock(&b->commit_gate);
+	}
+}
+
+void bench_submit(struct bench *b)
+{
+	while (sd_event_run(b->event, 0) > 0)
+		;
 }
 
 /* ---- answers ---- */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "manager-state.h"
 #include "tests/support/fake-actors.h"
@@ -24,6 +25,7 @@ struct bench {
 	struct sleep_lock *sleep; /* NULL: nobody's */
 	struct host *host;	  /* in place of the actors' */
 	uint64_t assign_for; /* for_usec of bench_assign(); FOR_ABSENT unless set */
+	pthread_mutex_t commit_gate; /* of bench_hold_store() */
 	bool no_hypervisor; /* libvirt is not started with the daemon */
 };
 
@@ -70,6 +72,9 @@ void bench_settle(struct bench *b);
 
 /* Every write of the store fails, or goes well again. */
 void bench_break_store(struct bench *b, bool broken);
+/* Whatever is at the store, or comes there, waits at its COMMIT until it is no longer held. */
+void bench_hold_store(struct bench *b, bool held);
+void bench_submit(struct bench *b); /* what was asked for is at the store; returns when the loop has nothing to do */
 
 /* Methods, as root. */
 struct answer *bench_apply(struct bench *b, unsigned vfs, uint64_t wait_usec);

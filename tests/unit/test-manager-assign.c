@@ -2,10 +2,6 @@
 /* The manager: VFs for VMs, the gate on their way back, what others do to them, and what a restart finds. */
 #include "tests/support/manager-bench.h"
 
-#include <pthread.h>
-
-#include "store/store-internal.h"
-
 #define VF "gpu0/vf1"
 
 /* ---- assign ---- */
@@ -301,16 +297,6 @@ static void each_side_is_attached(void **state)
 	}
 }
 
-/* Held by the test, a batch waits at its COMMIT, in the store's thread. */
-static pthread_mutex_t commit_gate = PTHREAD_MUTEX_INITIALIZER;
-
-static int at_commit(void *userdata)
-{
-	pthread_mutex_lock(&commit_gate);
-	pthread_mutex_unlock(&commit_gate);
-	return 0;
-}
-
 static struct answer *assign_in(struct bench *b, int mode)
 {
 	struct vf_assign_params p = { .vm = (char *)"train-a", .vf = (char *)VF, .mode = mode, .for_usec = FOR_ABSENT,
@@ -319,13 +305,6 @@ static struct answer *assign_in(struct bench *b, int mode)
 
 	manager_vf_assign(b->m, &root_caller, &p, &a->reply);
 	return a;
-}
-
-/* What was asked is at the store, where it waits. */
-static void submit(struct bench *b)
-{
-	while (sd_event_run(b->event, 0) > 0)
-		;
 }
 
 /* Two ask for the side that is missing: the second while the batch of the first is at the store, and the batch of the
@@ -349,19 +328,18 @@ static void one_side_is_added_once(void **state)
 		bench_settle(b);
 		attached = b->actors.n_hv[HV_ATTACH];
 		vf = bench_vf(b, VF);
-		sqlite3_commit_hook(store_database(b->store), at_commit, NULL);
 
-		pthread_mutex_lock(&commit_gate);
+		bench_hold_store(b, true);
 		first = assign_in(b, rows[i].then);
-		submit(b);
+		bench_submit(b);
 		second = assign_in(b, rows[i].then);
 		assert_int_equal(second->n, 0); /* accepted */
-		pthread_mutex_unlock(&commit_gate);
+		bench_hold_store(b, false);
 		bench_until(b, vf->handover); /* and the second one's batch goes to the store by the loop only */
-		pthread_mutex_lock(&commit_gate);
+		bench_hold_store(b, true);
 		bench_until(b, !vf->handover);
 		assert_true(vf->lease.live && vf->lease.config);
-		pthread_mutex_unlock(&commit_gate);
+		bench_hold_store(b, false);
 
 		expect_changed(b, first, true);
 		expect_changed(b, second, true);
@@ -369,7 +347,6 @@ static void one_side_is_added_once(void **state)
 		assert_int_equal(b->actors.n_hv[HV_ATTACH], attached + 1);
 		/* Before a guest gets it, and not under one that has it. */
 		assert_int_equal(b->actors.n_host[HOST_RESET_VF], reset + (rows[i].first == ASSIGN_CONFIG));
-		sqlite3_commit_hook(store_database(b->store), NULL, NULL);
 		expect_changed(b, bench_release(b, VF, FOREVER), true);
 	}
 }

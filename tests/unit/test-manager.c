@@ -371,6 +371,35 @@ static void an_apply_goes_on_after_a_restart(void **state)
 	assert_int_equal(b->actors.n_host[HOST_SET_NUMVFS], 1);
 }
 
+/* Else the next daemon would take it for one that had not begun, and refuse what is left by its plan. */
+static void the_first_write_waits_for_its_row(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a = bench_apply(b, 2, FOREVER);
+
+	bench_until(b, bench_gpu(b)->apply);
+	bench_hold_store(b, true);
+	bench_submit(b);
+	assert_int_equal(fake_waiting(&b->actors), 0);
+	assert_string_equal(b->actors.log, "");
+	bench_hold_store(b, false);
+	expect_changed(b, a, true);
+
+	/* Nor is anything written when it cannot be stored. */
+	b->actors.log[0] = '\0';
+	a = bench_apply(b, 1, FOREVER);
+	bench_until(b, bench_gpu(b)->apply);
+	bench_break_store(b, true);
+	bench_settle(b);
+	assert_string_equal(b->actors.log, "");
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+	assert_int_not_equal(a->code, 0);
+	answer_free(a);
+}
+
 /* It was begun, and whoever has a VF of it by now keeps it from going on and from being undone. */
 static void an_apply_that_cannot_go_on_after_a_restart(void **state)
 {
@@ -624,6 +653,7 @@ int main(void)
 		TEST(a_reserved_vf_keeps_its_card),
 		TEST(an_apply_goes_on_after_a_restart),
 		TEST(an_apply_that_cannot_go_on_after_a_restart),
+		TEST(the_first_write_waits_for_its_row),
 		TEST(nothing_is_done_that_is_not_stored),
 		TEST(a_waiter_hears_that_the_store_failed),
 		TEST(what_was_seen_while_the_store_failed_is_not_lost),
