@@ -10,8 +10,8 @@
 
 seed=${1:-$((RANDOM * 32768 + RANDOM))} rounds=${2:-3}
 vms=(trainer-1 trainer-2)
-submitted=/run/submitted
-invariants=("$TESTBED_SRC/inside/invariants" "$submitted")
+submitted=/run/submitted taken=/run/taken
+invariants=("$TESTBED_SRC/inside/invariants" --taken "$taken" "$submitted")
 
 mkdir -p /etc/gpuvf/policies.d
 cat >/etc/gpuvf/policies.d/chaos.json <<'JSON'
@@ -34,7 +34,7 @@ detach_by_hand() {
 	local address
 	address=$(virsh --quiet dumpxml "$1" | grep -A3 '<hostdev' | sed -n \
 		"s/.*domain='0x\(....\)' bus='0x\(..\)' slot='0x\(..\)' function='0x\(.\)'.*/\1:\2:\3.\4/p" | head -n 1)
-	[ -n "$address" ] && hostdev_xml "$address" ua-any >"/run/hand-$1.xml" &&
+	[ -n "$address" ] && echo "$1" >>$taken && hostdev_xml "$address" ua-any >"/run/hand-$1.xml" &&
 		virsh --quiet detach-device "$1" "/run/hand-$1.xml" --live
 }
 
