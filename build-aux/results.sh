@@ -81,7 +81,7 @@ automake_tests() {
 	local dir=$1 status=0
 	shift
 	find "$dir" -path "$dir/?san" -prune -o -name '*.trs' -exec rm -f {} +
-	jobs=$((jobs * 12)) build_make "$dir" "${test_flags:--Werror}" "$@" || status=$?
+	jobs=$((jobs * 10)) build_make "$dir" "${test_flags:--Werror}" "$@" || status=$?
 	take_trs "$dir"
 	return $status
 }

@@ -170,13 +170,13 @@ def details(tally):
 
 def workers():
     """Worlds side by side: most of what they do is waiting. A round takes a second and a half, a fifteenth of it of a processor."""
-    return 12 * (os.cpu_count() or 1)
+    return 6 * (os.cpu_count() or 1)
 
 
 def folder_in_memory():
     """fsync of a disk is not what is tested: where there is a memory file system, worlds live there, each in some 5 MB."""
     if ("TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK)
-            and shutil.disk_usage("/dev/shm").free > workers() * (32 << 20)):
+            and shutil.disk_usage("/dev/shm").free > workers() * (10 << 20)):
         os.environ["TMPDIR"] = "/dev/shm"
         tempfile.tempdir = None
 
