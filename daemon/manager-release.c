@@ -297,6 +297,21 @@ static char *assigned_text(struct manager *m, const struct release *r, const str
 	return NULL;
 }
 
+/* What the next daemon needs to go on.  Returns new. */
+static json_t *input_of(struct manager *m, const struct release *r, const struct vf *kept)
+{
+	_cleanup_free_ char *note = assigned_text(m, r, kept);
+	json_t *names = json_array(), *input = json_pack("{s:o}", "vfs", names);
+
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(names, json_string(r->vfs[i]->name));
+	if (r->side != BOTH_SIDES)
+		json_put_string(input, "side", lease_side_to_string(r->side));
+	if (note)
+		json_put_string(input, "note", note);
+	return input;
+}
+
 /* The VFs that the call means: one by name, or those of a VM.  Refuses by itself; 0 found is no refusal. */
 static int collect(struct manager *m, const struct vf_release_params *p, struct release *r,
 		   const struct vf **ret_kept, struct rpc_error *error)
@@ -375,7 +390,6 @@ static bool release_lost(struct manager *m, const struct vf_release_params *p, s
 void manager_vf_release(struct manager *m, const struct caller *caller,
 			const struct vf_release_params *p, struct reply *reply)
 {
-	_cleanup_free_ char *note = NULL;
 	struct rpc_error error = { 0 };
 	const struct vf *kept = NULL;
 	struct release *r;
@@ -419,19 +433,12 @@ void manager_vf_release(struct manager *m, const struct caller *caller,
 	}
 	r->left = r->n;
 	r->names = json_array();
-	r->op = operation_new(m, "vf.release", p->vf ? r->vfs[0]->name : p->vm, caller->uid,
-			      json_pack("{s:o}", "vfs", json_array()));
-	for (size_t i = 0; i < r->n; i++)
-		json_array_append_new(json_object_get(r->op->input, "vfs"), json_string(r->vfs[i]->name));
-	if (r->side != BOTH_SIDES)
-		json_put_string(r->op->input, "side", lease_side_to_string(r->side));
 	r->force = p->force;
-	note = assigned_text(m, r, kept);
-	if (note)
-		json_put_string(r->op->input, "note", note);
-	if (r->force)
+	r->op = operation_new(m, "vf.release", p->vf ? r->vfs[0]->name : p->vm, caller->uid, input_of(m, r, kept));
+	if (r->force) {
 		power_off_note(m, r->op, r->vfs[0]);
-	operation_store(m, r->op);
+		operation_store(m, r->op);
+	}
 	outbox_add(m, release_committed, release_not_committed, r);
 	operation_reply(m, r->op, p->wait_usec, reply);
 }
