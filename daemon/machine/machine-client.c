@@ -68,30 +68,19 @@ static void connection_lost(struct machine *m)
 	arm_defer(m);
 }
 
-static void send_now(struct machine *m)
-{
-	if (m->lost)
-		return;
-	if (sim_out_flush(&m->out, m->fd) < 0)
-		connection_lost(m);
-	else
-		(void)sd_event_source_set_io_events(
-			m->source, sim_out_empty(&m->out) ? EPOLLIN : EPOLLIN | EPOLLOUT);
-}
-
-static int on_send(sd_event_source *s, void *userdata)
-{
-	send_now(userdata);
-	return 0;
-}
-
-/* It goes out when the loop comes back: what one commit lets go, or one reading brings on, goes at once. */
 static int put_line(struct machine *m, const json_t *message)
 {
 	int r;
 
 	r = sim_out_message(&m->out, message);
-	return r < 0 ? r : sd_event_source_set_enabled(m->send, SD_EVENT_ONESHOT);
+	if (r < 0)
+		return r;
+	if (sim_out_flush(&m->out, m->fd) < 0)
+		connection_lost(m);
+	else
+		(void)sd_event_source_set_io_events(
+			m->source, sim_out_empty(&m->out) ? EPOLLIN : EPOLLIN | EPOLLOUT);
+	return 0;
 }
 
 int machine_send(struct machine *m, struct machine_call *call, const char *part, json_t *request)
@@ -252,18 +241,12 @@ static int machine_new(struct sd_event *event, int fd, bool allow_debugfs, struc
 	if (r < 0)
 		return r;
 	(void)sd_event_source_set_enabled(m->defer, SD_EVENT_OFF);
-	r = sd_event_add_defer(event, &m->send, on_send, m);
-	if (r < 0)
-		return r;
-	(void)sd_event_source_set_priority(m->send, SD_EVENT_PRIORITY_IMPORTANT);
-	(void)sd_event_source_set_enabled(m->send, SD_EVENT_OFF);
 	/* id 0: its answer is of no interest; the machine sends events and first says how libvirt is. */
 	subscribe = json_pack("{s:i, s:{s:s, s:b}}", "id", 0, "machine", "op", "subscribe", "allow_debugfs",
 			      allow_debugfs);
 	r = subscribe ? put_line(m, subscribe) : -ENOMEM;
 	if (r < 0)
 		return r;
-	send_now(m); /* from here on it tells */
 	*ret = TAKE_PTR(m);
 	return 0;
 }
@@ -313,11 +296,8 @@ struct machine *machine_free(struct machine *m)
 		m->calls = call->next;
 		call_free(call);
 	}
-	if (!m->lost)
-		(void)sim_out_flush(&m->out, m->fd); /* what was let go in the end; nobody waits for its answer */
 	sd_event_source_disable_unref(m->source);
 	sd_event_source_disable_unref(m->defer);
-	sd_event_source_disable_unref(m->send);
 	line_buffer_done(&m->in);
 	sim_out_done(&m->out);
 	safe_close(m->fd);

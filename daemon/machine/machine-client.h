@@ -28,7 +28,6 @@ struct machine {
 	int fd;
 	sd_event_source *source;
 	sd_event_source *defer; /* refusals, the first CONNECTED, the end of the connection */
-	sd_event_source *send; /* there is something to send */
 	struct line_buffer in;
 	struct sim_out out;
 	uint64_t last_id;

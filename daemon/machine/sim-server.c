@@ -25,7 +25,6 @@ struct client {
 	bool subscribed;
 	bool debugfs; /* the daemon's configuration allows it */
 	bool broken; /* taken away when the loop comes back */
-	bool reading; /* its lines are being handled: what it gets goes out when all are */
 	sd_event_source *source;
 	struct line_buffer in;
 	struct sim_out out;
@@ -82,23 +81,15 @@ static void client_break(struct client *c)
 	(void)sd_event_source_set_enabled(c->server->sweep, SD_EVENT_ONESHOT);
 }
 
-static void client_flush(struct client *c)
-{
-	if (sim_out_flush(&c->out, c->fd) < 0)
-		client_break(c);
-	else
-		(void)sd_event_source_set_io_events(
-			c->source, sim_out_empty(&c->out) ? EPOLLIN : EPOLLIN | EPOLLOUT);
-}
-
 static void client_send(struct client *c, const json_t *message)
 {
 	if (c->broken)
 		return;
-	if (sim_out_message(&c->out, message) < 0)
+	if (sim_out_message(&c->out, message) < 0 || sim_out_flush(&c->out, c->fd) < 0)
 		client_break(c);
-	else if (!c->reading)
-		client_flush(c);
+	else
+		(void)sd_event_source_set_io_events(
+			c->source, sim_out_empty(&c->out) ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
 static void on_event(void *userdata, const json_t *event)
@@ -216,12 +207,9 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
 		client_break(c);
 		return 0;
 	}
-	c->reading = true;
 	while (!c->broken && (r = line_buffer_next(&c->in, &line, &size)) != 0)
 		if (r < 0 || handle_line(c, line, size) < 0)
 			client_break(c); /* past mending: it does not speak this protocol */
-	c->reading = false;
-	client_flush(c);
 	return 0;
 }
 
