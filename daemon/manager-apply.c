@@ -112,7 +112,7 @@ static char *left_half_made(const struct apply *a)
 {
 	const struct gpu_facts *facts = a->gpu->facts;
 
-	if (!a->resumed || !facts || !a->before || partition_matches(facts, a->before, NULL) ||
+	if (!a->resumed || a->m->booted || !facts || !a->before || partition_matches(facts, a->before, NULL) ||
 	    partition_matches(facts, a->target, NULL))
 		return NULL;
 	return xasprintf("%s, which an earlier daemon had begun, could neither go on nor be undone: %s", a->op->name,
@@ -130,10 +130,12 @@ void apply_failed(struct apply *a, const char *wedged)
 
 	rpc_error_move(&error, &a->error);
 	apply_free(a);
-	if (left && gpu->facts)
+	/* A card without a driver has no VFs and no quotas. */
+	if (left && gpu->facts && gpu->facts->driver)
 		half_cut_set(m, gpu, left, before);
 	apply_restore_ownership(m, gpu, op);
-	if (!left && !gpu->stuck && gpu->facts)
+	half_cut_check(m, gpu);
+	if (!gpu->stuck && gpu->facts)
 		gpu_calm(m, gpu);
 	gpu_check_drift(m, gpu);
 	if (error.holders)
@@ -302,32 +304,43 @@ static void next_step(struct apply *a)
 
 /* ---- the beginning ---- */
 
+/* Nothing was tried: what is wanted of itself stays due. */
+static void begun_unseen(struct apply *a)
+{
+	rpc_error_set(&a->error, RPC_DEGRADED, "nothing was changed: %s",
+		      a->m->degraded ? a->m->degraded : "the state could not be written for a while");
+	a->gpu->due |= a->gpu->own.running;
+	apply_failed(a, NULL);
+}
+
 /* A row that says "accepted" is of a card that was not written to: the next daemon looks at its plan once more. */
 static void first_step(struct apply *a)
 {
 	a->waits = a->begun == BEGUN_UNKNOWN;
-	if (a->waits)
-		return;
-	if (a->begun == BEGUN_STORED) {
+	if (a->begun == BEGUN_STORED)
 		next_step(a);
-		return;
-	}
-	rpc_error_set(&a->error, RPC_DEGRADED, "nothing was changed: %s", strempty(a->m->degraded));
-	apply_failed(a, NULL);
+	else if (a->begun == BEGUN_NOT_STORED)
+		begun_unseen(a);
 }
+
+static void forward(struct apply *a);
 
 /* Takes the operation's name. */
 static void begun_is(struct manager *m, char *name, bool stored)
 {
-	struct operation *op = m->outbox ? operation_find(m, name) : NULL; /* NULL: the daemon is ending */
+	/* The daemon is ending: the next one goes on. */
+	bool ending = !m->outbox || sd_event_get_state(m->event) == SD_EVENT_FINISHED;
+	struct operation *op = ending ? NULL : operation_find(m, name);
 	struct gpu *gpu = op ? gpu_find(m, op->subject) : NULL;
 
 	free(name);
 	if (!gpu || !gpu->apply || gpu->apply->op != op)
 		return;
 	gpu->apply->begun = stored ? BEGUN_STORED : BEGUN_NOT_STORED;
-	if (gpu->apply->waits)
-		first_step(gpu->apply);
+	if (gpu->apply->waits && stored)
+		forward(gpu->apply); /* who has what, and what is there, may have changed meanwhile */
+	else if (gpu->apply->waits)
+		begun_unseen(gpu->apply);
 }
 
 static void begun_stored(struct manager *m, void *userdata)
@@ -364,7 +377,7 @@ static void forward(struct apply *a)
 	if (partition_plan_make(a->gpu->facts, a->target, &a->plan, &error) < 0) {
 		rpc_error_move(&a->error, &error);
 		/* One that a dead daemon had begun must not stay half-made. */
-		if (a->before && !partition_matches(a->gpu->facts, a->before, NULL))
+		if (a->resumed && a->before && !partition_matches(a->gpu->facts, a->before, NULL))
 			apply_undo(a);
 		else
 			apply_failed(a, NULL);
@@ -390,7 +403,7 @@ static void on_listed(void *userdata, const struct hv_reply *reply)
 {
 	struct apply *a = userdata;
 
-	if (reply->failure != HV_OK && a->gpu->facts->num_vfs > 0) {
+	if (reply->failure != HV_OK && a->gpu->facts && a->gpu->facts->num_vfs > 0) {
 		rpc_error_from_hv(&a->error, reply, "libvirt cannot say which VMs hold VFs, so none is taken away");
 		apply_failed(a, NULL);
 		return;
@@ -456,7 +469,10 @@ void apply_unstuck(struct manager *m, struct gpu *gpu)
 	if (a->phase >= APPLY_UNDO_READ || a->op->cancel) {
 		if (!a->error.code)
 			cancelled(a);
-		apply_undo(a);
+		if (a->phase == APPLY_LISTING && !a->resumed)
+			apply_failed(a, NULL); /* nothing was written yet */
+		else
+			apply_undo(a);
 	} else {
 		first_read(a);
 	}

@@ -303,6 +303,7 @@ void gpu_readdress(struct manager *m, struct gpu *gpu, const struct pci_address 
 	remove_vfs(m, gpu, 0); /* their rows have the address */
 	lost_move(m, gpu, to, all);
 	gpu->address = *to;
+	half_cut_over(m, gpu, "the card is in another slot"); /* and was without power */
 	audit_gpu(m, gpu, "daemon:host");
 	gpu_store(m, gpu);
 }

@@ -11,9 +11,10 @@ void half_cut_done(struct gpu *gpu)
 
 void half_cut_set(struct manager *m, struct gpu *gpu, const char *reason, const struct layout *before)
 {
-	half_cut_done(gpu);
-	gpu->half_cut = strdup(reason);
-	gpu->half_cut_before = before ? layout_copy(before) : NULL;
+	/* The layout before the first of several is the one that was whole. */
+	if (!gpu->half_cut)
+		gpu->half_cut_before = before ? layout_copy(before) : NULL;
+	(void)free_and_strdup(&gpu->half_cut, reason);
 	gpu_set_state(m, gpu, GPU_WEDGED, reason);
 	gpu_store(m, gpu);
 }
@@ -51,10 +52,14 @@ void half_cut_check(struct manager *m, struct gpu *gpu)
 
 json_t *half_cut_row(const struct gpu *gpu)
 {
+	json_t *row;
+
 	if (!gpu->half_cut)
 		return json_null();
-	return json_pack("{s:s,s:o}", "reason", gpu->half_cut, "before",
-			 gpu->half_cut_before ? layout_to_json(gpu->half_cut_before) : json_null());
+	row = json_object();
+	json_put_string(row, "reason", gpu->half_cut);
+	json_put(row, "before", gpu->half_cut_before ? layout_to_json(gpu->half_cut_before) : json_null());
+	return row;
 }
 
 void half_cut_from_row(struct gpu *gpu, const json_t *row)

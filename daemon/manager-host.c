@@ -203,8 +203,11 @@ void manager_on_host_event(void *manager, const struct host_event *event)
 	switch (event->type) {
 	case HOST_EVENT_BOUND:
 	case HOST_EVENT_CHANGED:
-		if (gpu && event->type == HOST_EVENT_BOUND)
+		if (gpu && event->type == HOST_EVENT_BOUND) {
 			gpu_driver_bound(gpu);
+			if (!gpu->apply)
+				half_cut_over(m, gpu, "its driver was bound again");
+		}
 		if (!gpu)
 			manager_scan(m);
 		else if (gpu->apply)

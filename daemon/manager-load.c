@@ -335,10 +335,11 @@ static void check_boot(struct manager *m)
 	}
 	if (dropped > 0)
 		log_notice("The host was booted since: %zu leases are dropped", dropped);
-	if (m->stored_boot_id)
+	m->booted = m->stored_boot_id != NULL;
+	if (m->booted)
 		pool_forget_rows(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu)
-		if (m->stored_boot_id)
+		if (m->booted)
 			half_cut_over(m, gpu, "the host was booted");
 	outbox_put(m, STORE_META, "boot", json_pack("{s:s}", "value", boot_id));
 }

@@ -375,6 +375,8 @@ static char *why_not(struct manager *m, const struct lost *l)
 		return strdup(l->vm->follow.failure);
 	if (l->gpu->state == GPU_ABSENT)
 		return xasprintf("the card %s is not there", l->gpu->name);
+	if (l->gpu->half_cut)
+		return xasprintf("%s is half cut (gpuvf apply %s, with a layout that works)", l->gpu->name, l->gpu->name);
 	if (!gpu_is_calm(l->gpu) || gpu_will_be_healed(m, l->gpu))
 		return xasprintf("%s is about to be cut as wanted", l->gpu->name);
 	if (!json_get_bool(l->row, "chosen", false))

@@ -354,6 +354,7 @@ struct manager {
 	unsigned barriers; /* of recovery, not yet answered */
 	bool ending;
 	char *stored_boot_id;
+	bool booted; /* the host was, since the daemon before */
 	json_t *aside;	   /* rows that cannot be read: [{kind, id, at, why}] */
 	bool restored;	   /* the state was put back from a copy, and nobody has settled what that means */
 	bool skip_numbers; /* numbers may have been used that nobody knows of */

@@ -136,6 +136,26 @@ static void a_driver_reload_makes_the_vfs_again(void **state)
 	assert_int_equal(numvfs_writes(b), 4);
 }
 
+/* That it begins could not be stored: nothing was tried, and it is made when the store takes rows again. */
+static void what_cannot_be_begun_stays_due(void **state)
+{
+	struct bench *b = *state;
+
+	bench_cut(b, 2);
+	fake_set_vfs(&b->actors, 0);
+	b->actors.log[0] = '\0';
+	fake_host_event(&b->actors, HOST_EVENT_BOUND, NULL);
+	bench_until(b, bench_gpu(b)->apply);
+	bench_break_store(b, true);
+	bench_until(b, !bench_gpu(b)->own.running);
+	assert_true(bench_gpu(b)->due);
+	assert_int_equal(numvfs_writes(b), 0);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	time_passes(b);
+	assert_int_equal(bench_gpu(b)->n_vfs, 2);
+}
+
 static void what_somebody_else_cut_meanwhile_stays(void **state)
 {
 	struct bench *b = *state;
@@ -601,6 +621,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_driver_that_comes_late_brings_the_layout),
 		TEST(a_driver_reload_makes_the_vfs_again),
+		TEST(what_cannot_be_begun_stays_due),
 		TEST(what_somebody_else_cut_meanwhile_stays),
 		TEST(a_layout_that_fails_is_not_tried_in_a_loop),
 		TEST(each_failure_doubles_the_wait),

@@ -212,6 +212,37 @@ static void what_a_failed_undo_left_is_put_right_by_hand(void **state)
 	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
 }
 
+/* What the second one found was no layout that anybody wanted back. */
+static void a_second_failed_undo_knows_what_was_whole(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	b->actors.host_fault[HOST_SET_NUMVFS] = -EIO;
+	b->actors.host_fault_after[HOST_SET_NUMVFS] = 0;
+	expect_error(b, bench_apply(b, 3, FOREVER), RPC_HOST_ERROR, NULL);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	bench_settle(b);
+	look(b);
+	expect_half_cut(b);
+	fake_set_vfs(&b->actors, 2);
+	look(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+}
+
+static void a_driver_that_is_bound_again_begins_anew(void **state)
+{
+	struct bench *b = *state;
+
+	half_cut(b);
+	expect_half_cut(b);
+	fake_host_event(&b->actors, HOST_EVENT_BOUND, NULL);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+	assert_int_equal(bench_number(b, "SELECT count(*) FROM gpu WHERE json_extract(doc, '$.half_cut.reason') IS NOT NULL"),
+			 0);
+}
+
 static void a_boot_ends_what_a_failed_undo_left(void **state)
 {
 	struct bench *b = *state;
@@ -424,6 +455,49 @@ static void an_apply_that_cannot_go_on_after_a_restart(void **state)
 	bench_settle(b);
 	bench_cut(b, 2);
 	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
+/* The store takes its time, and a VM is given one by hand meanwhile. */
+static void who_takes_one_while_the_row_is_written_keeps_it(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	bench_cut(b, 2);
+	b->actors.log[0] = '\0';
+	a = bench_apply(b, 1, FOREVER);
+	bench_until(b, bench_gpu(b)->apply);
+	bench_hold_store(b, true);
+	bench_submit(b);
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_submit(b);
+	assert_string_equal(b->actors.log, "");
+	bench_hold_store(b, false);
+	expect_error(b, a, RPC_CONFLICT, "held");
+	bench_settle(b);
+	assert_string_equal(b->actors.log, "");
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
+/* Asked of libvirt, which fails, and by then the card is gone. */
+static void a_card_that_goes_while_libvirt_is_asked(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+	unsigned listed;
+
+	bench_cut(b, 2);
+	listed = b->actors.n_hv[HV_LIST];
+	b->actors.hv_held = ONE(HV_LIST);
+	a = bench_apply(b, 1, FOREVER);
+	bench_until(b, b->actors.n_hv[HV_LIST] > listed);
+	b->actors.host_held = ONE(HOST_SCAN) | ONE(HOST_READ); /* it is not seen again */
+	fake_host_event(&b->actors, HOST_EVENT_REMOVED, NULL);
+	b->actors.hv_fault[HV_LIST] = HV_DISCONNECTED;
+	fake_release(&b->actors, 0, ONE(HV_LIST));
+	expect_error(b, a, RPC_NOT_FOUND, NULL);
+	assert_int_equal(bench_gpu(b)->state, GPU_ABSENT);
 }
 
 /* ---- the store fails ---- */
@@ -642,6 +716,8 @@ int main(void)
 		TEST(a_failed_step_is_undone),
 		TEST(what_a_failed_undo_left_is_told_until_it_is_whole),
 		TEST(what_a_failed_undo_left_is_put_right_by_hand),
+		TEST(a_second_failed_undo_knows_what_was_whole),
+		TEST(a_driver_that_is_bound_again_begins_anew),
 		TEST(a_boot_ends_what_a_failed_undo_left),
 		TEST(what_a_failed_undo_left_can_be_wanted),
 		TEST(a_failed_value_goes_back_to_the_layout_before),
@@ -654,6 +730,8 @@ int main(void)
 		TEST(an_apply_goes_on_after_a_restart),
 		TEST(an_apply_that_cannot_go_on_after_a_restart),
 		TEST(the_first_write_waits_for_its_row),
+		TEST(who_takes_one_while_the_row_is_written_keeps_it),
+		TEST(a_card_that_goes_while_libvirt_is_asked),
 		TEST(nothing_is_done_that_is_not_stored),
 		TEST(a_waiter_hears_that_the_store_failed),
 		TEST(what_was_seen_while_the_store_failed_is_not_lost),
