@@ -107,16 +107,16 @@ void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct op
 	gpu_check_drift(m, gpu);
 }
 
-/* Why what an earlier daemon had begun is left as it is, or NULL: it is whole, or this daemon's.  Returns new. */
+/* Why what was begun is left as it is, or NULL: it is whole, or nothing was written since the boot.  Returns new. */
 static char *left_half_made(const struct apply *a)
 {
 	const struct gpu_facts *facts = a->gpu->facts;
 
-	if (!a->resumed || a->m->booted || !facts || !a->before || partition_matches(facts, a->before, NULL) ||
+	if (!a->touched || (a->resumed && a->m->booted) || !facts || !a->before || partition_matches(facts, a->before, NULL) ||
 	    partition_matches(facts, a->target, NULL))
 		return NULL;
-	return xasprintf("%s, which an earlier daemon had begun, could neither go on nor be undone: %s", a->op->name,
-			 strempty(a->error.message));
+	return xasprintf("%s%s could neither go on nor be undone: %s", a->op->name,
+			 a->resumed ? ", which an earlier daemon had begun," : "", strempty(a->error.message));
 }
 
 void apply_failed(struct apply *a, const char *wedged)
@@ -299,6 +299,7 @@ static void next_step(struct apply *a)
 		return;
 	}
 	log_gpu(a->gpu->name, LOG_INFO, 0, "%s", a->plan->steps[a->step].text);
+	a->touched = true;
 	apply_ask(a, &a->plan->steps[a->step].request, on_step);
 }
 
@@ -376,8 +377,8 @@ static void forward(struct apply *a)
 	a->plan = NULL;
 	if (partition_plan_make(a->gpu->facts, a->target, &a->plan, &error) < 0) {
 		rpc_error_move(&a->error, &error);
-		/* One that a dead daemon had begun must not stay half-made. */
-		if (a->resumed && a->before && !partition_matches(a->gpu->facts, a->before, NULL))
+		/* One that was begun, before it hung or by a dead daemon, must not stay half-made. */
+		if (a->touched && a->before && !partition_matches(a->gpu->facts, a->before, NULL))
 			apply_undo(a);
 		else
 			apply_failed(a, NULL);
@@ -469,7 +470,7 @@ void apply_unstuck(struct manager *m, struct gpu *gpu)
 	if (a->phase >= APPLY_UNDO_READ || a->op->cancel) {
 		if (!a->error.code)
 			cancelled(a);
-		if (a->phase == APPLY_LISTING && !a->resumed)
+		if (!a->touched)
 			apply_failed(a, NULL); /* nothing was written yet */
 		else
 			apply_undo(a);
@@ -500,6 +501,7 @@ static void apply_begin(struct manager *m, struct gpu *gpu, struct operation *op
 	*a = (struct apply){ .m = m, .gpu = gpu, .op = op, .target = target,
 			     .resumed = op->state == OPERATION_RUNNING };
 	gpu->apply = a;
+	a->touched = a->resumed;
 	if (a->resumed)
 		a->begun = BEGUN_STORED;
 	else

@@ -22,6 +22,7 @@ struct apply {
 	enum { BEGUN_UNKNOWN, BEGUN_STORED, BEGUN_NOT_STORED } begun; /* whether its row says so */
 	bool waits; /* … for that, with its first step */
 	bool resumed; /* an earlier daemon had begun it */
+	bool touched; /* it may have written: this daemon, or an earlier one */
 	bool hanging; /* an access does not return: it goes on when it does */
 };
 

@@ -327,6 +327,38 @@ static void what_hung_can_be_taken_back(void **state)
 	assert_null(bench_gpu(b)->manual);
 }
 
+/* The write, and then the look before it goes on: what was written is undone all the same. */
+static void what_hung_twice_can_be_taken_back(void **state)
+{
+	struct bench *b = *state;
+	struct name_params p = { .name = (char *)"op/1" };
+	struct answer *a;
+	unsigned reads;
+
+	b->actors.host_fault[HOST_SET_NUMVFS] = -ETIMEDOUT;
+	a = bench_apply(b, 2, FOREVER);
+	bench_until(b, b->actors.n_host[HOST_SET_NUMVFS] > 0);
+	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
+	expect_error(b, a, RPC_WEDGED, NULL);
+	b->actors.host_fault[HOST_SET_NUMVFS] = 0;
+	fake_set_vfs(&b->actors, 2); /* the write was done late */
+	b->actors.host_fault[HOST_READ] = -ETIMEDOUT;
+	reads = b->actors.n_host[HOST_READ];
+	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
+	bench_until(b, b->actors.n_host[HOST_READ] > reads);
+	fake_host_event(&b->actors, HOST_EVENT_STUCK, "sriov_numvfs");
+	bench_until(b, bench_gpu(b)->apply && bench_gpu(b)->stuck);
+	bench_settle(b);
+	a = answer_new();
+	manager_operation_cancel(b->m, &root_caller, &p, &a->reply);
+	expect_changed(b, a, true);
+	b->actors.host_fault[HOST_READ] = 0;
+	fake_host_event(&b->actors, HOST_EVENT_UNSTUCK, NULL);
+	bench_until(b, operation_find(b->m, "op/1")->state == OPERATION_CANCELLED);
+	assert_int_equal(b->actors.gpu->num_vfs, 0);
+	assert_int_equal(bench_gpu(b)->state, GPU_UNMANAGED);
+}
+
 static void only_one_apply_at_a_time(void **state)
 {
 	struct bench *b = *state;
@@ -723,6 +755,7 @@ int main(void)
 		TEST(a_failed_value_goes_back_to_the_layout_before),
 		TEST(a_hanging_write_wedges),
 		TEST(what_hung_can_be_taken_back),
+		TEST(what_hung_twice_can_be_taken_back),
 		TEST(only_one_apply_at_a_time),
 		TEST(a_card_pulled_during_apply),
 		TEST(a_held_vf_keeps_its_card),
