@@ -103,6 +103,9 @@ struct runner {
 
 /* Each returns false when the runner was freed in the callback. */
 bool runner_set_step(struct runner *r, enum runner_step step, const char *reason);
+/* Another try of a step, or its first: what the last one came to stays its reason until this one has come to something,
+ * so that a deadline in the middle of a try has a word to tell. */
+bool runner_try_step(struct runner *r, enum runner_step step);
 bool runner_tell(struct runner *r);
 
 /* Runs again() after a pause; every caller of guest_*() below goes on only when the runner lives.

@@ -221,7 +221,7 @@ static void run_ready(struct runner *r)
 
 	if (!r->ready)
 		return ready(r);
-	if (!runner_set_step(r, RUNNER_STEP_READY, NULL))
+	if (!runner_try_step(r, RUNNER_STEP_READY))
 		return;
 	json_array_foreach(r->ready, i, item) if (i < ARRAY_SIZE(argv) - 1) argv[i] =
 		json_string_value(item);
@@ -465,7 +465,7 @@ static void on_ping(void *userdata, const struct guest_answer *a)
 
 	if (failed(r, RUNNER_STEP_AGENT, a, runner_ready_begin))
 		return;
-	if (runner_set_step(r, RUNNER_STEP_EXEC, NULL))
+	if (runner_try_step(r, RUNNER_STEP_EXEC))
 		guest_info(r->guest, on_info, r);
 }
 

@@ -169,6 +169,11 @@ bool runner_set_step(struct runner *r, enum runner_step step, const char *reason
 	return runner_tell(r);
 }
 
+bool runner_try_step(struct runner *r, enum runner_step step)
+{
+	return r->step == step ? runner_tell(r) : runner_set_step(r, step, NULL);
+}
+
 /* ---- Timers -------------------------------------------------------------------------------- */
 
 int runner_timer(struct runner *r, sd_event_source **source, uint64_t usec,
