@@ -37,7 +37,13 @@ static struct gpu *gpu_of_missing(struct manager *m, const struct domain_hostdev
 	return NULL;
 }
 
-/* A GPU that is away, or is being cut, may have it again in a moment. */
+/* One that is away, hangs or is being cut may have it again in a moment; one that is half cut waits for its admin. */
+static bool stays_as_it_is(const struct gpu *gpu)
+{
+	return gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
+			      (gpu->state == GPU_WEDGED && gpu->half_cut && !gpu->stuck));
+}
+
 static bool is_missing(struct manager *m, const struct vm *vm, const struct domain_hostdev *dev)
 {
 	const struct gpu *gpu;
@@ -49,7 +55,7 @@ static bool is_missing(struct manager *m, const struct vm *vm, const struct doma
 	if (vf_find_address(m, &dev->address))
 		return false;
 	gpu = gpu_of_missing(m, dev);
-	return gpu && gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED);
+	return gpu && stays_as_it_is(gpu);
 }
 
 const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm)

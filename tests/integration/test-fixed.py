@@ -3,7 +3,7 @@
 
 import json
 
-from gpuvf_client import CONFLICT
+from gpuvf_client import CONFLICT, HOST_ERROR
 from harness import POLICY, World, equal, main, refused, test, until
 
 OFF = {"name": "desk-1", "state": "off"}
@@ -201,6 +201,22 @@ def gone_from_the_host():
     equal(len(hostdevs(world)[1]), 1)
     until(lambda: world.vm("hand")["cannot_start"] is None, "it is there again")
     assert first["address"]
+
+
+@test
+def gone_with_a_half_cut():
+    """A card that is half cut stays so until its admin does something: the VM whose VF it does not have is told still."""
+    world = fixed(vms=[{"name": "hand", "state": "off"}], vfs=3, config={"heal_drift": False})
+    world.machine("foreign-attach", vm="hand", gpu="gpu0", vf=3, config=True)
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    until(lambda: world.vm("hand")["cannot_start"], "it is told")
+    world.fault("vram_quota", gpu="gpu0", nth=2, times=1000, error="EIO")
+    world.fault("restore_auto_provisioning", gpu="gpu0", nth=1, times=1000, error="EIO")
+    with refused(HOST_ERROR, "vram_quota"):
+        world.apply({"vfs": 2, "vram": "1GiB"})
+    equal(world.gpu()["state"], "wedged")
+    assert "a VF that is not there" in world.vm("hand")["cannot_start"]
+    assert "vm-vf-missing" in world.cli("-q", "doctor").stdout.split()
 
 
 @test

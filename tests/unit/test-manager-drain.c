@@ -342,6 +342,29 @@ static void a_cancelled_one_changes_nothing(void **state)
 	bench_cut(b, 4);
 }
 
+/* Whole again by hand, while an apply waited that nobody wants any more. */
+static void a_cancelled_one_looks_whether_the_card_is_whole(void **state)
+{
+	struct bench *b = *state;
+	struct answer *a;
+
+	hold(b);
+	fake_set_vfs(&b->actors, 3);
+	half_cut_set(b->m, bench_gpu(b), "the undo failed", NULL);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+	a = apply(b, 4, true, NULL);
+	bench_settle(b);
+	fake_set_vfs(&b->actors, 2);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+	assert_int_equal(bench_gpu(b)->state, GPU_WEDGED);
+	cancel(b, newest(b, "gpu.apply"));
+	expect_error(b, a, RPC_CONFLICT, "cancelled");
+	assert_null(bench_gpu(b)->half_cut);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
 static void an_apply_that_waits_survives_a_restart(void **state)
 {
 	struct bench *b = *state;
@@ -482,6 +505,7 @@ int main(void)
 		TEST(an_apply_waits_and_goes_on),
 		TEST(a_drained_gpu_stays_so_after_its_cut),
 		TEST(a_cancelled_one_changes_nothing),
+		TEST(a_cancelled_one_looks_whether_the_card_is_whole),
 		TEST(an_apply_that_waits_survives_a_restart),
 		TEST(a_card_that_goes_ends_the_waiting),
 		TEST(an_apply_that_is_not_stored_does_not_wait),
