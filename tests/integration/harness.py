@@ -120,6 +120,8 @@ def main(at_once=False):
     chosen = [t for t in _tests
               if not sys.argv[1:] or any(word in t.__name__ for word in sys.argv[1:])]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell that runs the tests in the background has them ignore SIGINT, and gpuvf would with them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"1..{len(chosen)}", flush=True)
     if at_once:
         results = _run_at_once(chosen)

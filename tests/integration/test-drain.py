@@ -227,11 +227,9 @@ def command_line():
     assign(world)
     held = world.cli("apply", "gpu0", "--vfs", "3", check=6)
     assert "--drain" in held.stderr, held.stderr
-    # A shell that runs the tests in the background has them ignore SIGINT, and gpuvf would with them.
     with subprocess.Popen([str(BUILD / "gpuvf"), "apply", "gpu0", "--vfs", "3", "--drain"],
                           stderr=subprocess.PIPE, text=True, stdout=subprocess.PIPE,
-                          env=world.environment(),
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as waiting:
+                          env=world.environment()) as waiting:
         assert "VM trainer-1" in waiting.stderr.readline()
         # Ctrl-C leaves it to the daemon, and says how to find it again.
         until(lambda: any("SigCgt" in line and int(line.split()[1], 16) & 2
