@@ -312,6 +312,18 @@ def checker_knows_what_waits():
 
 
 @test
+def checker_knows_vfs_of_a_later_cut():
+    """Where a held VF went, the next layout brings another one that nobody had; one that somebody had must be told."""
+    for told, epoch, good in (("gone", 0, True), ("gone", 9, False), ("attached", 0, False)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.rows["lease"]["0000:03:00.0/3"] = {**lease("none", epoch, state="free"), "profile": "quarter"}
+            world.rows["audit"].update(change(20, "gpu0/vf3", {"state": told}))
+            wrong = [one for one in world.wrong() if "audit trail" in one]
+            equal(wrong == [], good, f"{told} {epoch}: {wrong}")
+
+
+@test
 def checker_knows_a_half_cut_card():
     """A card that is not as wanted must be told of with a reason; what is told must be over at the end."""
     for told, good in ((None, False), ({"reason": "", "before": None}, False), ({"reason": "the undo failed", "before": None}, True)):
