@@ -34,7 +34,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-recover.c daemon/manager-rejoin.c daemon/manager-release.c daemon/manager-reset.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-runner-events.c daemon/manager-scrub.c \
 	daemon/manager-session.c \
-	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-survey.c \
+	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-status.c daemon/manager-survey.c \
 	daemon/manager-tune-run.c daemon/manager-tune.c daemon/manager-tune.h daemon/manager-undo.c \
 	daemon/manager-upload.c daemon/manager-vf.c daemon/manager-vf.h daemon/manager-view.c \
 	daemon/manager-vm.c daemon/manager-vm.h daemon/manager-wanted.c daemon/manager-wedged.c \
@@ -64,7 +64,7 @@ check_PROGRAMS += $(MANAGER_TESTS)
 TESTS += $(MANAGER_TESTS)
 MANAGER_TEST_SUPPORT = \
 	tests/support/fake-actors.c tests/support/fake-actors.h \
-	tests/support/manager-bench.c tests/support/manager-bench.h
+	tests/support/manager-bench.c tests/support/manager-bench.h tests/support/test-folder.h
 MANAGER_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS) $(SQLITE_CFLAGS)
 MANAGER_TEST_LIBS = $(DAEMON_LIBS) $(TEST_LIBS) $(DAEMON_SYSTEM_LIBS)
 tests_unit_test_manager_SOURCES = tests/unit/test-manager.c $(MANAGER_TEST_SUPPORT)

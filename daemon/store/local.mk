@@ -19,7 +19,7 @@ STORE_TESTS = tests/unit/test-store tests/unit/test-store-find \
 	tests/unit/test-store-schema
 check_PROGRAMS += $(STORE_TESTS) tests/unit/test-store-file
 TESTS += $(STORE_TESTS)
-STORE_TEST_SUPPORT = tests/support/store-bench.c tests/support/store-bench.h
+STORE_TEST_SUPPORT = tests/support/store-bench.c tests/support/store-bench.h tests/support/test-folder.h
 STORE_TEST_LIBS = libstore.a liblog.a libgpuvf.a $(TEST_LIBS) \
 	$(SQLITE_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 tests_unit_test_store_SOURCES = tests/unit/test-store.c $(STORE_TEST_SUPPORT)

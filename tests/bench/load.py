@@ -19,9 +19,8 @@ import time
 SOURCE = pathlib.Path(os.environ.get("abs_top_srcdir", pathlib.Path(__file__).resolve().parent.parent.parent))
 sys.path[:0] = [str(SOURCE / "tests" / "integration"), str(SOURCE / "tests" / "chaos")]
 
-import chaos  # noqa: E402
 import checker  # noqa: E402
-from harness import PATIENCE, World, until  # noqa: E402
+from harness import PATIENCE, World, folder_in_memory, until  # noqa: E402
 
 GPUS, VFS, VMS = 17, 31, 64
 PROMISED_PAIRS = 1000
@@ -134,7 +133,7 @@ def main():
     parser.add_argument("--limit", type=float, default=1200,
                         help="seconds for --operations; what takes longer has failed")
     options = parser.parse_args()
-    chaos.folder_in_memory()  # guests are folders: making files in them is not what is measured
+    folder_in_memory()  # guests are folders: making files in them is not what is measured
     world = World(MACHINE, config={"limits": {"connections_per_uid": 200}})
     try:
         vfs = cut_all(world)

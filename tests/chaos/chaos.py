@@ -18,7 +18,6 @@ import functools
 import os
 import random
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ import traceback
 
 import choices
 import life
+from harness import folder_in_memory  # noqa: E402
 
 ROUNDS_OF_WORLD = 20
 THOROUGH = 1000  # rounds, from which on every step must be met
@@ -171,14 +171,6 @@ def details(tally):
 def workers():
     """Worlds side by side: most of what they do is waiting. A round takes a second and a half, a fifteenth of it of a processor."""
     return 6 * (os.cpu_count() or 1)
-
-
-def folder_in_memory():
-    """fsync of a disk is not what is tested: where there is a memory file system, worlds live there, each in some 5 MB."""
-    if ("TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK)
-            and shutil.disk_usage("/dev/shm").free > workers() * (10 << 20)):
-        os.environ["TMPDIR"] = "/dev/shm"
-        tempfile.tempdir = None
 
 
 def main():

@@ -482,7 +482,6 @@ def rounds_hold():
     """kill -9 at named steps, outside changes, full disks, damaged files, reboots: the invariants hold, no step is left out."""
     seed = SEED or str(int.from_bytes(os.urandom(4), "little"))
     comment(f"GPUVF_SEED={seed} (make chaos ROUNDS={ROUNDS} SEED={seed})")
-    chaos.folder_in_memory()
     begin = time.monotonic()
     tally = chaos.run(seed, ROUNDS, chaos.workers())
     for line in chaos.report(tally, time.monotonic() - begin):

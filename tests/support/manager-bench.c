@@ -8,6 +8,7 @@
 
 #include "lib/io.h"
 #include "store/store-internal.h"
+#include "tests/support/test-folder.h"
 
 const struct caller root_caller = { .uid = 0, .role = ROLE_ADMIN, .name = (char *)"root" };
 
@@ -26,8 +27,7 @@ struct bench *bench_new(void)
 	struct bench *b = calloc(1, sizeof(*b));
 
 	assert_non_null(b);
-	strcpy(b->directory, "/tmp/gpuvf-test-manager-XXXXXX");
-	assert_non_null(mkdtemp(b->directory));
+	assert_non_null(make_test_folder(b->directory));
 	bench_policy(b, policy_text);
 	b->config = json_object();
 	assert_true(sd_event_new(&b->event) >= 0);

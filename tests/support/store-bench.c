@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/support/store-bench.h"
+#include "tests/support/test-folder.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -10,8 +11,7 @@ char directory[64];
 
 int make_directory(void **state)
 {
-	strcpy(directory, "/tmp/gpuvf-test-store-XXXXXX");
-	return mkdtemp(directory) ? 0 : -1;
+	return make_test_folder(directory) ? 0 : -1;
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)

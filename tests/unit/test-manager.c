@@ -607,17 +607,24 @@ static void what_was_seen_while_the_store_failed_is_not_lost(void **state)
 static void who_looked_meanwhile_is_told_to_ask_again(void **state)
 {
 	struct bench *b = *state;
-	struct answer *assign, *look = answer_new();
+	struct answer *assign, *look = answer_new(), *status = answer_new();
 
 	bench_cut(b, 1);
 	bench_break_store(b, true);
 	assign = bench_assign(b, "train-a", NULL, 0);
+	manager_daemon_status(b->m, &root_caller, NULL, &status->reply);
 	manager_operation_list(b->m, &root_caller, &(struct operation_list_params){ 0 }, &look->reply);
 	assert_int_equal(look->n, 0);
 	bench_wait(b, look);
 	assert_non_null(strstr(look->message, "ask again"));
 	expect_error(b, look, RPC_DEGRADED, NULL);
 	expect_error(b, assign, RPC_DEGRADED, NULL);
+	/* The daemon itself is asked just then: it says what is wrong. */
+	bench_wait(b, status);
+	assert_non_null(status->result);
+	assert_non_null(json_get_string(status->result, "degraded"));
+	assert_int_equal(json_get_uint(json_object_get(status->result, "counts"), "free_vfs", 0), 1);
+	answer_free(status);
 	bench_break_store(b, false);
 }
 
