@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Parts of ./check and their results.  A part is a function part_NAME; its output goes into
-# RESULTS/NAME.log, its results into RESULTS/all, one a line: KIND, part, test, reason, with tabs.
+# RESULTS/NAME.log, its results into RESULTS/NAME.results, one a line: KIND, part, test, reason, with tabs.
 
 part=
 part_status=0
@@ -11,14 +11,13 @@ results=
 results_begin() {
 	results=$1
 	rm -rf "$results"
-	mkdir -p "$results" || exit 1
-	: >"$results/all"
+	mkdir -p "$results" && : >"$results/none.results" || exit 1
 	SECONDS=0
 }
 
 # result KIND NAME [REASON]: KIND is PASS, FAIL or SKIP.
 result() {
-	printf '%s\t%s\t%s\t%s\n' "$1" "$part" "$2" "${3:-}" >>"$results/all"
+	printf '%s\t%s\t%s\t%s\n' "$1" "$part" "$2" "${3:-}" >>"$results/$part.results"
 }
 
 pass() {
@@ -36,7 +35,7 @@ skip() {
 # tally KIND [PART]
 tally() {
 	awk -F '\t' -v kind="$1" -v part="${2:-}" \
-		'$1 == kind && (part == "" || $2 == part) { n++ } END { print n + 0 }' "$results/all"
+		'$1 == kind && (part == "" || $2 == part) { n++ } END { print n + 0 }' "$results"/*.results
 }
 
 # run_part NAME TITLE: its results are counted; a failure without a result is one failed test.
@@ -57,6 +56,21 @@ run_part() {
 	fi
 	printf '   %s passed, %s failed, %s skipped in %s s\n' "$(tally PASS "$part")" "$failed" \
 		"$(tally SKIP "$part")" $((SECONDS - began))
+}
+
+# run_beside FUNCTION: it runs parts, one after the other, beside the parts that come next; wait_beside waits for its end
+# and shows what it said.
+run_beside() {
+	"$1" >"$results/beside.said" 2>&1 &
+	beside=$!
+}
+
+wait_beside() {
+	local status=0
+	wait "$beside" || status=$?
+	cat "$results/beside.said"
+	part=beside
+	[ $status -eq 0 ] || fail "what ran beside the others ended with status $status"
 }
 
 # skip_part NAME TITLE REASON
@@ -80,16 +94,23 @@ highlights() {
 automake_tests() {
 	local dir=$1 status=0
 	shift
-	find "$dir" -path "$dir/?san" -prune -o -name '*.trs' -exec rm -f {} +
+	results_of "$dir" -exec rm -f {} +
 	jobs=$((jobs * 10)) build_make "$dir" "${test_flags:--Werror}" "$@" || status=$?
 	take_trs "$dir"
 	return $status
 }
 
+# results_of DIR ACTION...: find's action for the .trs files of a tree, without those of other trees that are built in it.
+results_of() {
+	local dir=$1
+	shift
+	find "$dir" \( -path "$dir/?san" -o -path "$dir/distcheck" -o -path "$dir/gpuvf-*" \) -prune -o -name '*.trs' "$@"
+}
+
 # The .trs file has a line per result, the .log file beside it their names, in the same order.  The logs of tests that
 # failed are kept: the next part may write over them.
 take_trs() {
-	find "$1" -path "$1/?san" -prune -o -name '*.trs' -print | sort | while read -r file; do
+	results_of "$1" -print | sort | while read -r file; do
 		grep -qE '^:test-result: (FAIL|XPASS|ERROR)' "$file" &&
 			cp "${file%.trs}.log" "$results/$part-$(basename "${file%.trs}").failed.log"
 		awk -v OFS='\t' -v part="$part" '
@@ -123,7 +144,7 @@ take_trs() {
 					print kind, part, names[i], reason
 				}
 			}' "$file" "${file%.trs}.log"
-	done >>"$results/all"
+	done >>"$results/$part.results"
 }
 
 # testbed_scenario FILE: runs it in the testbed; a scenario without TAP is one test.  Another one may run beside it,
@@ -178,7 +199,7 @@ take_tap() {
 				print "FAIL", part, name ": " seen " results, " plan + 0 " planned", ""
 			else if (status == 0 && !seen)
 				print "PASS", part, name, ""
-		}' "$3" >>"$results/all"
+		}' "$3" >>"$results/$part.results"
 }
 
 # failures: what tests said around what failed; a program's own "ok" lines repeat the driver's.
@@ -217,11 +238,11 @@ results_end() {
 	failures
 	if [ "$skipped" -gt 0 ]; then
 		echo "skipped:"
-		awk -F '\t' '$1 == "SKIP" { print "  " $2 ": " $3 ($4 ? " (" $4 ")" : "") }' "$results/all"
+		awk -F '\t' '$1 == "SKIP" { print "  " $2 ": " $3 ($4 ? " (" $4 ")" : "") }' "$results"/*.results
 	fi
 	if [ "$failed" -gt 0 ]; then
 		echo "failed (output in $results/):"
-		awk -F '\t' '$1 == "FAIL" { print "  " $2 ": " $3 }' "$results/all"
+		awk -F '\t' '$1 == "FAIL" { print "  " $2 ": " $3 }' "$results"/*.results
 	fi
 	echo "all parts took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 	echo "$passed passed, $failed failed, $skipped skipped"
