@@ -61,13 +61,19 @@ run_part() {
 # run_beside FUNCTION: it runs parts, one after the other, beside the parts that come next; wait_beside waits for its end
 # and shows what it said.
 run_beside() {
-	"$1" >"$results/beside.said" 2>&1 &
+	set -m # a process group of its own, which ends with ours
+	"$1" >"$results/beside.said" 2>&1 </dev/null &
 	beside=$!
+	set +m
+	trap 'kill -- "-$beside"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
 }
 
 wait_beside() {
 	local status=0
 	wait "$beside" || status=$?
+	trap - EXIT INT TERM
 	cat "$results/beside.said"
 	part=beside
 	[ $status -eq 0 ] || fail "what ran beside the others ended with status $status"
@@ -105,6 +111,11 @@ results_of() {
 	local dir=$1
 	shift
 	find "$dir" \( -path "$dir/?san" -o -path "$dir/distcheck" -o -path "$dir/gpuvf-*" \) -prune -o -name '*.trs' "$@"
+}
+
+# has_results DIR
+has_results() {
+	[ -d "$1" ] && [ -n "$(find "$1" -name '*.trs')" ]
 }
 
 # The .trs file has a line per result, the .log file beside it their names, in the same order.  The logs of tests that

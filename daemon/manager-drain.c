@@ -187,10 +187,7 @@ static void cancelled(struct manager *m, struct gpu *gpu, enum drain_for what, s
 	gpu_store(m, gpu);
 	drain_over(m, gpu, what);
 	gpu_check_drift(m, gpu);
-	if (gpu->half_cut && gpu->state == GPU_WEDGED && !gpu->stuck) { /* nobody looked while an apply waited */
-		half_cut_check(m, gpu);
-		gpu_calm(m, gpu);
-	}
+	half_cut_look(m, gpu);
 	end_cancelled(m, op, "cancelled while it waited for the holders of VFs; nothing was changed");
 	manager_pump(m);
 }

@@ -204,6 +204,23 @@ static bool is_of_another_card(const struct vf *vf, const json_t *row)
 	return serial && vf->gpu->serial && !streq(serial, vf->gpu->serial);
 }
 
+/* It ends with the slot; the trail has it of the card whose it was. */
+static void drop_row(struct manager *m, const struct vf *vf, const char *id, const json_t *row)
+{
+	const char *serial = json_get_string(row, "serial");
+	_cleanup_free_ char *name = NULL;
+	struct gpu *gpu, *tmp;
+
+	log_vf(vf->name, LOG_NOTICE, 0, "The stored lease (%s) is of the card with the serial %s: dropped",
+	       strempty(json_get_string(row, "state")), serial);
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		if (!name && streq_ptr(gpu->serial, serial))
+			name = xasprintf("%s/vf%u", gpu->name, vf->index);
+	audit_lease_row(m, name ? name : id, row, NULL);
+	outbox_delete(m, STORE_LEASE, id);
+	json_object_del(m->lease_rows, id);
+}
+
 /* A lease row of the daemon before us, for the VF that the kernel shows now. */
 static void adopt_row(struct manager *m, struct vf *vf)
 {
@@ -213,10 +230,7 @@ static void adopt_row(struct manager *m, struct vf *vf)
 	if (!row)
 		return;
 	if (is_of_another_card(vf, row)) {
-		log_vf(vf->name, LOG_NOTICE, 0, "The stored lease (%s) is of the card with the serial %s: dropped",
-		       strempty(json_get_string(row, "state")), json_get_string(row, "serial"));
-		outbox_delete(m, STORE_LEASE, id);
-		json_object_del(m->lease_rows, id);
+		drop_row(m, vf, id, row);
 		return;
 	}
 	if (vf_lease_from_row(m, vf, row) < 0)

@@ -82,6 +82,7 @@ void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct op
 /* ---- manager-half-cut.c ---- */
 void half_cut_set(struct manager *m, struct gpu *gpu, const char *reason, const struct layout *before); /* and wedged */
 void half_cut_check(struct manager *m, struct gpu *gpu); /* the kernel may show that somebody put it right */
+void half_cut_look(struct manager *m, struct gpu *gpu);	 /* the same, where nobody looked for a while, or otherwise */
 void half_cut_over(struct manager *m, struct gpu *gpu, const char *why); /* if it was; its state is its caller's */
 json_t *half_cut_row(const struct gpu *gpu); /* returns new */
 void half_cut_from_row(struct gpu *gpu, const json_t *row);

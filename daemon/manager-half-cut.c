@@ -50,6 +50,14 @@ void half_cut_check(struct manager *m, struct gpu *gpu)
 		half_cut_over(m, gpu, "it is as before");
 }
 
+void half_cut_look(struct manager *m, struct gpu *gpu)
+{
+	if (!gpu->half_cut || gpu->state != GPU_WEDGED || gpu->stuck)
+		return;
+	half_cut_check(m, gpu);
+	gpu_calm(m, gpu);
+}
+
 json_t *half_cut_row(const struct gpu *gpu)
 {
 	json_t *row;

@@ -37,7 +37,8 @@ static struct gpu *gpu_of_missing(struct manager *m, const struct domain_hostdev
 	return NULL;
 }
 
-/* One that is away, hangs or is being cut may have it again in a moment; one that is half cut waits for its admin. */
+/* One that is away, hangs or is being cut may have it again in a moment. One that is half cut may, too, but not by
+ * itself: it is told. */
 static bool stays_as_it_is(const struct gpu *gpu)
 {
 	return gpu->facts && (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED ||
@@ -131,7 +132,10 @@ bool vm_mend_missing(struct manager *m, struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
 
-	if (!dev || !alias_is_of_policy(dev->alias) || follow_is_stale(m, vm, dev))
+	const struct gpu *gpu = dev ? gpu_of_missing(m, dev) : NULL;
+
+	/* What puts a half-cut card right may bring the VF back. */
+	if (!dev || !alias_is_of_policy(dev->alias) || follow_is_stale(m, vm, dev) || (gpu && gpu->half_cut))
 		return vm->fixed.busy;
 	if (!vm->fixed.busy && vm->fixed.retry_at <= now_boottime())
 		vm_take_out(m, vm, dev, &vm->fixed);

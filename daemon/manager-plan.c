@@ -212,6 +212,7 @@ static void refuse_accepted(struct manager *m, struct gpu *gpu, struct operation
 	gpu->apply_accepted = false;
 	apply_restore_ownership(m, gpu, op);
 	drain_over(m, gpu, DRAIN_FOR_APPLY);
+	half_cut_look(m, gpu);
 	operation_failed(m, op, error);
 	manager_pump(m);
 }
@@ -348,6 +349,7 @@ static void apply_not_committed(struct manager *m, void *userdata)
 		accepted->gpu->manual_at = accepted->at_before;
 	}
 	drain_over(m, accepted->gpu, DRAIN_FOR_APPLY);
+	half_cut_look(m, accepted->gpu);
 	if (accepted->own)
 		wanted_not_stored(m, accepted->gpu);
 	if (accepted->op)

@@ -106,10 +106,7 @@ static void swap(struct manager *m, struct policy *policy)
 		if (gpu->state == GPU_READY || gpu->state == GPU_UNMANAGED)
 			gpu_set_state(m, gpu, gpu_layout_source(m, gpu) ? GPU_READY : GPU_UNMANAGED, NULL);
 		gpu_check_drift(m, gpu);
-		if (gpu->half_cut && gpu->state == GPU_WEDGED && !gpu->stuck) { /* what it shows may be what is wanted now */
-			half_cut_check(m, gpu);
-			gpu_calm(m, gpu);
-		}
+		half_cut_look(m, gpu); /* what it shows may be what is wanted now */
 	}
 	log_notice("Policy revision %s is in force", policy->revision);
 	manager_emit(m, "policy.loaded", policy->revision, NULL);

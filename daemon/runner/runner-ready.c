@@ -401,7 +401,7 @@ static void on_launcher(void *userdata, const struct guest_answer *a)
 {
 	struct runner *r = userdata;
 
-	if (failed(r, RUNNER_STEP_EXEC, a, put_launcher))
+	if (failed(r, RUNNER_STEP_EXEC, a, put_launcher) || !runner_set_step(r, RUNNER_STEP_EXEC, NULL))
 		return;
 	if (r->maybe_started)
 		runner_forgo(r);
@@ -424,7 +424,8 @@ static void on_prepared(void *userdata, const struct guest_answer *a)
 {
 	struct runner *r = userdata;
 
-	if (failed_program(r, RUNNER_STEP_EXEC, a, "making a directory in the guest", prepare))
+	if (failed_program(r, RUNNER_STEP_EXEC, a, "making a directory in the guest", prepare) ||
+	    !runner_set_step(r, RUNNER_STEP_EXEC, NULL))
 		return;
 	if (streq(a->out, "claimed\n")) {
 		/* an earlier daemon got this far: follow, never start */
@@ -451,7 +452,7 @@ static void on_info(void *userdata, const struct guest_answer *a)
 {
 	struct runner *r = userdata;
 
-	if (failed(r, RUNNER_STEP_EXEC, a, runner_ready_begin))
+	if (failed(r, RUNNER_STEP_EXEC, a, runner_ready_begin) || !runner_set_step(r, RUNNER_STEP_EXEC, NULL))
 		return;
 	if (r->session)
 		look_for_device(r);

@@ -184,7 +184,7 @@ def main():
     options = parser.parse_args()
     seed = options.seed or str(random.SystemRandom().randrange(1 << 32))
     rounds = options.rounds if options.world is None and not options.aim else min(options.rounds, ROUNDS_OF_WORLD)
-    folder_in_memory()
+    folder_in_memory((1 << 30) + workers() * (10 << 20))
     print(f"chaos: ROUNDS={rounds} SEED={seed}", flush=True)
     begin = time.monotonic()
     tell = functools.partial(print, " ", flush=True)

@@ -114,10 +114,15 @@ def _run_at_once(chosen):
     return results
 
 
-def folder_in_memory():
-    """What a disk's fsync costs is not what is tested: where there is a file system in memory, worlds live there, each in some 5 MB."""
-    if ("TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK)
-            and shutil.disk_usage("/dev/shm").free > (1 << 30)):
+def folder_in_memory(room=1 << 30):
+    """What a disk's fsync costs is not what is tested: where there is a file system in memory with that much room, for all
+    that runs at once, worlds live there, each in some 5 MB, with programs of their guests."""
+    def available():
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+
+    if ("TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK) and not os.statvfs("/dev/shm").f_flag & os.ST_NOEXEC
+            and shutil.disk_usage("/dev/shm").free > room and available() > 4 * room):
         os.environ["TMPDIR"] = "/dev/shm"
         tempfile.tempdir = None
 
@@ -251,9 +256,10 @@ class World:
         self._wait_for_libvirt()
 
     def _wait_for_libvirt(self):
-        """What a host has a moment after its start; a test whose libvirt is away goes on without."""
+        """What a host has a moment after its start; a test whose libvirt is away goes on once that is told."""
         with contextlib.suppress(AssertionError, RpcError, OSError), Client(self.socket) as client:
-            until(lambda: client.call("daemon.status")["hypervisor_connected"], "libvirt is there", 3)
+            until(lambda: any(map(client.call("daemon.status").get, ("hypervisor_connected", "hypervisor_reason"))),
+                  "libvirt is there, or away")
 
     def answers(self):
         if self.process.poll() is not None:
@@ -379,6 +385,10 @@ class World:
 
     def fault(self, on, **members):
         self.machine("fault", fault={"on": on, **members})
+
+    def until_hangs(self):
+        """A request has met its fault: release-hang would not find one that is still on its way there."""
+        until(lambda: any(task["waits_for"] == "release" for task in self.machine("state")["tasks"]), "a request hangs")
 
     def writes(self, gpu="gpu0"):
         """How often each thing of the GPU was written."""

@@ -284,6 +284,7 @@ def asked_right_after_the_start():
     equal(len(client.call("gpu.list")["items"]), len(world.items("gpu.list")))
     equal(client.call("daemon.status")["hypervisor_connected"], False)
     equal(world.vf(name)["state"], "attached")
+    world.until_hangs()
     world.machine("release-hang")
     equal(len(client.end(calls[0])["items"]), 2)
     equal(client.end(calls[1])["steps"], [])

@@ -66,6 +66,7 @@ def put_back_before_its_reset():
     number = client.begin("vf.release", vf=VF, wait_seconds=PATIENCE)
     until(lambda: world.vf(VF)["state"] == "resetting", "it has left its VM")
     by_hand(world, "attach")
+    world.until_hangs()
     world.machine("release-hang")
     answer = client.answer_to(number)
     equal((answer["error"]["code"], answer["error"]["data"]["reason"]), (CONFLICT, "put_back"))

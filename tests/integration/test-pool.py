@@ -43,6 +43,7 @@ def the_reason():
         until(lambda n=number: (world.job(n)["reason"] or "") == "VM trainer-1 is being started", "it is told")
     equal(world.vm("trainer-1")["pool_state"], "starting")
     assert "starting" in world.cli("show", "trainer-1", check=0).stdout
+    world.until_hangs()
     world.machine("release-hang", vm="trainer-1")
     for number in numbers:
         world.until_ended(number)

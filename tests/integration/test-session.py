@@ -215,6 +215,7 @@ def cancelled_on_the_way():
     number = begin(world)
     world.until_job(number, "starting")
     world.call("job.cancel", id=number)
+    world.until_hangs()
     world.machine("release-hang")
     world.until_ended(number, "cancelled")
     nothing_left(world)

@@ -309,6 +309,8 @@ static void another_card_inherits_nothing(void **state)
 		assert_int_equal(vf->state, same ? VF_QUARANTINED : VF_FREE);
 		assert_int_equal(vf->last_user.known, same);
 		assert_int_equal(bench_number(b, "SELECT count(*) FROM lease WHERE doc LIKE '%quarantined%'"), same);
+		assert_int_equal(bench_number(b, "SELECT count(*) FROM audit WHERE json_extract(doc, '$.subject') = "
+						 "'gpu0/vf1' AND json_extract(doc, '$.method') = 'daemon:recover'"), !same);
 	}
 	/* A row of an earlier version does not tell whose it is. */
 	expect_changed(b, bench_assign(b, "train-a", "gpu1/vf1", FOREVER), true);
