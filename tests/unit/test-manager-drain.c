@@ -342,6 +342,15 @@ static void a_cancelled_one_changes_nothing(void **state)
 	bench_cut(b, 4);
 }
 
+/* An undo failed, and what is there is neither what was nor what is wanted. */
+static void half_cut_by_hand(struct bench *b)
+{
+	fake_set_vfs(&b->actors, 3);
+	half_cut_set(b->m, bench_gpu(b), "the undo failed", NULL);
+	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
+	bench_settle(b);
+}
+
 /* Whole again by hand, while an apply waited that nobody wants any more. */
 static void a_cancelled_one_looks_whether_the_card_is_whole(void **state)
 {
@@ -349,10 +358,7 @@ static void a_cancelled_one_looks_whether_the_card_is_whole(void **state)
 	struct answer *a;
 
 	hold(b);
-	fake_set_vfs(&b->actors, 3);
-	half_cut_set(b->m, bench_gpu(b), "the undo failed", NULL);
-	fake_host_event(&b->actors, HOST_EVENT_CHANGED, NULL);
-	bench_settle(b);
+	half_cut_by_hand(b);
 	a = apply(b, 4, true, NULL);
 	bench_settle(b);
 	fake_set_vfs(&b->actors, 2);
@@ -477,6 +483,25 @@ static void a_plan_that_waited_is_looked_at_too(void **state)
 	assert_int_equal(bench_gpu(b)->state, GPU_READY);
 }
 
+/* What made the plan another one is that somebody put the card right. */
+static void a_refused_plan_looks_whether_the_card_is_whole(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_free_ char *hash = NULL;
+	struct answer *a;
+
+	hold(b);
+	half_cut_by_hand(b);
+	hash = plan_hash(b, 4);
+	a = apply(b, 4, true, hash);
+	bench_settle(b);
+	fake_set_vfs(&b->actors, 2);
+	let_go(b);
+	expect_error(b, a, RPC_CONFLICT, "plan_changed");
+	assert_null(bench_gpu(b)->half_cut);
+	assert_int_equal(bench_gpu(b)->state, GPU_READY);
+}
+
 static void ending_answers_who_looks_at_a_plan(void **state)
 {
 	struct bench *b = *state;
@@ -511,6 +536,7 @@ int main(void)
 		TEST(an_apply_that_is_not_stored_does_not_wait),
 		TEST(a_plan_is_looked_at_once_more),
 		TEST(a_plan_that_waited_is_looked_at_too),
+		TEST(a_refused_plan_looks_whether_the_card_is_whole),
 		TEST(ending_answers_who_looks_at_a_plan),
 	};
 
