@@ -7,7 +7,7 @@
 #include "machine/machine-message.h"
 
 /* The machine itself ends a wait for holders at the deadline; give its answer time to come. */
-#define WAIT_CLOSED_SLACK (2 * USEC_PER_SEC)
+#define WAIT_CLOSED_SLACK (30 * USEC_PER_SEC)
 
 static struct machine *of_host(struct host *host)
 {

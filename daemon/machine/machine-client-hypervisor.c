@@ -6,7 +6,8 @@
 #include "lib/units.h"
 #include "machine/machine-message.h"
 
-#define SLACK (2 * USEC_PER_SEC)
+/* For a machine that a busy host leaves no processor. */
+#define SLACK (30 * USEC_PER_SEC)
 
 static struct machine *of_hypervisor(struct hypervisor *hv)
 {

@@ -2,6 +2,7 @@
 /* A made-up sysfs for unit tests. */
 #include "tests/support/fake-gpu.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -421,9 +423,12 @@ void fake_gpu_release(struct fake_gpu *g, const char *text, const char *format, 
 	int fd;
 
 	PATH_OF(g, path, format);
-	/* Fails with ENXIO when nobody hangs in it: then the test's premise is wrong. */
-	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	assert_true(fd >= 0);
+	/* ENXIO: nobody hangs in it yet. When nobody comes, the test's premise is wrong. */
+	for (int n = 0; (fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0; n++) {
+		assert_int_equal(errno, ENXIO);
+		assert_true(n < 60000);
+		assert_int_equal(usleep(1000), 0);
+	}
 	assert_int_equal(unlink(path), 0);
 	put(path, text);
 	assert_int_equal(write_all(fd, text, strlen(text)), 0);
