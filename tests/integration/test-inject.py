@@ -143,12 +143,15 @@ def settle(world, layout):
     """The layout before, whatever there was; the world without faults."""
     world.machine("clear-faults")
     calm(world)
-    try:
-        world.apply(layout, yes_display=True)
-    except RpcError as slow:  # past the deadline on a busy machine: it goes on when the answer comes
-        if (slow.data or {}).get("reason") != "hangs":
-            raise
-        calm(world)
+
+    def applied():  # what is past its deadline on a busy machine goes on when the answer comes
+        try:
+            return world.apply(layout, yes_display=True)
+        except RpcError as slow:
+            if (slow.data or {}).get("reason") not in ("hangs", "wedged"):
+                raise
+            return None
+    until(applied, "it is applied", SURE_SECONDS)
 
 
 def hang_and_release(world, layout):
@@ -193,7 +196,7 @@ def all_points(way):
     machine = {"gpus": [{"model": "Flex 170", "driver": "xe", **spec},
                         {"model": "Flex 170", "driver": "xe"}]}
     world = World(machine, {**POLICY, "profiles": PROFILES, "layouts": []},
-                  {"deadlines": {"sriov_numvfs": "1s", "attribute": "1s", "bind": "1s"},
+                  {"deadlines": {"sriov_numvfs": "2s", "attribute": "2s", "bind": "2s"},
                    **config})
     ended = collections.Counter()
     lies = []
@@ -201,7 +204,7 @@ def all_points(way):
         settle(world, new_layout)  # from here on autoprobe is off, and the counts are the same
         settle(world, old_layout)
         old, before = kernel_shows(world), writes(world)
-        world.apply(new_layout, yes_display=True)
+        settle(world, new_layout)
         new, points = kernel_shows(world), writes(world) - before
         assert points > 0 and old != new, "this transition writes nothing"
         for kind in KINDS:
