@@ -131,7 +131,6 @@ void vm_take_out(struct manager *m, struct vm *vm, const struct domain_hostdev *
 bool vm_mend_missing(struct manager *m, struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
-
 	const struct gpu *gpu = dev ? gpu_of_missing(m, dev) : NULL;
 
 	/* What puts a half-cut card right may bring the VF back. */
