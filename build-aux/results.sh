@@ -67,13 +67,12 @@ run_beside() {
 	set +m
 	trap 'kill -- "-$beside"' EXIT
 	trap 'exit 130' INT
-	trap 'exit 143' TERM
 }
 
 wait_beside() {
 	local status=0
 	wait "$beside" || status=$?
-	trap - EXIT INT TERM
+	trap - EXIT INT
 	cat "$results/beside.said"
 	part=beside
 	[ $status -eq 0 ] || fail "what ran beside the others ended with status $status"
