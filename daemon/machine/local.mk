@@ -33,6 +33,7 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-opener.c daemon/machine/sim-opener.h \
 	daemon/machine/sim-process.c daemon/machine/sim-process.h \
 	daemon/machine/sim-provision.c daemon/machine/sim-provision.h \
+	daemon/machine/sim-reserved.c daemon/machine/sim-reserved.h \
 	daemon/machine/sim-server.c daemon/machine/sim-server.h \
 	daemon/machine/sim-stock.c \
 	daemon/machine/sim-way.c daemon/machine/sim-way.h
@@ -54,6 +55,7 @@ MACHINE_TESTS = \
 	tests/unit/test-sim-document \
 	tests/unit/test-sim-hypervisor \
 	tests/unit/test-sim-kernel \
+	tests/unit/test-sim-reserved \
 	tests/unit/test-sim-way
 check_PROGRAMS += $(MACHINE_TESTS)
 TESTS += $(MACHINE_TESTS)
@@ -68,6 +70,10 @@ tests_unit_test_sim_document_LDADD = $(MACHINE_TEST_LDADD)
 tests_unit_test_sim_kernel_SOURCES = tests/unit/test-sim-kernel.c
 tests_unit_test_sim_kernel_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
 tests_unit_test_sim_kernel_LDADD = $(MACHINE_TEST_LDADD)
+
+tests_unit_test_sim_reserved_SOURCES = tests/unit/test-sim-reserved.c
+tests_unit_test_sim_reserved_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)
+tests_unit_test_sim_reserved_LDADD = $(MACHINE_TEST_LDADD)
 
 tests_unit_test_sim_way_SOURCES = tests/unit/test-sim-way.c
 tests_unit_test_sim_way_CPPFLAGS = $(MACHINE_TEST_CPPFLAGS)

@@ -4,6 +4,7 @@
 #include "machine/sim-control-internal.h"
 
 #include "machine/sim-opener.h"
+#include "machine/sim-reserved.h"
 #include "machine/sim-way.h"
 
 /* "silent": the event gets lost. */
@@ -35,6 +36,7 @@ json_t *sim_control_set_numvfs(struct sim_control *x)
 		return json_pack("{s:b, s:b}", "ok", 1, "hangs", 1);
 	if (r < 0)
 		return sim_control_refuse(xasprintf("sriov_numvfs: %s", strerror(-r)));
+	sim_reserved_lapse(&x->m->hypervisor, x->gpu, x->gpu->num_vfs);
 	if (x->gpu->num_vfs != before)
 		tell(x, HOST_EVENT_CHANGED);
 	return json_pack("{s:b, s:i}", "ok", 1, "num_vfs", (int)x->gpu->num_vfs);
@@ -71,6 +73,7 @@ json_t *sim_control_move_gpu(struct sim_control *x)
 	if (sim_gpu_held(x->gpu) > 0)
 		return sim_control_refuse(strdup("a VM holds one of its VFs"));
 	sim_gpu_set_present(&x->m->kernel, x->gpu, false);
+	sim_reserved_lapse(&x->m->hypervisor, x->gpu, 0);
 	x->gpu->spec.address = address;
 	sim_gpu_set_present(&x->m->kernel, x->gpu, present);
 	return sim_control_done();

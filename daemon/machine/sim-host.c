@@ -6,6 +6,7 @@
 #include "lib/units.h"
 #include "machine/machine-message.h"
 #include "machine/sim-opener.h"
+#include "machine/sim-reserved.h"
 #include "machine/sim-way.h"
 
 static const enum sim_point points[HOST_OP_MAX] = {
@@ -154,24 +155,6 @@ static int run_autoprobe(struct sim_task *t, struct host_reply *reply)
 	return r;
 }
 
-static bool is_reserved(const struct sim_hypervisor *hv, const struct pci_address *vf)
-{
-	for (size_t i = 0; i < hv->n_vms; i++)
-		for (size_t n = 0; hv->vms[i].state == VM_OFF && n < hv->vms[i].config.n; n++)
-			if (pci_address_equal(&hv->vms[i].config.items[n].address, vf))
-				return true;
-	return false;
-}
-
-/* Whether the definition of a VM that is off names one of the GPU's VFs. */
-static bool has_reserved(const struct sim_hypervisor *hv, const struct sim_gpu *g)
-{
-	for (unsigned v = 0; v < g->num_vfs; v++)
-		if (is_reserved(hv, &g->vfs[v].address))
-			return true;
-	return false;
-}
-
 static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 {
 	struct sim_gpu *g = t->gpu;
@@ -182,7 +165,7 @@ static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 		r = refuse_held(t, 0, reply);
 		if (r < 0)
 			return r;
-		g->writes.numvfs_while_reserved += has_reserved(&t->m->hypervisor, g);
+		g->writes.numvfs_while_reserved += sim_reserved_has(&t->m->hypervisor, g);
 	}
 	r = sim_gpu_set_numvfs(&t->m->kernel, g, t->host.value, (unsigned)t->fault.fewer);
 	if (r == -EINPROGRESS) {
@@ -191,6 +174,8 @@ static int run_numvfs(struct sim_task *t, struct host_reply *reply)
 	}
 	if (r < 0)
 		return r;
+	if (g->num_vfs > 0)
+		sim_reserved_lapse(&t->m->hypervisor, g, g->num_vfs);
 	if (g->num_vfs != before)
 		sim_machine_host_event(t->m, HOST_EVENT_CHANGED, g);
 	reply->value = (struct known){true, g->num_vfs};

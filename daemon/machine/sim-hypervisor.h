@@ -11,6 +11,7 @@ struct sim_hostdev {
 	char *alias;   /* NULL in a persistent definition that was given none */
 	unsigned port; /* live ones: the port it sits in, from 0 */
 	bool managed;  /* libvirt binds it and gives it back */
+	bool lapsed;   /* in a definition: the VF that it was written for is elsewhere, or was taken (sim-reserved.h) */
 };
 
 struct sim_hostdevs {

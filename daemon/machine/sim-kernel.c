@@ -125,9 +125,10 @@ unsigned sim_gpu_held(const struct sim_gpu *g)
 }
 
 /* §1.2: routing id of the VF = PF + offset + stride × index; it may spill onto the next bus. */
-static struct pci_address vf_address(const struct pci_address *pf, unsigned index)
+struct pci_address sim_gpu_vf_address(const struct sim_gpu *g, unsigned index)
 {
-	unsigned rid = pci_routing_id(pf) + SIM_VF_OFFSET + SIM_VF_STRIDE * index;
+	const struct pci_address *pf = &g->spec.address;
+	unsigned rid = pci_routing_id(pf) + SIM_VF_OFFSET + SIM_VF_STRIDE * (index - 1);
 
 	return (struct pci_address){.domain = pf->domain,
 				    .bus = (uint8_t)(rid >> 8),
@@ -140,7 +141,7 @@ static void enable(struct sim_kernel *k, struct sim_gpu *g, unsigned n)
 	for (unsigned v = 0; v < n; v++) {
 		struct sim_vf *vf = &g->vfs[v];
 
-		vf->address = vf_address(&g->spec.address, v);
+		vf->address = sim_gpu_vf_address(g, v + 1);
 		vf->iommu_group = g->spec.iommu ? take_group(k) : -1;
 		vf->vfio = vf->override_vfio = false;
 		vf->resets = 0;

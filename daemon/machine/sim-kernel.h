@@ -84,6 +84,8 @@ struct sim_vf *sim_kernel_find_vf(struct sim_kernel *k, const struct pci_address
 				  struct sim_gpu **ret_gpu);
 /* vfN with N from 1 while it is enabled, else NULL. */
 struct sim_vf *sim_gpu_vf(struct sim_gpu *g, unsigned index);
+/* Where vfN, N from 1, is or would be. */
+struct pci_address sim_gpu_vf_address(const struct sim_gpu *g, unsigned index);
 
 /* The whole card, as for giving it to one VM. */
 static inline bool sim_gpu_on_vfio(const struct sim_gpu *g)

@@ -2,8 +2,8 @@
 """The stored definition of a VM that is off follows its VF: to another slot of its card, to another VF when its own is
 gone; what cannot follow is told, with the way out."""
 
-from gpuvf_client import RpcError
-from harness import MACHINE, PATIENCE, World, equal, main, test, until
+from gpuvf_client import CONFLICT, RpcError
+from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
 
 VM = "off"
 VF = "gpu0/vf1"
@@ -149,6 +149,26 @@ def libvirt_refuses():
     booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}))
     until_told(world, "out of sorts", VF)
     assert [one for one in world.call("daemon.status")["troubles"] if one["what"] == "vf-missing"]
+    world.machine("clear-faults")
+    until_names(world, VF)
+
+
+@test
+def the_other_card_is_cut():
+    """Two cards changed places and the definition cannot follow yet: the VF at the address of before is not what the VM
+    holds, so the other card is cut, and its own is not."""
+    world = world_of(2)
+    assign(world, vf=VF)
+    world.fault("detach", vm=VM, error="failed", message="libvirt is out of sorts")
+    booted(world, ("move-gpu", {"gpu": "gpu0", "address": "0000:05:00.0"}),
+           ("move-gpu", {"gpu": "gpu1", "address": "0000:03:00.0"}))
+    until_told(world, "out of sorts", VF)
+    layout = {"vfs": 1}
+    equal(world.call("gpu.plan", gpu="gpu1", layout=layout)["disturbs"], [])
+    world.apply(1, "gpu1")
+    equal([one["writes"]["sriov_numvfs_while_reserved"] for one in world.machine("state")["gpus"]], [0, 0])
+    with refused(CONFLICT, VM):
+        world.call("gpu.apply", gpu="gpu0", layout=layout)
     world.machine("clear-faults")
     until_names(world, VF)
 
