@@ -2,7 +2,7 @@
 /* Runs one fuzz target without libFuzzer, so that `make check` has every target run: first over its
  * seed corpus, then over a bounded number of random mutations of it.  Prints TAP.
  *
- * A file given as argument is run alone.  GPUVF_FUZZ_SEED repeats a run, GPUVF_FUZZ_RUNS makes it
+ * A file given as argument is run alone.  GPUVF_SEED repeats a run, GPUVF_FUZZ_RUNS makes it
  * longer.  An input that kills the target is left in the working folder as crash-TARGET. */
 #include <dirent.h>
 #include <fcntl.h>
@@ -234,7 +234,7 @@ static int run_file(const char *path)
 
 int main(int argc, char **argv)
 {
-	const char *seed = getenv("GPUVF_FUZZ_SEED"), *runs = getenv("GPUVF_FUZZ_RUNS");
+	const char *seed = getenv("GPUVF_SEED"), *runs = getenv("GPUVF_FUZZ_RUNS");
 	const char *slash = strrchr(argv[0], '/');
 	unsigned long count = runs ? strtoul(runs, NULL, 10) : RUNS_DEFAULT / fuzz_cost;
 	size_t i;
@@ -252,7 +252,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	fuzz.random += fuzz.random == 0; /* the generator would stay at 0 */
 
-	printf("1..2\n# again: GPUVF_FUZZ_SEED=%llu\n", (unsigned long long)fuzz.random);
+	printf("1..2\n# again: GPUVF_SEED=%llu\n", (unsigned long long)fuzz.random);
 	fflush(stdout);
 	for (i = 0; i < fuzz.count; i++)
 		run(fuzz.seeds[i].data, fuzz.seeds[i].size);

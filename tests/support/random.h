@@ -10,13 +10,13 @@ struct random {
 	uint64_t state;
 };
 
-/* Prints the seed; GPUVF_TEST_SEED=N repeats a run. */
+/* Prints the seed; GPUVF_SEED=N repeats a run. */
 static inline struct random random_begin(void)
 {
-	const char *given = getenv("GPUVF_TEST_SEED");
+	const char *given = getenv("GPUVF_SEED");
 	uint64_t seed = given ? strtoull(given, NULL, 10) : now_realtime();
 
-	printf("# seed %llu: GPUVF_TEST_SEED=%llu repeats this run\n", (unsigned long long)seed,
+	printf("# seed %llu: GPUVF_SEED=%llu repeats this run\n", (unsigned long long)seed,
 	       (unsigned long long)seed);
 	return (struct random){ seed | 1 };
 }

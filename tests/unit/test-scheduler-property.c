@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What must hold for every decision, over random snapshots.  The seed is printed; GPUVF_TEST_SEED=N
+/* What must hold for every decision, over random snapshots.  The seed is printed; GPUVF_SEED=N
  * repeats a run. */
 #include "scheduler/scheduler.h"
 

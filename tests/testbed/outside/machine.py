@@ -73,6 +73,7 @@ class Machine:
             "TESTBED_SCENARIO": self.options.scenario or "",
             "TESTBED_ARGUMENTS": " ".join(shlex.quote(a) for a in self.options.arguments),
             "TESTBED_LIMIT": self.options.limit,
+            "TESTBED_SEED": os.environ.get("GPUVF_SEED", ""),
             "TESTBED_SHELL": "yes" if self.options.shell else "",
             "TESTBED_GPUS": gpus.module_parameter(self.gpus),
             "TESTBED_FAULTS": self.options.faults,

@@ -8,7 +8,7 @@
 # testbed: --gpus flex170:vfs=7 --limit 900
 . "$TESTBED_SRC/lib.sh"
 
-seed=${1:-$((RANDOM * 32768 + RANDOM))} rounds=${2:-3}
+seed=${1:-${GPUVF_SEED:-$((RANDOM * 32768 + RANDOM))}} rounds=${2:-3}
 vms=(trainer-1 trainer-2)
 submitted=/run/submitted taken=/run/taken
 invariants=("$TESTBED_SRC/inside/invariants" --taken "$taken" "$submitted")

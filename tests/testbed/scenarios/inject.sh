@@ -79,7 +79,7 @@ mapfile -t points < <(awk '$1 != "total" { for (i = 1; i <= $2; i++) print $1, i
 note "${#points[@]} writes: ${points[*]}"
 check "there are writes to fail" test ${#points[@]} -ge 5
 
-seed=${1:-$RANDOM}
+seed=${1:-${GPUVF_SEED:-$RANDOM}}
 note "seed $seed"
 [ "$seed" = all ] || RANDOM=$seed
 tried=0 turn=$((RANDOM % 2))
