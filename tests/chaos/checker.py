@@ -327,8 +327,9 @@ def _waits(key, row, machine, numbers):
 
 def definitions(machine, rows):
     """No definition names, under an alias of a lease, a VF that is another than the lease's.  What names one that is over
-    was defined by somebody else's hand."""
+    was defined by somebody else's hand; one that is to go stays while its VM has a managed-save image."""
     wrong = []
+    to_go = {row["instead"] for row in rows["lease"].values() if row.get("instead")}
     epochs = {row["epoch"] for row in rows["lease"].values() if row["owner"] != "none"}
     cards = {row["address"]: row["number"] for row in rows["gpu"].values()}
     vfs = {vf["address"]: (cards.get(gpu["address"]), vf["index"]) for gpu in machine["gpus"] for vf in gpu["vfs"]}
@@ -337,6 +338,8 @@ def definitions(machine, rows):
             named = ALIAS.match(h["alias"] or "")
             there = named and h["config"] and int(named[3]) in epochs
             means = (int(named[1]), int(named[2])) if there else None
+            if vm.get("saved") and h["alias"] in to_go:
+                continue
             if means and h["address"] in vfs and vfs[h["address"]] != means:
                 wrong.append(f"the definition of {vm['name']} names {h['address']}, gpu{vfs[h['address']][0]}/vf"
                              f"{vfs[h['address']][1]}, as {h['alias']}")

@@ -312,6 +312,20 @@ def checker_knows_what_waits():
 
 
 @test
+def checker_knows_what_cannot_follow():
+    """A definition that names another VF than its lease's is to follow it; with a managed-save image it cannot."""
+    alias = "ua-gpuvf-1-1-e5"
+    for saved, instead, good in ((True, alias, True), (True, None, False), (True, "ua-gpuvf-1-1-e4", False), (False, alias, False)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.vms[1].update(saved=saved)
+            world.vms[1]["hostdevs"].append(hostdev(3, 9, alias=alias, live=False, config=True))
+            world.lease(1).update(instead=instead)
+            wrong = [one for one in world.wrong() if "the definition of trainer-2" in one]
+            equal(wrong == [], good, f"{saved} {instead}: {wrong}")
+
+
+@test
 def checker_knows_vfs_of_a_later_cut():
     """Where a held VF went, the next layout brings another one that nobody had; one that somebody had must be told."""
     for told, epoch, good in (("gone", 0, True), ("gone", 9, False), ("attached", 0, False)):
