@@ -239,6 +239,24 @@ static void check_unbound_vfs(struct manager *m, const char *id, struct findings
 	}
 }
 
+/* What is not known of it is said by gpuvf show for each VF; here, that it may matter. */
+static void check_memory_between_users(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp) {
+		const char *known, *cure;
+		struct finding *f;
+
+		if (!gpu_mixes_users(m, gpu, &known, &cure))
+			continue;
+		f = findings_add(findings, id, SEVERITY_INFO, SUBJECT_GPU, PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "what one user leaves in a VF's memory, the next may find there");
+		finding_evidence_text(f, "memory_between_users", known);
+		finding_cure(f, "%s", cure);
+	}
+}
+
 static void check_wedged_vms(struct manager *m, const char *id, struct findings *findings)
 {
 	struct vm *vm, *tmp;
@@ -324,6 +342,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
 	{ "vf-held", "no process of the host has a VF open", check_held_vfs },
 	{ "vf-off-vfio", "each free VF of a managed GPU is on VFIO, or could be put there", check_unbound_vfs },
+	{ "vf-memory-between-users", "no user finds another's data in the memory of a VF", check_memory_between_users },
 	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
 	{ "vm-wedged", "each call of libvirt about a VM returns", check_wedged_vms },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },

@@ -110,8 +110,13 @@ int refuse_reuse(struct manager *m, const struct vf *vf, struct rpc_error *error
 /* The free VFs (of one GPU) that this user cannot have; NULL = none; returns new. */
 char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const struct vm *vm);
 json_t *memory_view(struct manager *m, const struct vf *vf); /* returns new */
+/* Whether whoever is given one of its VFs next may find in its memory what the last user left there: nothing clears it
+ * that is known, or that runs between users, and the policy keeps no VF for its last user.  ret_known, borrowed: what is
+ * known of that memory; ret_cure, borrowed: what to write into the policy. */
+bool gpu_mixes_users(struct manager *m, const struct gpu *gpu, const char **ret_known, const char **ret_cure);
 
 /* ---- manager-scrub.c: ways to clear a VF's memory ---- */
+#define SCRUB_GUEST_MEMORY "guest-memory" /* the mechanism of a card without memory of its own */
 struct scrub {
 	const char *mechanism; /* NULL = none that is known */
 	const char *what;      /* … and what is known of it */

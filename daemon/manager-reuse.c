@@ -101,6 +101,19 @@ char *reuse_text(struct manager *m, const struct gpu *only, uid_t uid, const str
 	return xasprintf("%s; %zu more are kept so", first, more);
 }
 
+bool gpu_mixes_users(struct manager *m, const struct gpu *gpu, const char **ret_known, const char **ret_cure)
+{
+	struct scrub scrub = scrub_of(gpu, gpu->facts);
+
+	if (gpu->n_vfs == 0 || reuse_of(m, gpu) != VF_REUSE_ANY || streq_ptr(scrub.mechanism, SCRUB_GUEST_MEMORY))
+		return false;
+	*ret_known = scrub.what;
+	*ret_cure = scrub.at_gate ? "a rule of gpus with \"reuse\": \"scrubbed\" has it cleared after each user"
+				  : "a rule of gpus with \"reuse\": \"same-user\" keeps each VF for its last user until the "
+				    "next re-cut; leave it where all who share the GPU may see each other's data";
+	return true;
+}
+
 json_t *memory_view(struct manager *m, const struct vf *vf)
 {
 	struct scrub scrub = scrub_of(vf->gpu, vf->gpu->facts);

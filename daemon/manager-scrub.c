@@ -49,7 +49,7 @@ struct scrub scrub_of(const struct gpu *gpu, const struct gpu_facts *f)
 	const struct gpu_model *model = f ? gpu_model_find(f->device_id) : NULL;
 
 	if (model && model->integrated && f->can[VF_ATTR_VRAM].access == VF_ACCESS_NONE)
-		return (struct scrub){ .mechanism = "guest-memory", .probed = "the driver has no VRAM to give to its VFs",
+		return (struct scrub){ .mechanism = SCRUB_GUEST_MEMORY, .probed = "the driver has no VRAM to give to its VFs",
 				       .what = "the card has no memory of its own: a VF uses the memory of its VM" };
 	switch (f ? f->vf_control : VF_CONTROL_NONE) {
 	case VF_CONTROL_I915:

@@ -185,5 +185,18 @@ def hanging():
         equal(memory(world)["mechanism"], "vram-quota", "a card that hangs refuses nothing")
 
 
+@test
+def doctor_tells():
+    """Where nothing clears memory between users and the policy keeps no VF for its last one, the doctor says so, and what
+    to write."""
+    for reuse, gpu, cure in (("any", {}, '"reuse": "scrubbed"'), ("scrubbed", {}, None), ("same-user", {}, None),
+                             ("any", {"driver": "xe"}, '"reuse": "same-user"'), ("same-user", {"driver": "xe"}, None)):
+        world = cut(reuse, **gpu)
+        found = [one for one in world.call("daemon.doctor")["findings"] if one["id"] == "vf-memory-between-users"]
+        equal([(one["severity"], cure in one["cure"]) for one in found], [("info", True)] if cure else [], f"{reuse} {gpu}")
+        assert all("clear" in one["evidence"][0]["value"] for one in found), found
+        world.end()
+
+
 if __name__ == "__main__":
     main()
