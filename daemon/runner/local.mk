@@ -29,7 +29,8 @@ if HAVE_CMOCKA
 RUNNER_TEST_LIBS = librunner.a libsim.a libhypervisor.a libcore.a liblog.a libgpuvf.a $(TEST_LIBS) \
 	$(LIBXML_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 RUNNER_TESTS = tests/unit/test-guest-answer tests/unit/test-outputs
-check_PROGRAMS += $(RUNNER_TESTS) tests/unit/test-runner
+RUNNER_STAGE = tests/support/runner-stage.c tests/support/runner-stage.h
+check_PROGRAMS += $(RUNNER_TESTS) tests/unit/test-runner tests/unit/test-runner-restart
 TESTS += $(RUNNER_TESTS)
 tests_unit_test_guest_answer_SOURCES = tests/unit/test-guest-answer.c
 tests_unit_test_guest_answer_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
@@ -37,7 +38,10 @@ tests_unit_test_guest_answer_LDADD = $(RUNNER_TEST_LIBS)
 tests_unit_test_outputs_SOURCES = tests/unit/test-outputs.c
 tests_unit_test_outputs_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_unit_test_outputs_LDADD = $(RUNNER_TEST_LIBS)
-tests_unit_test_runner_SOURCES = tests/unit/test-runner.c
+tests_unit_test_runner_SOURCES = tests/unit/test-runner.c $(RUNNER_STAGE)
 tests_unit_test_runner_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_unit_test_runner_LDADD = $(RUNNER_TEST_LIBS)
+tests_unit_test_runner_restart_SOURCES = tests/unit/test-runner-restart.c $(RUNNER_STAGE)
+tests_unit_test_runner_restart_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_unit_test_runner_restart_LDADD = $(RUNNER_TEST_LIBS)
 endif
