@@ -202,6 +202,8 @@ json_t *hv_reply_to_json(const struct hv_reply *reply)
 	r = json_put_string(json, "failure", hv_failure_to_string(reply->failure));
 	if (r >= 0 && reply->message)
 		r = json_put_string(json, "message", reply->message);
+	if (r >= 0 && reply->tried)
+		r = json_put_bool(json, "tried", true);
 	if (r >= 0 && reply->result)
 		r = json_put(json, "result", json_incref(reply->result));
 	if (r >= 0 && reply->domains) {
@@ -250,6 +252,7 @@ int hv_reply_from_json(const json_t *json, struct hv_reply *ret)
 	if (failure < 0)
 		return -EINVAL;
 	reply.failure = failure;
+	reply.tried = json_get_bool(json, "tried", false);
 
 	r = free_and_strdup(&reply.message, json_get_string(json, "message"));
 	if (r < 0)
@@ -263,6 +266,21 @@ int hv_reply_from_json(const json_t *json, struct hv_reply *ret)
 	*ret = reply;
 	reply = (struct hv_reply){ 0 };
 	return 0;
+}
+
+bool hv_attach_may_have_begun(enum hv_failure failure, const char *message)
+{
+	switch (failure) {
+	case HV_OK:
+	case HV_NO_PORT:
+	case HV_NO_MEMORY:
+	case HV_SAVED:
+	case HV_ALREADY:
+		return false;
+	default:
+		/* virHostdevPreparePCIDevices(): some VM, or the host, has it */
+		return !message || !strstr(message, " is in use by ");
+	}
 }
 
 void hv_reply_done(struct hv_reply *reply)

@@ -61,7 +61,12 @@ struct hv_reply {
 	struct domain_facts **domains;
 	size_t n_domains;
 	json_t *result;
+	bool tried; /* of a live attach that failed: the guest may have had the device, if only for a moment */
 };
+
+/* Of an attach that libvirt was asked for and that failed so, in libvirt's words (borrowed, may be NULL): whether QEMU, and
+ * so the guest, may have got the device.  False is what libvirt refuses before it tells QEMU. */
+bool hv_attach_may_have_begun(enum hv_failure failure, const char *message);
 
 void hv_reply_done(struct hv_reply *reply);
 

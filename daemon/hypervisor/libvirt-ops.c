@@ -333,15 +333,16 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 	libvirt_memory_done(taken);
 	if (r < 0) {
 		(void)fail_libvirt(op);
+		op->reply.tried = op->live && hv_attach_may_have_begun(op->reply.failure, op->reply.message);
 		return;
 	}
 	facts = read_again(op, domain);
-	if (!facts)
+	if (facts && (!op->live || find_hostdev(facts, &op->address, NULL, true)) &&
+	    (!op->config || find_hostdev(facts, &op->address, NULL, false)))
 		return;
-	if ((op->live && !find_hostdev(facts, &op->address, NULL, true)) ||
-	    (op->config && !find_hostdev(facts, &op->address, NULL, false)))
-		fail(op, HV_FAILED,
-		     "libvirt reported success, but the domain does not show the device");
+	if (facts)
+		fail(op, HV_FAILED, "libvirt reported success, but the domain does not show the device");
+	op->reply.tried = op->live;
 }
 
 /* One side.  Returns 0, or -1 with libvirt's error set. */

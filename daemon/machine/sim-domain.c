@@ -31,6 +31,19 @@ static void send_failure(struct sim_task *t, enum hv_failure failure, char *mess
 	send_reply(t, &reply);
 }
 
+/* What a fault has libvirt answer, as if it had been asked and had failed somewhere in between. */
+static void send_fault(struct sim_task *t)
+{
+	struct hv_reply reply = {
+		.failure = (enum hv_failure)t->fault.error,
+		.message = strdup(t->fault.message ? t->fault.message : "internal error: made up"),
+	};
+
+	reply.tried = t->hv.op == HV_ATTACH && t->hv.live &&
+		      hv_attach_may_have_begun(reply.failure, reply.message);
+	send_reply(t, &reply);
+}
+
 void sim_domain_event(struct sim_machine *m, enum hv_event_type type, const struct sim_vm *vm,
 		      const char *alias, const char *reason)
 {
@@ -394,9 +407,7 @@ void sim_domain_run(struct sim_task *t)
 		return;
 	}
 	if (t->fault.error > HV_OK) {
-		send_failure(
-			t, (enum hv_failure)t->fault.error,
-			strdup(t->fault.message ? t->fault.message : "internal error: made up"));
+		send_fault(t);
 		return;
 	}
 	if (t->hv.op == HV_AGENT)

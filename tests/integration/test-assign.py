@@ -444,6 +444,32 @@ def same_user():
 
 
 @test
+def failed_attach():
+    """An attach that failed after libvirt was asked may have shown the VF to the guest: it goes back through the gate, and
+    that VM was its last user. One that libvirt refuses outright leaves it as it was."""
+    went = {"error": "failed", "message": "libvirt reported success, but the domain does not show the device"}
+    in_use = {"error": "failed", "message": "PCI device 0000:03:00.1 is in use by driver QEMU, domain other"}
+    for fault, code, seen in ((went, HOST_ERROR, True), ({"error": "not-running"}, CONFLICT, True), (in_use, HOST_ERROR, False),
+                              ({"error": "no-port"}, NO_FIT, False)):
+        world = World(policy=SAME_USER)
+        until(lambda world=world: world.vf("gpu0/vf1")["state"] == "free", "it is bound")
+        resets = world.writes()["reset"]
+        world.fault("attach", vm="trainer-1", **fault)
+        with refused(code, fault.get("message", "")):
+            assign(world, vf="gpu0/vf1")
+        world.machine("clear-faults")
+        equal(world.vf("gpu0/vf1")["state"], "free", f"{fault}")
+        equal(world.writes()["reset"] - resets, int(seen), f"{fault}")
+        equal(world.vf("gpu0/vf1")["memory_between_users"]["last_vm"], world.vm("trainer-1")["uuid"] if seen else None)
+        if seen:
+            with refused(CONFLICT, "kept for VM trainer-1", reason="last_user"):
+                assign(world, "trainer-2", vf="gpu0/vf1")
+        else:
+            equal(assign(world, "trainer-2", vf="gpu0/vf1")["changed"], True)
+        world.end()
+
+
+@test
 def the_gpu_itself():
     """A GPU is no VF: whoever asks for it by name or address is refused, the policy's assignments too."""
     address = World().gpu()["address"]

@@ -271,6 +271,7 @@ static void hv_do(struct fake_actors *f, const struct hv_request *q, struct hv_r
 		f->hv_fault_once = false;
 	}
 	reply->domains = list;
+	reply->tried = q->op == HV_ATTACH && q->live && hv_attach_may_have_begun(reply->failure, NULL);
 	if (q->op != HV_LIST && !d)
 		reply->failure = HV_NO_DOMAIN;
 	if (reply->failure != HV_OK)

@@ -149,6 +149,18 @@ static void test_libvirt_errors(void **state)
 				 cases[i].failure);
 }
 
+/* What libvirt refuses before QEMU hears of it, no guest has seen. */
+static void test_attach_may_have_begun(void **state)
+{
+	assert_false(hv_attach_may_have_begun(HV_NO_PORT, NULL));
+	assert_false(hv_attach_may_have_begun(HV_ALREADY, NULL));
+	assert_false(hv_attach_may_have_begun(HV_FAILED, "PCI device 0000:03:00.1 is in use by driver QEMU, domain other"));
+	assert_true(hv_attach_may_have_begun(HV_FAILED, "internal error: unable to execute QEMU command 'device_add': vfio …"));
+	assert_true(hv_attach_may_have_begun(HV_FAILED, NULL));
+	assert_true(hv_attach_may_have_begun(HV_NOT_RUNNING, "domain is no longer running"));
+	assert_true(hv_attach_may_have_begun(HV_TIMEOUT, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +168,7 @@ int main(void)
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_error),
 		cmocka_unit_test(test_libvirt_errors),
+		cmocka_unit_test(test_attach_may_have_begun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,6 +237,13 @@ static void test_device_refusals(void **state)
 	request.address.function = 2;
 	assert_int_equal(ask(f, &request), HV_FAILED);
 	assert_non_null(strstr(f->reply.message, "not supported"));
+	assert_true(f->reply.tried);
+	request.config = true;
+	request.live = false; /* which no guest sees */
+	assert_int_not_equal(ask(f, &request), HV_OK);
+	assert_false(f->reply.tried);
+	request.config = false;
+	request.live = true;
 
 	request.op = HV_DETACH;
 	assert_int_equal(ask(f, &request), HV_ALREADY);
