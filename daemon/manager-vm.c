@@ -280,6 +280,8 @@ void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure)
 {
 	struct gpu *gpu, *tmp;
 
+	if (vm->facts->hostdevs_unknown)
+		return; /* what its leases say stands */
 	for (size_t i = 0; i < vm->facts->n_hostdevs; i++) {
 		struct vf *vf = vf_find_address(m, &vm->facts->hostdevs[i].address);
 
@@ -320,6 +322,15 @@ static void renamed(struct manager *m, struct vm *vm, const char *name)
 	manager_emit(m, "vm.changed", name, json_pack("{s:s}", "was", vm->facts->name));
 }
 
+/* Of a domain whose XML cannot be read now, what was seen last holds. */
+static void keep_hostdevs(struct domain_facts *before, struct domain_facts *now)
+{
+	free(now->hostdevs);
+	now->hostdevs = TAKE_PTR(before->hostdevs);
+	now->n_hostdevs = before->n_hostdevs;
+	before->n_hostdevs = 0;
+}
+
 void vm_update(struct manager *m, const struct domain_facts *facts)
 {
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
@@ -344,6 +355,8 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 		before = vm->facts->state;
 		if (!streq(vm->facts->name, copy->name))
 			renamed(m, vm, copy->name);
+		if (copy->hostdevs_unknown)
+			keep_hostdevs(vm->facts, copy);
 		domain_facts_free(vm->facts);
 		vm->facts = copy;
 	}

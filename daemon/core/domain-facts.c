@@ -91,6 +91,7 @@ json_t *domain_facts_to_json(const struct domain_facts *f)
 	    json_put_uint(o, "memory_bytes", f->memory_bytes) < 0 ||
 	    put_int(o, "free_ports", f->free_ports) < 0 ||
 	    (f->saved && json_put_bool(o, "saved", true) < 0) ||
+	    (f->hostdevs_unknown && json_put_bool(o, "hostdevs_unknown", true) < 0) ||
 	    json_put_string(o, "guest_root", f->guest_root) < 0 ||
 	    json_put(o, "hostdevs", hostdevs_to_json(f)) < 0)
 		return NULL;
@@ -146,6 +147,7 @@ struct domain_wire {
 	int state;
 	bool persistent;
 	bool saved;
+	bool hostdevs_unknown;
 	int64_t id;
 	int agent;
 	uint64_t memory_bytes;
@@ -163,6 +165,7 @@ static const struct json_field domain_fields[] = {
 		     .names_max = VM_STATE_MAX),
 	DOMAIN_FIELD(persistent, JSON_FIELD_BOOL),
 	DOMAIN_FIELD(saved, JSON_FIELD_BOOL),
+	DOMAIN_FIELD(hostdevs_unknown, JSON_FIELD_BOOL),
 	DOMAIN_FIELD(id, JSON_FIELD_INT, .min = -1, .max = INT32_MAX),
 	DOMAIN_FIELD(agent, JSON_FIELD_ENUM, .names = vm_agent_names, .names_max = VM_AGENT_MAX),
 	DOMAIN_FIELD(memory_bytes, JSON_FIELD_UINT),
@@ -215,6 +218,7 @@ int domain_facts_from_json(const json_t *json, struct domain_facts **ret)
 	f->state = (enum vm_state)w.state;
 	f->persistent = w.persistent;
 	f->saved = w.saved;
+	f->hostdevs_unknown = w.hostdevs_unknown;
 	f->id = (int)w.id;
 	f->agent = (enum vm_agent)w.agent;
 	f->memory_bytes = w.memory_bytes;

@@ -164,6 +164,7 @@ struct domain_facts {
 	char *guest_root;
 	struct domain_hostdev *hostdevs;
 	size_t n_hostdevs;
+	bool hostdevs_unknown; /* its XML could not be read: none, or those that were seen before */
 };
 
 struct domain_facts *domain_facts_free(struct domain_facts *f);

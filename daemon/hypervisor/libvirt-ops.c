@@ -178,6 +178,7 @@ static int read_bare(virDomainPtr domain, struct domain_facts **ret)
 	facts->name = strndup(name, 255);
 	facts->guest_root = strdup("");
 	facts->state = VM_OTHER;
+	facts->hostdevs_unknown = true;
 	facts->id = facts->free_ports = -1;
 	if (!facts->name || !facts->guest_root || vir.DomainGetUUIDString(domain, facts->uuid) < 0)
 		return -ENOMEM;

@@ -27,7 +27,7 @@ static const char gpu_text[] =
 
 static const char domain_text[] =
 	"{\"uuid\":\"6e8bc430-9c3a-11d9-9669-0800200c9a66\",\"name\":\"vm1\",\"state\":\"running\","
-	"\"persistent\":true,\"id\":7,\"agent\":\"connected\",\"memory_bytes\":1024,\"free_ports\":-1,\"saved\":true,\"guest_root\":\"\","
+	"\"persistent\":true,\"id\":7,\"agent\":\"connected\",\"memory_bytes\":1024,\"free_ports\":-1,\"saved\":true,\"hostdevs_unknown\":true,\"guest_root\":\"\","
 	"\"hostdevs\":[{\"address\":\"0000:03:00.1\",\"alias\":\"ua-gpuvf-1\",\"live\":true,"
 	"\"config\":false},{\"address\":\"0000:04:00.1\",\"alias\":null,\"live\":false,"
 	"\"config\":true}]}";

@@ -130,6 +130,34 @@ static void a_vm_that_goes_off_gives_its_vf_back(void **state)
 	expect_vf(b, VF, VF_FREE, LEASE_NONE);
 }
 
+/* It shows no hostdev, and nobody knows what it has. */
+static void a_vm_whose_xml_cannot_be_read_keeps_its_vfs(void **state)
+{
+	struct bench *b = *state;
+	struct domain_facts *unreadable;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	expect_changed(b, bench_assign(b, "train-b", "gpu0/vf2", FOREVER), true);
+	for (int i = 0; i < 2; i++) {
+		unreadable = b->actors.vms[i];
+		unreadable->hostdevs_unknown = true;
+		unreadable->state = VM_OTHER;
+		fake_set_hostdev(&b->actors, i, i + 1, false, false);
+		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, i);
+	}
+	bench_settle(b);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_VM);
+	expect_vf(b, "gpu0/vf2", VF_RESERVED, LEASE_VM);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+	for (int i = 0; i < 2; i++) { /* it can be read again */
+		b->actors.vms[i]->hostdevs_unknown = false;
+		b->actors.vms[i]->state = VM_OFF;
+		fake_hv_event(&b->actors, HV_EVENT_DOMAIN, i);
+	}
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE && bench_vf(b, "gpu0/vf2")->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 2);
+}
+
 static void an_undefined_vm_gives_its_vf_back(void **state)
 {
 	struct bench *b = *state;
@@ -782,6 +810,7 @@ int main(void)
 		TEST(a_guest_that_does_not_let_go_keeps_its_vf),
 		TEST(a_vf_that_fails_the_gate_is_quarantined_until_healed),
 		TEST(a_vm_that_goes_off_gives_its_vf_back),
+		TEST(a_vm_whose_xml_cannot_be_read_keeps_its_vfs),
 		TEST(an_undefined_vm_gives_its_vf_back),
 		TEST(what_was_reserved_is_reset_too),
 		TEST(a_renamed_vm_keeps_its_vf),
