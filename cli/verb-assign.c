@@ -148,13 +148,14 @@ static int assign(struct cli *cli, uint64_t deadline, json_t **ret)
 static int assign_run(struct cli *cli)
 {
 	_cleanup_json_ json_t *answer = NULL;
-	const char *operation, *vf;
+	const char *operation, *vf, *instead;
 	int r = assign(cli, deadline_of(&cli->args, "--wait"), &answer);
 
 	if (r)
 		return r;
 	vf = json_get_string(answer, "vf");
 	operation = json_get_string(answer, "operation");
+	instead = json_get_string(answer, "instead");
 	if (cli->quiet)
 		cli_say(cli, "%s", vf ? vf : strempty(operation));
 	else if (cli_wants_json(cli))
@@ -162,6 +163,8 @@ static int assign_run(struct cli *cli)
 	else if (!vf)
 		cli_say(cli, "%s was accepted; gpuvf wait %s", strempty(operation),
 			strempty(operation));
+	else if (instead)
+		cli_say(cli, "%s holds %s, in place of %s, which is not there", arguments_word(&cli->args, 0), vf, instead);
 	else
 		cli_say(cli, "%s holds %s%s", arguments_word(&cli->args, 0), vf,
 			json_get_bool(answer, "changed", true)
@@ -220,6 +223,8 @@ static void print_one_released(struct cli *cli, const json_t *answer, const char
 
 	if (!left)
 		cli_say(cli, "%s is free again", vf);
+	else if (json_get_bool(left, "anew", false))
+		cli_say(cli, "%s was released, and by now %s has it", vf, vm ? vm : "somebody else");
 	else if (streq_ptr(state, "gone"))
 		cli_say(cli, "%s is not there, and %s is not to have it any more", vf, vm ? vm : "its VM");
 	else if (live && !config)

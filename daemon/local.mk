@@ -31,7 +31,8 @@ libmanager_a_SOURCES = \
 	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \
 	daemon/manager-power-off.c daemon/manager-preempt.c daemon/manager-process.c daemon/manager-question.c \
-	daemon/manager-recover.c daemon/manager-rejoin.c daemon/manager-release.c daemon/manager-reset.c \
+	daemon/manager-recover.c daemon/manager-rejoin.c daemon/manager-releasable.c daemon/manager-release.c \
+	daemon/manager-release.h daemon/manager-reset.c \
 	daemon/manager-reuse.c daemon/manager-run.c daemon/manager-runner.c daemon/manager-runner-events.c daemon/manager-scrub.c \
 	daemon/manager-session.c \
 	daemon/manager-side.c daemon/manager-sleep.c daemon/manager-state.h daemon/manager-status.c daemon/manager-survey.c \

@@ -10,11 +10,17 @@ const char *const assign_mode_names[ASSIGN_MODE_MAX] = {
 };
 DEFINE_ENUM_TABLE(assign_mode, enum assign_mode, ASSIGN_MODE_MAX);
 
-static json_t *answer(const struct vf *vf, bool changed)
+/* op: that gave it; NULL = none. */
+static json_t *answer(const struct operation *op, const struct vf *vf, bool changed)
 {
-	return json_pack("{s:s,s:{s:s,s:I},s:b,s:n}", "vf", vf->name, "lease", "owner",
-			 lease_owner_to_string(vf->lease.owner), "epoch", (json_int_t)vf->lease.epoch,
-			 "changed", (int)changed, "operation");
+	const char *instead = op ? json_get_string(op->input, "instead") : NULL;
+	json_t *json = json_pack("{s:s,s:{s:s,s:I},s:b,s:n}", "vf", vf->name, "lease", "owner",
+				 lease_owner_to_string(vf->lease.owner), "epoch", (json_int_t)vf->lease.epoch,
+				 "changed", (int)changed, "operation");
+
+	if (instead)
+		json_put_string(json, "instead", instead);
+	return json;
 }
 
 /* ---- choosing ---- */
@@ -199,7 +205,7 @@ static void assigned(struct manager *m, struct vf *vf, void *userdata, const str
 	if (error)
 		operation_failed(m, op, error);
 	else
-		operation_done(m, op, answer(vf, true));
+		operation_done(m, op, answer(op, vf, true));
 }
 
 /* Between the call and its commit. */
@@ -332,7 +338,7 @@ static void keep_assigned(struct manager *m, const struct caller *caller, const 
 		return;
 	}
 	if (side == BOTH_SIDES) {
-		outbox_reply(m, reply, answer(vf, p->for_usec != FOR_ABSENT));
+		outbox_reply(m, reply, answer(NULL, vf, p->for_usec != FOR_ABSENT));
 		return;
 	}
 	op = operation_new(m, "vf.assign", vf->name, caller->uid,
@@ -342,6 +348,30 @@ static void keep_assigned(struct manager *m, const struct caller *caller, const 
 	operation_reply(m, op, p->wait_usec, reply);
 }
 
+/* The name of the one VF that the VM had, that is not there, and in whose place this one comes: of the same GPU before
+ * others, then the one that it had first.  Returns new, or NULL. */
+static char *takes_the_place_of(struct manager *m, const struct vm *vm, const struct vf *vf)
+{
+	_cleanup_json_ json_t *lost = lost_leases(m, vm, NULL);
+	_cleanup_free_ char *prefix = xasprintf("%s/", vf->gpu->name);
+	const json_t *best = NULL;
+	bool best_is_near = false;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(lost, i, one) {
+		const char *name = json_get_string(one, "vf");
+		bool near = strncmp(name, strempty(prefix), strlen(strempty(prefix))) == 0;
+
+		if (best && (near != best_is_near ? best_is_near
+						  : json_get_uint(best, "epoch", 0) < json_get_uint(one, "epoch", 0)))
+			continue;
+		best = one;
+		best_is_near = near;
+	}
+	return best ? strdup(json_get_string(best, "vf")) : NULL;
+}
+
 void manager_vf_assign(struct manager *m, const struct caller *caller,
 		       const struct vf_assign_params *p, struct reply *reply)
 {
@@ -349,6 +379,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	struct vm *vm = NULL;
 	struct gpu *gpu = NULL;
 	struct vf *named = NULL, *vf = NULL;
+	_cleanup_free_ char *instead = NULL;
 	struct operation *op;
 	bool live, config;
 
@@ -372,13 +403,15 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	vf_lease(m, vf, LEASE_VM, vm, 0, caller->uid, live, config);
 	vf->lease.chosen = !named;
 	vf->lease.vram = named ? 0 : vram_of(vf);
-	if (!p->add && config)
-		json_decref(lost_forget(m, vm, NULL)); /* what it had and is not there is not waited for any more */
 	if (p->for_usec != FOR_ABSENT)
 		lease_set_end(&vf->lease, p->for_usec);
+	instead = !p->add && config ? takes_the_place_of(m, vm, vf) : NULL;
+	if (instead)
+		lost_forget(m, instead);
 	vf_set_state(m, vf, VF_LEASED, NULL);
 	op = operation_new(m, "vf.assign", vf->name, caller->uid,
-			   json_pack("{s:s,s:I}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch));
+			   json_pack("{s:s,s:I,s:s*}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch, "instead",
+				     instead));
 	outbox_add(m, assign_committed, assign_not_committed, op);
 	operation_reply(m, op, p->wait_usec, reply);
 }
@@ -403,7 +436,7 @@ void assign_resume(struct manager *m, struct operation *op)
 	    !lease_has_side(vf, operation_side(op)))
 		side_committed(m, op);
 	else if (vf->state == VF_ATTACHED || vf->state == VF_RESERVED)
-		operation_done(m, op, answer(vf, true));
+		operation_done(m, op, answer(op, vf, true));
 	else if (vf->state == VF_LEASED && !vf->handover)
 		handover_attach(m, vf, assigned, op);
 	else {

@@ -151,9 +151,16 @@ static void forget_committed(struct manager *m, void *userdata)
 	manager_pump(m);
 }
 
-json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only)
+/* One that nobody let go yet; as lost_leases() has it.  Returns new. */
+static json_t *lost_view(const struct lost *l, const char *name)
 {
-	json_t *names = NULL, *row;
+	return json_pack("{s:s,s:s?,s:s?,s:I}", "vf", name, "vm", json_get_string(l->row, "vm_name"), "vm_uuid",
+			 json_get_string(l->row, "vm_uuid"), "epoch", (json_int_t)json_get_uint(l->row, "epoch", 0));
+}
+
+json_t *lost_leases(struct manager *m, const struct vm *vm, const char *only)
+{
+	json_t *leases = NULL, *row;
 	const char *id;
 
 	json_object_foreach(m->lease_rows, id, row) {
@@ -166,14 +173,28 @@ json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only)
 		name = xasprintf("%s/vf%u", l.gpu->name, l.index);
 		if (!name || (vm && l.vm != vm) || (only && !streq(only, name)) || json_get_bool(row, "over", false))
 			continue;
-		if (!names)
-			names = json_array();
-		json_array_append_new(names, json_string(name));
-		json_put_bool(row, "over", true);
-		row_store(m, &l);
-		outbox_add(m, forget_committed, forget_not_committed, strdup(id));
+		if (!leases)
+			leases = json_array();
+		json_array_append_new(leases, lost_view(&l, name));
 	}
-	return names;
+	return leases;
+}
+
+void lost_forget(struct manager *m, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	_cleanup_free_ char *card = slash ? strndup(name, (size_t)(slash - name)) : NULL, *id = NULL;
+	const struct gpu *gpu = gpu_find(m, card);
+	json_t *row;
+
+	if (gpu)
+		id = vf_row_id(gpu, (unsigned)strtoul(slash + strlen("/vf"), NULL, 10));
+	row = id ? json_object_get(m->lease_rows, id) : NULL;
+	if (!row)
+		return;
+	json_put_bool(row, "over", true);
+	outbox_put(m, STORE_LEASE, id, json_incref(row));
+	outbox_add(m, forget_committed, forget_not_committed, TAKE_PTR(id));
 }
 
 static bool is_over(const json_t *row)
@@ -384,6 +405,18 @@ static char *why_not(struct manager *m, const struct lost *l)
 	return xasprintf("no free VF of %s serves as much", l->gpu->name);
 }
 
+/* So that nothing is given to it unless one more is asked for. */
+static bool holds_one(struct manager *m, const struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE && streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				return true;
+	return false;
+}
+
 char *lost_text(struct manager *m, const struct vm *vm)
 {
 	const char *id;
@@ -403,9 +436,9 @@ char *lost_text(struct manager *m, const struct vm *vm)
 					  PCI_ADDRESS_STR(&l.dev->address), l.gpu->name, l.index)
 			      : xasprintf("%s/vf%u, which it is to have, is not there, and its address is another function's "
 					  "now: it starts without", l.gpu->name, l.index);
-		return xasprintf("%s; %s (gpuvf apply %s brings it back, gpuvf assign %s gives another, gpuvf release %s "
-				 "takes it out)", strempty(where), strempty(why), l.gpu->name, vm->facts->name,
-				 vm->facts->name);
+		return xasprintf("%s; %s (gpuvf apply %s brings it back, gpuvf assign %s%s gives another, gpuvf release "
+				 "%s/vf%u takes it out)", strempty(where), strempty(why), l.gpu->name, vm->facts->name,
+				 holds_one(m, vm) ? " --add" : "", l.gpu->name, l.index);
 	}
 	return NULL;
 }

@@ -122,9 +122,11 @@ json_t *lost_row(const struct vf *vf); /* of one that vanishes; NULL: its lease 
 bool lost_waits(struct manager *m, const struct gpu *gpu, unsigned index, const json_t *row); /* it is not over */
 /* With their card.  all: other rows of it, too; else those of stored definitions. */
 void lost_move(struct manager *m, const struct gpu *gpu, const struct pci_address *to, bool all);
-/* The VM is not to have them any more: they are taken out of its definition.  only: that VF; NULL = any.  Returns their
- * names; new, NULL = there is none. */
-json_t *lost_forget(struct manager *m, const struct vm *vm, const char *only);
+/* Those that nobody let go yet, of that VM and of that VF (each NULL = any): [{vf, vm, vm_uuid, epoch}]; returns new,
+ * NULL = there is none. */
+json_t *lost_leases(struct manager *m, const struct vm *vm, const char *only);
+/* The VM of this one is not to have it any more: it is taken out of its definition.  name: "gpu0/vf1". */
+void lost_forget(struct manager *m, const char *name);
 bool lost_has(struct manager *m, const struct vm *vm, const char *alias); /* one of that VM's, with this alias */
 char *lost_text(struct manager *m, const struct vm *vm); /* why the VM does not have one, and the way out; new, or NULL */
 void lost_store(struct manager *m); /* all of them */
