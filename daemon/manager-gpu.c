@@ -237,6 +237,8 @@ static void adopt_row(struct manager *m, struct vf *vf)
 		log_vf(vf->name, LOG_WARNING, 0, "The stored lease cannot be read: dropped");
 	vf->inherited = true;
 	json_object_del(m->lease_rows, id);
+	if (json_get_bool(row, "over", false))
+		lease_set_end(&vf->lease, 1); /* it was let go while it was not there: taken back at once */
 	if (!json_get_bool(row, "gone", false))
 		return;
 	/* The trail has its end; and it may be made another way than the one that vanished. */

@@ -18,6 +18,7 @@ INTEGRATION_TESTS = \
 	tests/integration/test-hotplug.py \
 	tests/integration/test-partition.py \
 	tests/integration/test-policy.py \
+	tests/integration/test-release-restart.py \
 	tests/integration/test-scrub.py \
 	tests/integration/test-store.py \
 	tests/integration/test-transcript.py \

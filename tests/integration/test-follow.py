@@ -188,7 +188,7 @@ def another_like_it():
     equal(assign(world, for_seconds=3600)["vf"], "gpu0/vf2")
     before = world.vf("gpu0/vf2")["lease"]
     another_layout(world, 1)
-    until_told(world, "no free VF of gpu0 serves as much", "gpuvf release off")
+    until_told(world, "no free VF of gpu0 serves as much", "gpuvf release gpu0/vf2")
     world.call("vf.release", vm="trainer-1", wait_seconds=PATIENCE)
     until_names(world, VF)
     after = world.vf(VF)["lease"]
@@ -265,6 +265,109 @@ def named():
     another_layout(world, 1)
     world.cli("assign", VM, check=0)
     until_names(world, VF)
+
+
+def with_lost(*indexes, vfs, left):
+    """The VM was given these VFs of so many by name, and only the first ones are left."""
+    world = world_of(vfs=vfs, config={"heal_drift": False})
+    for index in indexes:
+        assign(world, vf=f"gpu0/vf{index}", add=True)
+    another_layout(world, left)
+    until(lambda: world.vm(VM)["cannot_start"], "it is told")
+    return world
+
+
+def names(world):
+    """Index of each VF that the definition names."""
+    return sorted(int(address[-1]) for address, _ in stored(world))
+
+
+def released(world, **how):
+    """(what was released, what is left with its state) of the answer."""
+    answer = world.call("vf.release", wait_seconds=PATIENCE, **how)
+    return answer["released"], [(one["vf"], one["state"], one["vm"], one["anew"]) for one in answer["left"]]
+
+
+@test
+def released_by_its_epoch():
+    """One that is gone has its lease still: its epoch counts, by the name of the VF and of the VM."""
+    world = with_lost(2, vfs=2, left=1)
+    for how in ({"vf": "gpu0/vf2"}, {"vm": VM}, {"vm": VM, "all": True}):
+        with refused(CONFLICT, "under lease epoch 1, not 999", field="if_epoch", reason="epoch"):
+            world.call("vf.release", if_epoch=999, **how)
+    said = world.cli("release", "gpu0/vf2", "--if-epoch", "999")
+    assert said.returncode != 0 and "epoch 1, not 999" in said.stderr, said
+    equal(names(world), [2], "nothing was taken out")
+    equal(released(world, vf="gpu0/vf2", if_epoch=1), (["gpu0/vf2"], [("gpu0/vf2", "gone", VM, False)]))
+    until(lambda: names(world) == [] and world.vm(VM)["cannot_start"] is None, "it is taken out")
+
+
+@test
+def several_and_one_is_gone():
+    """A VM holds what is gone as well: several are released by name or by --all, and all of them are told."""
+    world = with_lost(1, 3, vfs=3, left=2)
+    with refused(CONFLICT, f"VM {VM} holds 2 VFs, 1 of them not there", reason="several", field="vm"):
+        world.call("vf.release", vm=VM)
+    with refused(CONFLICT, "gpu0/vf3", field="if_epoch"):
+        world.call("vf.release", vm=VM, all=True, if_epoch=world.vf(VF)["lease"]["epoch"])
+    equal((names(world), world.vf(VF)["state"]), ([1, 3], "reserved"), "nothing was released")
+    until_told(world, "gpuvf release gpu0/vf3 takes it out", "gpuvf assign off --add")
+    equal(released(world, vm=VM, all=True, mode="live")[0], [], "no guest has either")
+    equal({left[0] for left in released(world, vm=VM, all=True, mode="live")[1]}, {VF, "gpu0/vf3"})
+    equal(names(world), [1, 3])
+    what, left = released(world, vm=VM, all=True)
+    equal((sorted(what), left), ([VF, "gpu0/vf3"], [("gpu0/vf3", "gone", VM, False)]))
+    until(lambda: names(world) == [] and world.vm(VM)["cannot_start"] is None, "both are taken out")
+    # Both are gone.
+    world = with_lost(3, 4, vfs=4, left=2)
+    with refused(CONFLICT, f"VM {VM} holds 2 VFs, 2 of them not there", reason="several"):
+        world.call("vf.release", vm=VM)
+    equal(released(world, vf="gpu0/vf3")[0], ["gpu0/vf3"])
+    until(lambda: names(world) == [4], "the other one waits")
+    said = world.cli("release", VM, check=0).stdout
+    assert f"gpu0/vf4 is not there, and {VM} is not to have it any more" in said, said
+    until(lambda: names(world) == [], "it is taken out")
+
+
+@test
+def several_over_a_restart():
+    """The daemon dies while the one that is there is released: what is gone is told by the next one, too."""
+    world = with_lost(1, 3, vfs=3, left=2)
+    world.killed_by(lambda: world.call("vf.release", vm=VM, all=True, wait_seconds=0), "detach", vm=VM, kill="before")
+    world.start()
+    operation = until(lambda: next((one for one in world.items("operation.list") if one["method"] == "vf.release" and
+                                    one["state"] == "done"), None), "it goes on")
+    equal(sorted(operation["result"]["released"]), [VF, "gpu0/vf3"])
+    equal([(one["vf"], one["state"], one["vm"]) for one in operation["result"]["left"]], [("gpu0/vf3", "gone", VM)])
+    until(lambda: names(world) == [] and world.vm(VM)["cannot_start"] is None, "both are taken out")
+
+
+@test
+def one_in_place_of_two():
+    """Two are gone: an assign gives one in place of the one that the VM had first, says so, and the other one waits."""
+    world = with_lost(3, 4, vfs=4, left=2)
+    said = world.cli("assign", VM, check=0).stdout
+    equal(said, f"{VM} holds gpu0/vf1, in place of gpu0/vf3, which is not there\n")
+    until(lambda: names(world) == [1, 4], "the definition names the new one and the other one")
+    until_told(world, "gpu0/vf4", "gpuvf assign off --add", "gpuvf release gpu0/vf4")
+    equal(assign(world)["changed"], False, "it holds one")
+    answer = assign(world, add=True)
+    equal((answer["vf"], answer.get("instead")), ("gpu0/vf2", None), "one more is in no other's place")
+    equal(names(world), [1, 2, 4])
+    equal(released(world, vf="gpu0/vf4")[0], ["gpu0/vf4"])
+    until(lambda: names(world) == [1, 2] and world.vm(VM)["cannot_start"] is None, "it is taken out")
+
+
+@test
+def back_before_it_is_taken_out():
+    """One that was let go comes back while the definition cannot be changed: its VM does not have it again for that."""
+    world = with_lost(2, vfs=2, left=1)
+    world.fault("detach", vm=VM, error="failed", message="libvirt is out of sorts")
+    equal(released(world, vf="gpu0/vf2")[0], ["gpu0/vf2"])
+    world.crash_and_restart()
+    another_layout(world, 2)
+    world.machine("clear-faults")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "free" and names(world) == [], "it is taken back", seconds=40)
 
 
 @test

@@ -454,6 +454,7 @@ static void test_release_of_one_side(void **state)
 		{ "vf.release", ANSWER("false", "", "") },
 		{ "vf.release", ANSWER("true", "\"gpu0/vf9\"", LEFT("gpu0/vf9", "gone", "null", "false", "false")) },
 		{ "vf.release", ANSWER("true", "\"gpu0/vf1\"", LEFT("gpu0/vf1", "attached", "\"t-1\"", "true", "false")) },
+		{ "vf.release", ANSWER("true", "\"gpu0/vf1\"", LEFT("gpu0/vf1", "attached", "\"t-2\"", "true", "false,\"anew\":true")) },
 		{ NULL },
 	};
 	struct fake_daemon *d = fake_daemon_start(answers);
@@ -464,6 +465,7 @@ static void test_release_of_one_side(void **state)
 	_cleanup_run_ struct run nobody = GPUVF("release", "gpu0/vf1");
 	_cleanup_run_ struct run gone = GPUVF("release", "gpu0/vf9");
 	_cleanup_run_ struct run quiet = GPUVF("-q", "release", "t-1", "--config");
+	_cleanup_run_ struct run anew = GPUVF("release", "t-1");
 
 	assert_string_equal(config.out, "gpu0/vf1 is out of the stored definition of t-1; the guest keeps it until it is off\n");
 	assert_string_equal(live.out, "gpu0/vf1 is out of the guest of t-1; its stored definition keeps it, and nobody else "
@@ -475,6 +477,7 @@ static void test_release_of_one_side(void **state)
 	assert_string_equal(nobody.out, "nobody holds gpu0/vf1: nothing was changed\n");
 	assert_string_equal(gone.out, "gpu0/vf9 is not there, and its VM is not to have it any more\n");
 	assert_string_equal(quiet.out, "gpu0/vf1\n");
+	assert_string_equal(anew.out, "gpu0/vf1 was released, and by now t-2 has it\n");
 	assert_request(d, 0, "vf.release", "{\"vm\":\"t-1\",\"mode\":\"config\"}");
 	fake_daemon_stop(d);
 #undef LEFT

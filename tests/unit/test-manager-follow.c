@@ -530,7 +530,7 @@ static void expect_waits(struct bench *b, const char *words)
 		bench_settle(b);
 		expect_vf(b, VF, VF_FREE, LEASE_NONE);
 		expect_told(b, words);
-		expect_told(b, "gpuvf release train-b takes it out");
+		expect_told(b, "gpuvf release gpu0/vf2 takes it out");
 		assert_string_not_equal(stored(b), "");
 		assert_int_equal(b->actors.n_hv[HV_DETACH], 0);
 		bench_restart(b);
