@@ -144,7 +144,7 @@ def out_of_the_guest():
 
 
 def left(vf, state, vm, live, config):
-    return {"vf": vf, "state": state, "vm": vm, "live": live, "config": config}
+    return {"vf": vf, "state": state, "vm": vm, "live": live, "config": config, "anew": False}
 
 
 @test
