@@ -22,6 +22,7 @@ OPERATION_STATES = ("accepted", "running", "done", "failed", "cancelled")
 # Of a VF and of a job in the audit trail; what is between two of them is not told.
 RESTS_OF_VF = ("free", "attached", "reserved", "held", "quarantined")
 RESTS_OF_JOB = ("held", "queued", "running", "ended")
+IN_VMS = ("attached", "reserved")
 IN_GUESTS = ("leased", "attaching", "attached", "detaching")
 # What a layout may ask for by VF, and the kernel shows under the same name.
 ASKED = ("exec_quantum_ms", "preempt_timeout_us")
@@ -215,6 +216,21 @@ def preemptions(rows):
         if last.get("preempted_for") and job["state"] in ("running", "stopping") and not last["result"]:
             under_way[last["preempted_for"]] += 1
     wrong += [f"{n} jobs are stopped for job {number}" for number, n in under_way.items() if n > 1]
+    return wrong
+
+
+def releases(rows):
+    """A release takes from the VM that it was asked about, and from no other that was given the VF since."""
+    wrong = []
+    for number, row in rows["audit"].items():
+        before, after = row.get("before") or {}, row["after"] or {}
+        operation = rows["operation"].get(row["operation"]) or {}
+        lease = ((operation.get("input") or {}).get("leases") or {}).get(row["subject"])
+        if row.get("method") != "vf.release" or not lease or before.get("state") not in IN_VMS or after.get("state") != "free":
+            continue
+        if before["vm_uuid"] != lease["vm"]:
+            wrong.append(f"{row['subject']} was taken from {before['vm']} by {row['operation']}, which is about another VM "
+                         f"(row {number} of the audit trail)")
     return wrong
 
 
@@ -532,7 +548,7 @@ def calm(machine, rows, submissions, ledger, disturbed=()):
     """What is wrong once nothing is under way."""
     wrong = jobs(rows, submissions, ledger) + leases(machine, rows) + operations(rows) + quarantine(rows) + \
         preemptions(rows)
-    wrong += definitions(machine, rows) + sessions(rows, time.clock_gettime(time.CLOCK_BOOTTIME))
+    wrong += releases(rows) + definitions(machine, rows) + sessions(rows, time.clock_gettime(time.CLOCK_BOOTTIME))
     wrong += layouts(machine, rows, disturbed) + trail(rows)
     wrong += [f"{gpu['name']}: the device lock is held" for gpu in machine["gpus"] if gpu["locked"]]
     return wrong

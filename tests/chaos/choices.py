@@ -233,6 +233,21 @@ def of_hang(chance):
     return made + chance.choice(([], [("machine", "release-hang", {})]))
 
 
+def of_slow_release(chance):
+    """A VM gives all back, and its guest is slow with the second: the first is another's by the time the daemon dies."""
+    vm, other = chance.sample(("trainer-1", "trainer-2"), 2)
+    gpu = chance.choice(GPUS)
+    give = {"vm": vm, "gpu": gpu, "mode": chance.choice(("live", "both"))}
+    force = {"force": True, "yes_power_off": True} if chance.random() < 0.2 else {}
+    fault = {"on": "wait-closed", "gpu": gpu} if force else {"on": "detach", "vm": vm}
+    return [*clear(chance)[1], *start_vms(chance)[1],
+            ("call", "gpu.apply", {"gpu": gpu, "layout": {"vfs": 2}}), rest(chance),
+            ("call", "vf.assign", give), ("call", "vf.assign", {**give, "add": True}), rest(chance),
+            ("machine", "fault", {"fault": {**fault, "nth": 2, "hang": True}}),
+            ("call", "vf.release", {"vm": vm, "all": True, **force}), ("freed", {"gpu": gpu}),
+            ("call", "vf.assign", {"vm": chance.choice((other, other, vm)), "gpu": gpu, "mode": "live"})]
+
+
 def of_pause(chance):
     """virsh suspend of a VM while a command runs in it; now and then it goes on before the daemon dies."""
     resume = [("machine", "resume-all", {})] if chance.random() < 0.2 else []
@@ -368,6 +383,7 @@ KINDS = ((of_apply, 3), (of_assign, 5), (of_release, 5), (of_tune, 1), (of_cance
 RARELY = 0.08  # a round has an of_no_start, and one an of_reattach with a daemon or without
 OFTEN = 0.4  # one that cuts has an of_failing_cut
 HANGING = 0.08  # a round has an of_hang, where nothing is waited for after it
+SLOWLY = 0.2  # … or in its place an of_slow_release
 PLACE = [clear, start_vms, cut_both]
 # By operation, or by one of its points.
 LEADS = {"apply": [clear, of_cut, of_cut, of_cut, of_cut], "undo": [clear, undoing],
@@ -453,7 +469,7 @@ def actions(chance, trap, serial, has_jobs, hangs=False):
     if has_jobs and chance.random() < RARELY:
         chosen += [submit(chance, f"{serial}.p", **ENDURING), *of_pause(chance)]
     if hangs:
-        chosen += of_hang(chance)
+        chosen += of_slow_release(chance) if chance.random() < SLOWLY else of_hang(chance)
     return [(chance.choice((0, 0, 0, 0.001, 0.004)), one) for one in chosen]
 
 

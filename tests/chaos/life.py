@@ -298,6 +298,11 @@ class Life(World):
         with Client(self.socket) as client:
             self.patiently(lambda: self.quiet(client) and condition(client))
 
+    def freed(self, gpu):
+        """One of its VFs came back, while something else hangs."""
+        with Client(self.socket) as client:
+            self.patiently(lambda: any(vf["state"] == "free" for vf in client.items("vf.list", gpu=gpu)), 0.7)
+
     def arm(self, when):
         self.rest(*([self.one_runs] if when == "running" else []))
         if self.trap:
@@ -362,6 +367,8 @@ class Life(World):
             self.rest()
         elif kind == "runs":
             self.rest(self.one_runs)
+        elif kind == "freed":
+            self.freed(action[1]["gpu"])
         elif kind == "policy":
             self.write_policy(self.policy(**action[1]))
             asked[client.begin("policy.reload")] = (action, None)

@@ -64,6 +64,14 @@ def make_way(world, number, result=None, queue="urgent", **more):
     world.rows["job"][number]["attempts"] = [{"preempted_for": "9", "preempted_queue": queue, "result": result, **more}]
 
 
+def release(world, vm, uuid):
+    """One that was asked for trainer-1's gpu0/vf3, which that VM had by the time."""
+    world.rows["operation"]["op/2"] = {"method": "vf.release", "subject": "trainer-1", "state": "done",
+                                       "input": {"vfs": [], "leases": {"gpu0/vf3": {"vm": UUID, "epoch": 4}}}}
+    world.rows["audit"].update(change(20, "gpu0/vf3", {"state": "free"}, method="vf.release", operation="op/2",
+                                      before={"state": "attached", "vm": vm, "vm_uuid": uuid}))
+
+
 def session(state, result="none", begun=1, left=3600):
     """A job without a command, whose last `begun` attempts were ready, and whose end comes in so many seconds."""
     end = (time.clock_gettime(time.CLOCK_BOOTTIME) + left) * 1e6
@@ -177,6 +185,7 @@ SPOILED = (
     (lambda w: w.rows["meta"][f"vm/{UUID}"].update(failed_starts=3), "is not quarantined after 3 failed starts"),
     (lambda w: w.rows["job"]["7"].update(vm_uuid=OTHER), "is running in trainer-1, which is quarantined"),
     (lambda w: w.rows["job"]["8"].update(result="preempted"), "has the result of an attempt"),
+    (lambda w: release(w, "trainer-2", OTHER), "gpu0/vf3 was taken from trainer-2 by op/2, which is about another VM"),
     (lambda w: make_way(w, "7", "preempted", preempted_for=None), "job 7 was preempted for nobody"),
     (lambda w: make_way(w, "7", queue="default"), "job 7 of queue default was preempted for job 9 of the same queue"),
     (lambda w: (make_way(w, "8"), w.rows["job"]["8"].update(result="lost")), "job 8 was preempted for job 9, and is lost"),
@@ -244,6 +253,9 @@ def checker_can_fail():
         world.gpu["vfs"][2]["values"].update(vram_quota=0)
         world.rows["lease"]["0000:03:00.0/3"] = {**lease("vm", 9, state="quarantined"), "vram_taken": 1 << 30}
         equal([one for one in world.wrong() if "VRAM" in one], [], "where it could not be given back")
+        world = World(folder)
+        release(world, "trainer-1", UUID)
+        equal(world.wrong(), [], "where a release took what it was asked for")
     for spoil, words in SPOILED:
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder)
