@@ -274,14 +274,15 @@ static void reply_lost(struct manager *m, struct release *r, const struct vf *ke
 static void begin(struct manager *m, const struct caller *caller, const struct vf_release_params *p, struct release *r,
 		  const struct vf *kept, struct reply *reply)
 {
-	json_t *input = input_of(m, p, r, kept), *one;
+	json_t *input, *one;
 	size_t i;
 
+	r->force = p->force;
+	input = input_of(m, p, r, kept);
 	json_array_foreach(r->lost, i, one)
 		mean(input, json_get_string(one, "vf"), json_get_string(one, "vm_uuid"), json_get_uint(one, "epoch", 0));
 	json_object_set_new(input, "released", release_lost(m, r));
 	r->left = r->n;
-	r->force = p->force;
 	r->op = operation_new(m, "vf.release", p->vf ? r->vfs[0]->name : p->vm, caller->uid, input);
 	if (r->force) {
 		power_off_note(m, r->op, r->vfs[0]);
