@@ -52,7 +52,7 @@ static void text_add(char **text, char *part)
 }
 
 int release_refuse_job(struct manager *m, const struct vf *first, const struct vf *only, enum lease_side side,
-		      struct rpc_error *error)
+		       struct rpc_error *error)
 {
 	_cleanup_free_ char *used = NULL, *cancels = NULL, *others = NULL, *hint = NULL;
 	struct gpu *gpu, *tmp;
@@ -232,8 +232,8 @@ static int check_names(struct manager *m, const struct vf_release_params *p, str
 	return 0;
 }
 
-int release_collect(struct manager *m, const struct vf_release_params *p, struct release *r,
-		   const struct vf **ret_kept, struct rpc_error *error)
+int release_collect(struct manager *m, const struct vf_release_params *p, struct release *r, const struct vf **ret_kept,
+		    struct rpc_error *error)
 {
 	const struct vm *vm = p->vm ? vm_find(m, p->vm) : NULL;
 	struct gpu *gpu, *tmp;
@@ -257,4 +257,3 @@ int release_collect(struct manager *m, const struct vf_release_params *p, struct
 		return refuse_several(p, r->n + kept + lost, lost, error);
 	return 0;
 }
-
