@@ -22,6 +22,11 @@ static struct apply *apply_free(struct apply *a)
 	return NULL;
 }
 
+struct operation *apply_operation(const struct gpu *gpu)
+{
+	return gpu->apply ? gpu->apply->op : NULL;
+}
+
 void apply_drop(struct gpu *gpu)
 {
 	apply_free(gpu->apply);
@@ -77,6 +82,7 @@ static void apply_succeeded(struct apply *a)
 	struct manager *m = a->m;
 	struct gpu *gpu = a->gpu;
 	struct operation *op = a->op;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
 
 	gpu_name_profiles(m, gpu, a->target);
 	apply_free(a);
@@ -119,6 +125,11 @@ static char *left_half_made(const struct apply *a)
 			 a->resumed ? ", which an earlier daemon had begun," : "", strempty(a->error.message));
 }
 
+static bool is_cancelled(const struct apply *a)
+{
+	return streq_ptr(a->error.reason, "cancelled");
+}
+
 void apply_failed(struct apply *a, const char *wedged)
 {
 	_cleanup_free_ char *left = wedged ? strdup(wedged) : left_half_made(a);
@@ -126,6 +137,7 @@ void apply_failed(struct apply *a, const char *wedged)
 	struct manager *m = a->m;
 	struct gpu *gpu = a->gpu;
 	struct operation *op = a->op;
+	_cleanup_acting_ struct audit_acting acting = is_cancelled(a) ? audit_cancels(m, op) : audit_acts(m, op);
 	struct rpc_error error = { 0 };
 
 	rpc_error_move(&error, &a->error);
@@ -178,6 +190,7 @@ int apply_ask(struct apply *a, const struct host_request *request, host_reply_fn
 /* False when the card is gone, or another one is in its place. */
 bool apply_update_facts(struct apply *a, const struct host_reply *reply)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_acts(a->m, a->op);
 	struct gpu_facts *copy = reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
 
 	if (copy)
@@ -243,6 +256,8 @@ static char *step_mismatch(const struct partition_step *step, const struct host_
 /* VFs of a re-cut are new ones, whatever had become of those before. */
 void apply_step_done(struct apply *a, const struct partition_step *step, const struct host_reply *reply)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_acts(a->m, a->op);
+
 	if (reply->r == 0 && step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
 		gpu_vfs_are_gone(a->m, a->gpu);
 }

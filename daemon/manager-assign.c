@@ -224,6 +224,7 @@ static void fail_moved_on(struct manager *m, struct operation *op, const struct 
 static void assign_committed(struct manager *m, void *userdata)
 {
 	struct operation *op = userdata;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
 	struct vf *vf;
 
 	operation_begin(m, op);
@@ -276,6 +277,7 @@ static int assign_check(struct manager *m, const struct vf_assign_params *p, str
 static void side_committed(struct manager *m, void *userdata)
 {
 	struct operation *op = userdata;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
 	struct vf *vf;
 
 	operation_begin(m, op);
@@ -420,6 +422,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 
 void assign_resume(struct manager *m, struct operation *op)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
 	struct vf *vf = vf_find(m, op->subject);
 	struct rpc_error error = { 0 };
 

@@ -63,6 +63,8 @@ static const char *vf_word(const struct vf *vf)
 
 	if (vf->state == VF_QUARANTINED)
 		return "daemon:gate";
+	if (vf->state == VF_GONE)
+		return "daemon:host";
 	if (vf->lease.owner == LEASE_FOREIGN)
 		return "daemon:adopt";
 	if (vf->lease.owner == LEASE_POLICY ||
@@ -128,9 +130,51 @@ void audit_lease_row(struct manager *m, const char *name, const json_t *was, con
 	json_decref(view);
 }
 
+/* The VF is somebody else's, as was found: also while an operation is about it, that is nobody's asking. */
+static bool is_found(const struct vf *vf)
+{
+	return vf->lease.owner == LEASE_FOREIGN &&
+	       !streq_ptr(json_get_string(vf->audited, "owner"), lease_owner_to_string(LEASE_FOREIGN));
+}
+
+/* Its VM has it, or has it on a side on which it had it not. */
+static bool has_gained(const json_t *before, const struct vf *vf)
+{
+	bool had = !streq_ptr(json_get_string(before, "state"), vf_state_to_string(VF_LEASED));
+
+	return (vf->state == VF_ATTACHED || vf->state == VF_RESERVED) &&
+	       (!had || (vf->lease.live && !json_get_bool(before, "live", false)) ||
+		(vf->lease.config && !json_get_bool(before, "config", false)));
+}
+
+/* Who brings it about: whoever began what is under way with the VF.  That it is gone, or somebody else's, nobody did. */
+static struct operation *vf_operation(struct manager *m, const struct vf *vf)
+{
+	if (vf->state == VF_GONE || is_found(vf))
+		return NULL;
+	if (vf->handover)
+		return operation_find(m, handover_operation(vf));
+	return has_gained(vf->audited, vf) ? audit_inherited(m, vf, "vf.assign") : NULL;
+}
+
+/* A VF that vanished from under this daemon is gone in the trail already, without a word of the lease that waits. */
+bool audit_lost_over(struct manager *m, const char *name, const json_t *row)
+{
+	bool told = json_get_bool(row, "gone", false);
+	json_t *before = row_compact(m, row);
+
+	if (before && told)
+		json_put_string(before, "state", vf_state_to_string(VF_GONE));
+	audit_write(m, &(struct audit_change){ .subject = name, .before = before, .word = "daemon:follow",
+					       .after = json_pack("{s:s}", "state", vf_state_to_string(VF_GONE)) });
+	return !told;
+}
+
 void audit_vf(struct manager *m, struct vf *vf)
 {
+	_cleanup_acting_ struct audit_acting nobody = audit_acts(m, is_found(vf) ? NULL : audit_acts_now(m));
 	const char *word = vf_word(vf);
+	struct operation *by;
 	json_t *view, *before;
 
 	if (vf_is_passing(vf))
@@ -143,9 +187,10 @@ void audit_vf(struct manager *m, struct vf *vf)
 		json_decref(before);
 		return;
 	}
+	by = vf_operation(m, vf);
 	json_decref(vf->audited);
 	vf->audited = json_incref(view);
-	audit_write(m, &(struct audit_change){ .subject = vf->name, .before = before, .after = view,
+	audit_write(m, &(struct audit_change){ .subject = vf->name, .before = before, .after = view, .by = by,
 					       .word = word, .undo = vf_undo });
 }
 
@@ -216,6 +261,7 @@ void audit_gpu(struct manager *m, struct gpu *gpu, const char *word)
 	}
 	gpu->audited = json_incref(view);
 	audit_write(m, &(struct audit_change){ .subject = gpu->name, .before = before, .after = view, .word = word,
+					       .by = gpu->state == GPU_ABSENT ? NULL : apply_operation(gpu),
 					       .undo = gpu_undo });
 }
 

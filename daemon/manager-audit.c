@@ -10,7 +10,7 @@
 #define REFUSAL_SPAN_USEC (60 * USEC_PER_SEC)
 #define REFUSAL_UIDS 64 /* remembered at once */
 
-/* Who does it: a caller, an operation that one asked for, or the daemon itself. */
+/* Who does it: a caller, an operation that one asked for (or cancelled), or the daemon itself. */
 struct actor {
 	const char *method;
 	uid_t uid;
@@ -30,6 +30,8 @@ struct audit {
 	struct actor call; /* method: NULL = no call is being handled */
 	unsigned call_rows; /* written by it */
 	struct operation *call_op; /* begun by it */
+	struct operation *acting; /* whose doing what changes now is; NULL = nobody's that is known */
+	bool acting_undone;	  /* … or of who cancels it */
 	const char *scope; /* "daemon:recover" … while that goes on */
 	struct pending_row *pending;
 	struct refusals refusals[REFUSAL_UIDS];
@@ -112,30 +114,80 @@ const char *audit_scope_now(const struct manager *m)
 	return m->audit->scope;
 }
 
-/* The operation under way that is about this object: by name, as the GPU of what it tunes, or as one of the VFs
- * that it releases. */
-static struct operation *operation_about(struct manager *m, const char *subject)
+static struct audit_acting act(struct manager *m, struct operation *op, bool undone)
 {
-	struct operation *op, *tmp;
+	struct audit *audit = m->audit;
+	struct audit_acting before = { m, audit->acting, audit->acting_undone };
+
+	audit->acting = op;
+	audit->acting_undone = undone;
+	return before;
+}
+
+struct audit_acting audit_acts(struct manager *m, struct operation *op)
+{
+	return act(m, op, false);
+}
+
+struct audit_acting audit_cancels(struct manager *m, struct operation *op)
+{
+	return act(m, op, true);
+}
+
+void audit_acting_over(struct audit_acting *acting)
+{
+	(void)act(acting->m, acting->before, acting->before_undone);
+}
+
+struct operation *audit_acts_now(const struct manager *m)
+{
+	return m->audit->acting;
+}
+
+/* Whether the VF is one of those that the operation is about, and its lease one that it can mean. */
+static bool means_lease(const struct operation *op, const struct vf *vf)
+{
 	json_t *name;
 	size_t i;
 
-	if (!subject)
-		return NULL;
-	HASH_ITER(hh_open, m->open_operations, op, tmp) {
-		if (streq_ptr(op->subject, subject) || streq_ptr(op->input_gpu, subject))
-			return op; /* the latter: vf.tune changes the layout of its VF's GPU */
-		json_array_foreach(op->input_vfs, i, name)
-			if (streq_ptr(json_string_value(name), subject))
-				return op;
-	}
+	if (streq(op->method, "vf.assign"))
+		return streq_ptr(op->subject, vf->name) && json_get_uint(op->input, "epoch", 0) == vf->lease.epoch;
+	if (vf->lease.owner == LEASE_NONE || vf->lease.since > op->created_at)
+		return false; /* somebody has it since */
+	json_array_foreach(op->input_vfs, i, name)
+		if (streq_ptr(json_string_value(name), vf->name))
+			return true;
+	return false;
+}
+
+struct operation *audit_inherited(struct manager *m, const struct vf *vf, const char *method)
+{
+	struct operation *op, *tmp;
+
+	HASH_ITER(hh_open, m->open_operations, op, tmp)
+		if (op->inherited && (!method || streq(op->method, method)) && means_lease(op, vf))
+			return op;
 	return NULL;
+}
+
+/* NULL: no operation that is known. */
+static struct operation *operation_behind(struct manager *m, const struct audit_change *change)
+{
+	if (change->operation)
+		return operation_find(m, change->operation);
+	return m->audit->acting ? m->audit->acting : change->by;
+}
+
+/* What is undone: its caller did not want that.  False: nobody is known to have cancelled it (an earlier version did not
+ * keep who). */
+static bool is_cancellers(struct manager *m, const struct audit_change *change, const struct operation *op)
+{
+	return !change->operation && op == m->audit->acting && m->audit->acting_undone && op->cancel && op->cancelled_by.known;
 }
 
 static void find_actor(struct manager *m, const struct audit_change *change, struct actor *ret)
 {
-	struct operation *op = change->operation ? operation_find(m, change->operation)
-						 : operation_about(m, change->subject);
+	struct operation *op = operation_behind(m, change);
 	const char *dot;
 
 	*ret = m->audit->call;
@@ -145,7 +197,10 @@ static void find_actor(struct manager *m, const struct audit_change *change, str
 	*ret = (struct actor){ .uid = m->own_uid, .pid = getpid() };
 	if (op)
 		op->shows = true;
-	if (op && !op->own) {
+	if (op && is_cancellers(m, change, op)) {
+		*ret = (struct actor){ .method = "operation.cancel", .uid = op->cancelled_by.uid,
+				       .pid = op->cancelled_by.pid, .operation = op->name };
+	} else if (op && !op->own) {
 		*ret = (struct actor){ .method = op->method, .uid = op->uid, .pid = op->pid, .operation = op->name };
 	} else if (op) {
 		ret->method = ret->own;

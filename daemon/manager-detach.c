@@ -108,6 +108,7 @@ struct power_off {
 	struct manager *m;
 	char *vf_name;
 	uint64_t epoch;
+	char operation[24]; /* that powers it off: what comes of the detach is its doing, whoever had begun it */
 };
 
 static bool is_off(const struct hv_reply *reply)
@@ -155,6 +156,7 @@ static void on_powered_off_meanwhile(void *userdata, const struct hv_reply *repl
 
 	if (h && is_off(reply)) {
 		h->powered_off = true;
+		handover_set_operation(h, p->operation);
 	} else if (also) {
 		h->also = NULL;
 		not_powered_off(&error, vf, reply);
@@ -170,10 +172,12 @@ static void power_off_meanwhile(struct handover *h)
 	struct hv_request request = { .op = HV_DESTROY, .uuid = h->vm_uuid };
 	struct hv_reply failed = { .failure = HV_FAILED };
 	struct power_off *p = calloc(1, sizeof(*p));
+	const struct operation *op = audit_acts_now(h->m);
 
 	if (!p)
 		return; /* the detach has a deadline */
 	*p = (struct power_off){ .m = h->m, .vf_name = strdup(h->vf->name), .epoch = h->epoch };
+	snprintf(p->operation, sizeof(p->operation), "%s", op ? op->name : h->operation);
 	if (h->m->hypervisor->ops->request(h->m->hypervisor, &request, on_powered_off_meanwhile, p) < 0)
 		on_powered_off_meanwhile(p, &failed);
 }

@@ -179,6 +179,8 @@ static void end_cancelled(struct manager *m, struct operation *op, const char *w
 
 static void cancelled(struct manager *m, struct gpu *gpu, enum drain_for what, struct operation *op)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_cancels(m, op);
+
 	if (what == DRAIN_FOR_GOOD)
 		gpu->drain.asked = false;
 	else

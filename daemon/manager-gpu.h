@@ -76,6 +76,7 @@ void apply_resume(struct manager *m, struct operation *op);
 void apply_bind_vfs(struct manager *m, struct gpu *gpu);
 void apply_unstuck(struct manager *m, struct gpu *gpu); /* what hung has returned: its apply goes on */
 void apply_drop(struct gpu *gpu); /* the daemon ends */
+struct operation *apply_operation(const struct gpu *gpu); /* of the one under way, borrowed; NULL = none is */
 /* The layout that was wanted before the operation is wanted again. */
 void apply_restore_ownership(struct manager *m, struct gpu *gpu, const struct operation *op);
 

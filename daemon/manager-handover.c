@@ -7,15 +7,24 @@ struct stored {
 	struct handover *handover; /* NULL = it is over */
 };
 
+void handover_set_operation(struct handover *h, const char *operation)
+{
+	snprintf(h->operation, sizeof(h->operation), "%s", strempty(operation));
+}
+
 struct handover *handover_new(struct manager *m, struct vf *vf, handover_fn fn, void *userdata)
 {
+	struct operation *op = audit_acts_now(m);
 	struct handover *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
+	if (!op && vf->inherited && vf->state == VF_RESERVED)
+		op = audit_inherited(m, vf, "vf.release"); /* which was about to store that its VM does not have it */
 	*h = (struct handover){ .m = m, .vf = vf, .word = audit_scope_now(m), .epoch = vf->lease.epoch, .fn = fn,
 				.userdata = userdata };
 	memcpy(h->vm_uuid, vf->lease.vm_uuid, sizeof(h->vm_uuid));
+	handover_set_operation(h, op ? op->name : NULL);
 	vf->handover = h;
 	return h;
 }
@@ -23,6 +32,11 @@ struct handover *handover_new(struct manager *m, struct vf *vf, handover_fn fn, 
 const char *handover_word(const struct vf *vf)
 {
 	return vf->handover ? vf->handover->word : NULL;
+}
+
+const char *handover_operation(const struct vf *vf)
+{
+	return vf->handover && vf->handover->operation[0] ? vf->handover->operation : NULL;
 }
 
 /* ---- one at a time ---- */

@@ -10,6 +10,7 @@ struct handover {
 	struct vf *vf;
 	char vm_uuid[37];
 	const char *word; /* for the audit trail: the scope that began it, "daemon:expiry"; NULL = none */
+	char operation[24]; /* … and the operation whose doing it is; "" = none */
 	uint64_t epoch; /* a result for another lease is dropped */
 	bool vm_claimed;
 	bool managed; /* of an attach: libvirt binds it, by the policy */
@@ -39,6 +40,8 @@ void handover_finish(struct handover *h, const struct rpc_error *error);
 void handover_finish_host(struct handover *h, const struct host_reply *reply, const char *what);
 /* True when the VF is gone from the host; the handover has ended then. */
 bool handover_vanished(struct handover *h);
+/* From now on it is this operation's doing; NULL: nobody's.  Borrows. */
+void handover_set_operation(struct handover *h, const char *operation);
 void handover_vm_release(struct handover *h); /* the next that waits for its VM has its turn */
 /* Runs go when no other attach or detach of the VM is under way. */
 void handover_on_turn(struct handover *h, void (*go)(struct handover *h));

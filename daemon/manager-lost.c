@@ -142,7 +142,11 @@ static void forget_not_committed(struct manager *m, void *userdata)
 {
 	_cleanup_free_ char *id = userdata;
 
-	json_object_del(json_object_get(m->lease_rows, id), "over");
+	json_t *row = json_object_get(m->lease_rows, id);
+
+	json_object_del(row, "over");
+	if (json_object_del(row, "told") == 0)
+		json_object_del(row, "gone");
 }
 
 static void forget_committed(struct manager *m, void *userdata)
@@ -193,6 +197,10 @@ void lost_forget(struct manager *m, const char *name)
 	if (!row)
 		return;
 	json_put_bool(row, "over", true);
+	if (audit_lost_over(m, name, row)) {
+		json_put_bool(row, "gone", true); /* the trail has its end */
+		json_put_bool(row, "told", true);
+	}
 	outbox_put(m, STORE_LEASE, id, json_incref(row));
 	outbox_add(m, forget_committed, forget_not_committed, TAKE_PTR(id));
 }
@@ -356,7 +364,10 @@ static void look(struct manager *m, struct lost *l)
 	struct vf *vf;
 
 	if (!l->vm || (!l->dev && (over || (calm && !written_off)))) {
+		if (over && !json_get_bool(l->row, "over", false))
+			(void)audit_scope(m, "daemon:expiry");
 		gpu_end_lease_of_absent(m, l->gpu, l->index); /* nobody waits for it any more */
+		(void)audit_scope(m, "daemon:follow");
 		return;
 	}
 	if (!follow_may(l->vm) || (l->dev && l->dev->live))

@@ -224,6 +224,11 @@ struct operation {
 	uint64_t created_at, ended_at;
 	struct waiter *waiters;
 	bool cancel;
+	struct {
+		bool known;
+		uid_t uid;
+		pid_t pid;
+	} cancelled_by;
 	bool inherited; /* an earlier daemon accepted it, and nobody acts on it yet */
 	UT_hash_handle hh; /* by name */
 	UT_hash_handle hh_open; /* the same, of those under way */

@@ -53,6 +53,10 @@ void operation_store(struct manager *m, struct operation *op)
 		json_put_bool(doc, "own", true);
 	if (op->cancel)
 		json_put_bool(doc, "cancel", true);
+	if (op->cancel && op->cancelled_by.known) {
+		json_put_uint(doc, "cancel_uid", op->cancelled_by.uid);
+		json_put_uint(doc, "cancel_pid", (uint64_t)op->cancelled_by.pid);
+	}
 	if (op->error.code)
 		json_put(doc, "error", rpc_error_to_json(&op->error));
 	if (op->result)
@@ -98,6 +102,9 @@ int operation_load(void *manager, const char *id, const json_t *doc)
 	op->own = json_get_bool(doc, "own", false);
 	op->state = (enum operation_state)state;
 	op->cancel = json_get_bool(doc, "cancel", false);
+	op->cancelled_by.known = json_object_get(doc, "cancel_uid") != NULL;
+	op->cancelled_by.uid = (uid_t)json_get_uint(doc, "cancel_uid", 0);
+	op->cancelled_by.pid = (pid_t)json_get_uint(doc, "cancel_pid", 0);
 	op->inherited = true;
 	op->created_at = json_get_uint(doc, "created_usec", 0);
 	op->ended_at = json_get_uint(doc, "ended_usec", 0);
@@ -413,6 +420,11 @@ void manager_operation_cancel(struct manager *m, const struct caller *caller,
 		return;
 	}
 	/* The action looks at this between its steps, or while it waits, and undoes what it did. */
+	if (!op->cancel) { /* who was first */
+		op->cancelled_by.known = true;
+		op->cancelled_by.uid = caller->uid;
+		op->cancelled_by.pid = caller->pid;
+	}
 	op->cancel = true;
 	audit_operation_cancel(m, op);
 	operation_store(m, op);

@@ -209,6 +209,8 @@ static int check_apply(struct manager *m, struct gpu *gpu, const struct gpu_appl
 static void refuse_accepted(struct manager *m, struct gpu *gpu, struct operation *op,
 			    const struct rpc_error *error)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
+
 	gpu->apply_accepted = false;
 	apply_restore_ownership(m, gpu, op);
 	drain_over(m, gpu, DRAIN_FOR_APPLY);
@@ -219,6 +221,8 @@ static void refuse_accepted(struct manager *m, struct gpu *gpu, struct operation
 
 static void turn(struct manager *m, struct gpu *gpu, struct operation *op)
 {
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
+
 	gpu->apply_accepted = false;
 	apply_start(m, op);
 	if (!gpu->apply && op->state > OPERATION_RUNNING)

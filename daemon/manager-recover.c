@@ -13,20 +13,12 @@ static const struct domain_hostdev *shown(struct manager *m, const struct vf *vf
 	return vm ? domain_hostdev_at(vm->facts, &vf->address) : NULL;
 }
 
-static void recover_vf(struct manager *m, struct vf *vf)
+/* Where whoever was about to change it had come to is the doing of whoever asked for that. */
+static void recover_step(struct manager *m, struct vf *vf, const struct domain_hostdev *dev, bool gone)
 {
-	const struct domain_hostdev *dev = shown(m, vf);
-	bool live = dev && dev->live, gone = !vm_find_uuid(m, vf->lease.vm_uuid);
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, audit_inherited(m, vf, NULL));
+	bool live = dev && dev->live;
 
-	if (vf->handover || !vf->inherited)
-		return;
-	/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
-	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
-		if (vf->state > VF_ATTACHING)
-			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
-		vf_let_go(m, vf, VF_FREE, NULL);
-		return; /* adopted by the comparison that follows */
-	}
 	switch (vf->state) {
 	case VF_LEASED:
 	case VF_ATTACHING:
@@ -60,6 +52,23 @@ static void recover_vf(struct manager *m, struct vf *vf)
 	case VF_STATE_MAX:
 		break;
 	}
+}
+
+static void recover_vf(struct manager *m, struct vf *vf)
+{
+	const struct domain_hostdev *dev = shown(m, vf);
+	bool live = dev && dev->live, gone = !vm_find_uuid(m, vf->lease.vm_uuid);
+
+	if (vf->handover || !vf->inherited)
+		return;
+	/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
+	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
+		if (vf->state > VF_ATTACHING)
+			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
+		vf_let_go(m, vf, VF_FREE, NULL);
+		return; /* adopted by the comparison that follows */
+	}
+	recover_step(m, vf, dev, gone);
 }
 
 static void reset_done(struct manager *m, struct vf *vf, void *userdata, const struct rpc_error *error)

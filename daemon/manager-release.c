@@ -188,6 +188,7 @@ static void release_one(struct manager *m, struct release *r, const char *name, 
 static void release_committed(struct manager *m, void *userdata)
 {
 	struct release *r = userdata;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, r->op);
 	/* The operation's own list gets shorter meanwhile. */
 	_cleanup_json_ json_t *names = json_copy(json_object_get(r->op->input, "vfs"));
 	bool power_off = r->force;

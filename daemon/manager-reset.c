@@ -16,6 +16,7 @@ static void done(struct manager *m, struct vf *vf, void *userdata, const struct 
 static void committed(struct manager *m, void *userdata)
 {
 	struct operation *op = userdata;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, op);
 	struct vf *vf;
 	struct rpc_error error = { 0 };
 

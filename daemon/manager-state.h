@@ -55,7 +55,8 @@ DECLARE_ENUM_TABLE(audit_outcome, enum audit_outcome);
 
 struct audit_change {
 	const char *subject;
-	const char *operation; /* NULL: the one under way about the subject, if any */
+	const char *operation; /* that the row is about; NULL = it is about the subject */
+	struct operation *by; /* that brings the change about, borrowed; NULL = the one that acts now, if any */
 	enum audit_outcome outcome;
 	json_t *before, *after; /* compact views, taken; NULL = there was nothing */
 	const char *error;
@@ -74,6 +75,25 @@ void audit_write(struct manager *m, const struct audit_change *change); /* into 
  * the trail is none, one to something else is told as it is stored. */
 void audit_not_committed(struct manager *m);
 void audit_operation_begun(struct manager *m, struct operation *op);
+
+/* Whatever changes from here to the end of the scope is this operation's doing, so its caller's: "who" is handed on with
+ * the work and never guessed from the subject, about which other operations may be under way.  Lives on the stack of who
+ * does the work, until its next callback; a handover takes it along (manager-handover.c). */
+struct audit_acting {
+	struct manager *m;
+	struct operation *before; /* that acted until then, borrowed; NULL = none */
+	bool before_undone;
+};
+#define _cleanup_acting_ _cleanup_(audit_acting_over) _unused_
+struct audit_acting audit_acts(struct manager *m, struct operation *op); /* borrows; NULL: nobody's, as far as this tells */
+/* The same with what is undone as somebody cancels it: the doing of who cancels. */
+struct audit_acting audit_cancels(struct manager *m, struct operation *op);
+void audit_acting_over(struct audit_acting *acting);
+struct operation *audit_acts_now(const struct manager *m); /* borrowed; NULL = none */
+/* The assign or release (method; NULL = either) of an earlier daemon that is not taken up yet and is about this lease of the
+ * VF: as far as anybody can tell, what shows before that is what it had come to.  Borrowed; NULL = none. */
+struct operation *audit_inherited(struct manager *m, const struct vf *vf, const char *method);
+
 /* What the daemon changes from now on is told as its doing under this word ("daemon:recover"); NULL = by each
  * change's own.  Returns the word before. */
 const char *audit_scope(struct manager *m, const char *word);
@@ -84,6 +104,9 @@ void audit_vf(struct manager *m, struct vf *vf);
 void audit_gpu(struct manager *m, struct gpu *gpu, const char *word);
 void audit_job(struct manager *m, struct job *job);
 void audit_vf_known(struct vf *vf); /* as it is now it is in the trail already */
+/* Somebody ends the lease of a VF that is not there, of which this is the row; true: the trail had the lease still, and has
+ * its end now.  Borrows. */
+bool audit_lost_over(struct manager *m, const char *name, const json_t *row);
 /* A stored lease whose VF is not there yet has changed; row NULL: it is dropped.  Borrows. */
 void audit_lease_row(struct manager *m, const char *name, const json_t *was, const json_t *row);
 void audit_job_known(struct job *job);

@@ -86,11 +86,13 @@ static struct layout *tuned_layout(struct manager *m, const struct gpu *gpu, uns
 }
 
 /* kept: the layout has the values from now on, or had them.  Returns true when it is another one now. */
-static bool keep(struct manager *m, struct gpu *gpu, unsigned vf, const struct known *values, uid_t uid,
-		 bool *ret_kept)
+static bool keep(const struct tune *t, bool *ret_kept)
 {
+	struct manager *m = t->m;
+	struct gpu *gpu = t->gpu;
+	_cleanup_acting_ struct audit_acting acting = audit_acts(m, t->op);
 	_cleanup_(layout_freep) struct layout *before = gpu_wanted(m, gpu);
-	struct layout *layout = tuned_layout(m, gpu, vf, values);
+	struct layout *layout = tuned_layout(m, gpu, t->vf, t->values);
 
 	*ret_kept = layout != NULL;
 	if (!layout || layout_equal(before, layout)) {
@@ -100,7 +102,7 @@ static bool keep(struct manager *m, struct gpu *gpu, unsigned vf, const struct k
 	(void)free_and_strdup(&layout->name, NULL); /* no longer the policy's */
 	layout_free(gpu->manual);
 	gpu->manual = layout;
-	gpu->manual_uid = uid;
+	gpu->manual_uid = t->op->uid;
 	gpu->manual_at = now_realtime();
 	gpu_store(m, gpu);
 	return true;
@@ -170,7 +172,7 @@ static void on_read_back(void *userdata, const struct host_reply *reply)
 		undo(t);
 		return;
 	}
-	changed = keep(m, gpu, t->vf, t->values, op->uid, &kept); /* first, so that the facts are no drift */
+	changed = keep(t, &kept); /* first, so that the facts are no drift */
 	gpu_update(m, copy);
 	result = answer(m, gpu, op->subject, t->values, changed || t->n_steps > 0, kept);
 	operation_done(m, op, result);

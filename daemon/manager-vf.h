@@ -53,6 +53,7 @@ void handover_power_off(struct manager *m, struct vf *vf, handover_fn fn, void *
 bool handover_join(struct vf *vf, handover_fn fn, void *userdata);
 bool handover_can_join(const struct vf *vf);
 const char *handover_word(const struct vf *vf); /* of what is under way with it: the scope that began it; NULL = none */
+const char *handover_operation(const struct vf *vf); /* … the name of the operation; NULL = none */
 bool vm_is_managed(struct manager *m, const struct vm *vm); /* libvirt binds its VFs, by the policy */
 /* Puts a fresh VF on VFIO.  False: there is nothing to do, and fn never runs. */
 bool handover_bind(struct manager *m, struct vf *vf, handover_fn fn, void *userdata);
