@@ -230,6 +230,224 @@ def sides_and_ends():
     ])
 
 
+def asks(world, *words):
+    """gpuvf WORDS, a process of its own that is not waited for."""
+    return subprocess.Popen([str(BUILD / "gpuvf"), *words], env=world.environment(), stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+
+def asked(world, *words):
+    """The pid of a gpuvf that did WORDS."""
+    process = asks(world, *words)
+    equal(process.wait(PATIENCE), 0, f"gpuvf {' '.join(words)}")
+    return process.pid
+
+
+def who(rows, subject):
+    """Who made what of the subject, the oldest first."""
+    return [(row["method"], row["uid"], row["pid"], row["operation"], *short(row)[2:]) for row in rows
+            if row["subject"] == subject]
+
+
+def operation(world, method, pid):
+    """The name of the one that this process asked for: as its own row has it."""
+    return one({row["operation"] for row in trail(world, method=method) if row["pid"] == pid and row["operation"]})
+
+
+def one(things):
+    things = list(things)
+    equal(len(things), 1, things)
+    return things[0]
+
+
+@test
+def who_tunes_what_another_drains():
+    """What somebody does to a GPU while another's drain of it waits is his; that the drain is cancelled is the canceller's."""
+    world = World()
+    world.apply(2)
+    world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)
+    start = len(trail(world))
+    drain = asks(world, "drain", "gpu0")
+    until(lambda: world.gpu()["state"] == "draining", "it is drained")
+    tune = asked(world, "tune", "gpu0/vf1", "--quantum", "20ms")
+    row = one(row for row in trail(world)[start:] if row["method"] == "vf.tune" and row["subject"] == "gpu0")
+    equal((row["uid"], row["pid"]), (os.getuid(), tune))
+    equal(row["after"]["manual_layout"][0]["exec_quantum_ms"], 20)
+    name = one(op["operation"] for op in world.items("operation.list") if op["method"] == "gpu.drain")
+    cancel = asked(world, "cancel", name)
+    drain.wait(PATIENCE)
+    until(lambda: world.gpu()["state"] == "ready", "nobody drains it")
+    me = os.getuid()
+    equal(who(trail(world)[start:], "gpu0"), [
+        ("gpu.drain", me, drain.pid, None, "changed", "ready", "draining"),
+        ("vf.tune", me, tune, row["operation"], "changed", "draining", "draining"),
+        ("operation.cancel", me, cancel, name, "changed", "running", "running"),
+        ("operation.cancel", me, cancel, name, "changed", "draining", "draining"),  # nobody wants it drained
+        ("operation.cancel", me, cancel, name, "changed", "draining", "ready"),
+        ("gpu.drain", me, drain.pid, name, "cancelled", "running", "cancelled"),
+    ])
+
+
+@test
+def who_gets_what_another_releases():
+    """A VF that came back from a release which goes on with others, and is given to the next: each by who asked, and so it
+    stays when the daemon dies."""
+    world = World()
+    world.apply(2)
+    for index in (1, 2):
+        world.call("vf.assign", vm="trainer-1", vf=f"gpu0/vf{index}", add=True, wait_seconds=PATIENCE)
+    start = len(trail(world))
+    world.fault("detach", vm="trainer-1", nth=2, hang=True)
+    release = asks(world, "release", "trainer-1", "--all")
+    until(lambda: any(vf["state"] == "free" for vf in world.items("vf.list")), "one is back")
+    world.until_hangs()
+    back = one(vf["name"] for vf in world.items("vf.list") if vf["state"] == "free")
+    other = one(vf["name"] for vf in world.items("vf.list") if vf["name"] != back)
+    assign = asked(world, "assign", "trainer-2", "--vf", back)
+    named = one(op["operation"] for op in world.items("operation.list") if op["method"] == "vf.release")
+    me = os.getuid()
+    equal(who(trail(world)[start:], back), [
+        ("vf.release", me, release.pid, named, "changed", "attached", "free"),
+        ("vf.assign", me, assign, None, "changed", "free", "leased"),
+        ("vf.assign", me, assign, operation(world, "vf.assign", assign), "changed", "leased", "attached"),
+    ])
+    world.kill()
+    release.wait(PATIENCE)
+    # The next daemon goes on with what is left, for the same caller.
+    world.machine("clear-faults")
+    world.machine("release-hang", vm="trainer-1")
+    world.start()
+    until(lambda: world.vf(other)["state"] == "free", "the other is back")
+    equal(who(trail(world)[start:], other), [("vf.release", me, release.pid, named, "changed", "attached", "free")])
+
+
+def lost(world, *indexes, of=4):
+    """trainer-1, which is off, is to have these VFs, and they are not there."""
+    world.machine("domain-stop", vm="trainer-1")
+    for index in indexes:
+        world.call("vf.assign", vm="trainer-1", vf=f"gpu0/vf{index}", mode="config", add=True, wait_seconds=PATIENCE)
+    world.kill()
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    world.machine("set-numvfs", gpu="gpu0", value=of)
+    world.start()
+    until(lambda: world.vm("trainer-1")["cannot_start"], "it is told")
+
+
+@test
+def who_ends_a_lease_of_what_is_gone():
+    """The lease of a VF that is not there ends by who releases it, or gives another in its place, and has its row once."""
+    me = os.getuid()
+    world = World()
+    world.apply(2)
+    lost(world, 2, of=1)
+    start = len(trail(world))
+    release = asked(world, "release", "gpu0/vf2")
+    until(lambda: not world.vm("trainer-1")["cannot_start"], "its definition does not name it")
+    world.crash_and_restart()
+    until(lambda: world.call("daemon.status")["hypervisor_connected"], "libvirt is connected")
+    rows = [row for row in trail(world)[start:] if row["subject"] != "gpu0"]
+    equal(who(rows, "gpu0/vf2"), [("vf.release", me, release, None, "changed", "reserved", "gone")])
+    equal((rows[0]["before"]["vm"], rows[0]["before"]["owner"]), ("trainer-1", "vm"))
+    equal(len(rows), 1, rows)
+    world.end()
+    world = World()
+    world.apply(4)
+    lost(world, 4, of=2)
+    start = len(trail(world))
+    assign = asked(world, "assign", "trainer-1")
+    until(lambda: not world.vm("trainer-1")["cannot_start"], "its definition does not name it")
+    equal(who(trail(world)[start:], "gpu0/vf4"), [("vf.assign", me, assign, None, "changed", "reserved", "gone")])
+    equal({row["pid"] for row in trail(world)[start:] if row["method"] == "vf.assign"}, {assign})
+    assert not [row for row in trail(world)[start:] if row["method"] == "daemon:follow"], trail(world)[start:]
+
+
+@test
+def who_ends_a_lease_of_what_was_seen_to_go():
+    """The same of one that went before the daemon's eyes, which has told that."""
+    world = World()
+    world.apply(2)
+    world.machine("domain-stop", vm="trainer-1")
+    world.call("vf.assign", vm="trainer-1", vf="gpu0/vf2", mode="config", wait_seconds=PATIENCE)
+    start = len(trail(world))
+    world.machine("set-numvfs", gpu="gpu0", value=0)
+    world.machine("set-numvfs", gpu="gpu0", value=1)
+    until(lambda: world.vm("trainer-1")["cannot_start"], "it is told")
+    release = asked(world, "release", "gpu0/vf2")
+    until(lambda: not world.vm("trainer-1")["cannot_start"], "its definition does not name it")
+    me = os.getuid()
+    equal(who(trail(world)[start:], "gpu0/vf2"), [
+        ("daemon:host", me, world.process.pid, None, "changed", "reserved", "gone"),
+        ("vf.release", me, release, None, "changed", "gone", "gone"),
+    ])
+
+
+@test
+def who_takes_by_force():
+    """A guest that does not let go of what one asked back, and another who powers its VM off: what comes of it is his."""
+    world = World()
+    world.apply(1)
+    vf = "gpu0/vf1"
+    world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)
+    start = len(trail(world))
+    world.fault("detach", vm="trainer-1", nth=1, hang=True)
+    asking = asks(world, "release", vf)
+    until(lambda: world.vf(vf)["state"] == "detaching", "it is asked for")
+    world.until_hangs()
+    force = asks(world, "release", vf, "--force", "--yes-power-off")
+    until(lambda: [row for row in trail(world)[start:] if row["subject"] == "trainer-1"], "it is powered off")
+    until(lambda: next(vm for vm in world.machine("state")["vms"] if vm["name"] == "trainer-1")["state"] == "off", "off")
+    world.machine("release-hang", vm="trainer-1")
+    equal(force.wait(PATIENCE), 0)
+    asking.wait(PATIENCE)
+    row = one(row for row in trail(world)[start:] if row["subject"] == vf and (row["after"] or {}).get("state") == "free")
+    equal((row["method"], row["pid"]), ("vf.release", force.pid))
+
+
+@test
+def who_cuts_away():
+    """A VF that is quarantined and goes with a re-cut goes by who cuts; what nobody asked for is nobody's, whatever is
+    under way."""
+    world = World()
+    world.apply(2)
+    vf = "gpu0/vf1"
+    world.call("vf.assign", vm="trainer-1", vf=vf, wait_seconds=PATIENCE)
+    world.fault("reset", gpu="gpu0", nth=1, error="EIO")
+    release = asks(world, "release", vf)
+    release.wait(PATIENCE)
+    equal(world.vf(vf)["state"], "quarantined")
+    start = len(trail(world))
+    apply = asked(world, "apply", "gpu0", "--vfs", "3")
+    me = os.getuid()
+    equal(who(trail(world)[start:], vf), [("gpu.apply", me, apply, operation(world, "gpu.apply", apply), "changed",
+                                          "quarantined", "gone")])
+    world.call("vf.assign", vm="trainer-1", vf=vf, wait_seconds=PATIENCE)
+    start = len(trail(world))
+    drain = asks(world, "drain", "gpu0")
+    until(lambda: world.gpu()["state"] == "draining", "it is drained")
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", vf=2, alias="hostdev0")
+    until(lambda: world.vf("gpu0/vf2")["state"] == "attached", "it is adopted")
+    equal(who(trail(world)[start:], "gpu0/vf2"), [("daemon:adopt", me, world.process.pid, None, "changed", "free", "attached")])
+    drain.terminate()
+    drain.wait(PATIENCE)
+
+
+@test
+def who_of_two_users():
+    """The same with another user: his tune, while root's drain waits, has his uid."""
+    need_root()
+    policy = {**POLICY, "access": [{"user": "root", "role": "admin"}, {"user": "nobody", "role": "admin"}]}
+    world = World(policy=policy)
+    world.apply(2)
+    world.call("vf.assign", vm="trainer-1", wait_seconds=PATIENCE)
+    world.call("gpu.drain", gpu="gpu0", wait_seconds=0)
+    start = len(trail(world))
+    answers, pid = as_nobody(world, ["vf.tune", {"vf": "gpu0/vf1", "exec_quantum_ms": 20}])
+    assert "result" in answers[0], answers
+    uid = pwd.getpwnam("nobody").pw_uid
+    equal({(row["method"], row["uid"], row["pid"]) for row in trail(world)[start:]}, {("vf.tune", uid, pid)})
+    equal([row["subject"] for row in trail(world)[start:]], ["gpu0/vf1", "gpu0"])
+
+
 @test
 def refusals():
     """A changing call without the right is told, with who asked; a loop of them does not fill the disk."""

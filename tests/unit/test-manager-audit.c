@@ -79,9 +79,10 @@ static void expect_rows(struct bench *b, uint64_t number, const struct expected 
 		expect_rows((b), (since), _e, ARRAY_SIZE(_e));                                     \
 	} while (0)
 
-static struct answer *assign_as_eve(struct bench *b, uint64_t wait_usec)
+static struct answer *assign_to(struct bench *b, int mode, uint64_t wait_usec)
 {
-	struct vf_assign_params p = { .for_usec = FOR_ABSENT, .vm = (char *)"train-a", .vf = (char *)VF, .wait_usec = wait_usec };
+	struct vf_assign_params p = { .for_usec = FOR_ABSENT, .vm = (char *)"train-a", .vf = (char *)VF, .mode = mode,
+				      .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 
 	manager_call_begin(b->m, &eve, "vf.assign");
@@ -90,15 +91,37 @@ static struct answer *assign_as_eve(struct bench *b, uint64_t wait_usec)
 	return a;
 }
 
-static struct answer *release_as_eve(struct bench *b)
+static struct answer *assign_as_eve(struct bench *b, uint64_t wait_usec)
 {
-	struct vf_release_params p = { .vm = (char *)"train-a", .wait_usec = FOREVER };
+	return assign_to(b, ASSIGN_AUTO, wait_usec);
+}
+
+static struct answer *release_in(struct bench *b, uint64_t wait_usec)
+{
+	struct vf_release_params p = { .vm = (char *)"train-a", .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 
 	manager_call_begin(b->m, &eve, "vf.release");
 	manager_vf_release(b->m, &eve, &p, &a->reply);
 	manager_call_end(b->m);
 	return a;
+}
+
+static struct answer *release_as_eve(struct bench *b)
+{
+	return release_in(b, FOREVER);
+}
+
+/* Accepted and under way: libvirt does not answer. */
+static void release_without_answer(struct bench *b)
+{
+	struct answer *a;
+
+	b->actors.hv_held = 1U << HV_DETACH;
+	a = release_in(b, 0);
+	bench_wait(b, a);
+	answer_free(a);
+	bench_settle(b);
 }
 
 /* ---- what callers do ---- */
@@ -135,6 +158,83 @@ static void over_a_restart(void **state)
 	bench_until(b, bench_vf(b, VF)->state == VF_ATTACHED);
 	EXPECT(b, first, { "vf.assign", VF, "changed", "free", "leased", NULL, 1000, 4711 },
 	       { "vf.assign", VF, "changed", "leased", "attached", "op/2", 1000, 4711 });
+}
+
+/* Whether libvirt had done what the dead daemon asked, or not: what becomes of it is the doing of who asked. */
+static void a_release_over_a_restart(void **state)
+{
+	static const int modes[] = { ASSIGN_LIVE, ASSIGN_LIVE, ASSIGN_CONFIG, ASSIGN_CONFIG };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		bool live = modes[i] == ASSIGN_LIVE, done = i % 2 == 1;
+		_cleanup_free_ char *op = NULL;
+		uint64_t first;
+
+		expect_changed(b, assign_to(b, modes[i], FOREVER), true);
+		bench_settle(b);
+		first = audit_next(b->m);
+		op = xasprintf("op/%llu", (unsigned long long)b->m->next_operation);
+		release_without_answer(b);
+		bench_stop(b);
+		if (done)
+			fake_set_hostdev(&b->actors, 0, 1, false, false);
+		bench_start(b);
+		bench_until(b, bench_vf(b, VF)->state == VF_FREE && !b->m->open_operations);
+		bench_settle(b);
+		if (!live && done) /* it was over before anybody took it up */
+			EXPECT(b, first, { "vf.release", "train-a", "accepted", NULL, "accepted", op, 1000, 4711 },
+			       { "vf.release", "train-a", "changed", "running", "done", op, 1000, 4711 },
+			       { "vf.release", VF, "changed", "reserved", "free", op, 1000, 4711 });
+		else
+			EXPECT(b, first, { "vf.release", "train-a", "accepted", NULL, "accepted", op, 1000, 4711 },
+			       { "vf.release", VF, "changed", live ? "attached" : "reserved", "free", op, 1000, 4711 });
+	}
+}
+
+/* An operation that waits names the VF, but not the lease that somebody was given since. */
+static void an_operation_means_the_lease_of_its_time(void **state)
+{
+	struct bench *b = *state;
+	struct operation *op;
+	struct vf *vf = bench_vf(b, VF);
+
+	expect_changed(b, assign_as_eve(b, FOREVER), true);
+	release_without_answer(b);
+	op = b->m->open_operations;
+	assert_null(audit_inherited(b->m, vf, NULL)); /* this daemon's own */
+	op->inherited = true;
+	assert_ptr_equal(audit_inherited(b->m, vf, NULL), op);
+	assert_ptr_equal(audit_inherited(b->m, vf, "vf.release"), op);
+	assert_null(audit_inherited(b->m, vf, "vf.assign"));
+	assert_null(audit_inherited(b->m, b->m->gpus->vfs[1], NULL));
+	vf->lease.since = op->created_at + 1;
+	assert_null(audit_inherited(b->m, vf, NULL));
+	op->inherited = false;
+}
+
+/* Who acts is told for as long as he does, and no longer. */
+static void who_acts_is_who_began_last(void **state)
+{
+	struct bench *b = *state;
+	struct operation *op;
+
+	expect_changed(b, assign_as_eve(b, FOREVER), true);
+	release_without_answer(b);
+	op = b->m->open_operations;
+	assert_null(audit_acts_now(b->m));
+	{
+		_cleanup_acting_ struct audit_acting eves = audit_acts(b->m, op);
+
+		assert_ptr_equal(audit_acts_now(b->m), op);
+		{
+			_cleanup_acting_ struct audit_acting nobodys = audit_acts(b->m, NULL);
+
+			assert_null(audit_acts_now(b->m));
+		}
+		assert_ptr_equal(audit_acts_now(b->m), op);
+	}
+	assert_null(audit_acts_now(b->m));
 }
 
 static void what_fails_is_told(void **state)
@@ -434,6 +534,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_vf_from_free_to_free),
 		TEST(over_a_restart),
+		TEST(a_release_over_a_restart),
+		TEST(an_operation_means_the_lease_of_its_time),
+		TEST(who_acts_is_who_began_last),
 		TEST(what_fails_is_told),
 		TEST(a_gpu_shows_layout_and_number),
 		TEST(what_nobody_asked_for),
