@@ -34,6 +34,7 @@ struct audit {
 	bool acting_undone;	  /* … or of who cancels it */
 	const char *scope; /* "daemon:recover" … while that goes on */
 	struct pending_row *pending;
+	json_t *untold; /* subject → the last row of it that could not be stored; NULL = none */
 	struct refusals refusals[REFUSAL_UIDS];
 };
 
@@ -64,6 +65,8 @@ void audit_skip_to(struct manager *m, uint64_t number)
 
 void audit_free(struct manager *m)
 {
+	if (m->audit)
+		json_decref(m->audit->untold);
 	free(m->audit);
 	m->audit = NULL;
 }
@@ -185,6 +188,18 @@ static bool is_cancellers(struct manager *m, const struct audit_change *change, 
 	return !change->operation && op == m->audit->acting && m->audit->acting_undone && op->cancel && op->cancelled_by.known;
 }
 
+/* What could not be stored when it was done is stored again later, by nobody: it is still the doing of who did it then. */
+static bool find_earlier(struct manager *m, const struct audit_change *change, struct actor *ret)
+{
+	const json_t *row = json_object_get(m->audit->untold, strempty(change->subject));
+
+	if (!row || !json_equal(json_object_get(row, "after"), change->after))
+		return false;
+	*ret = (struct actor){ .method = json_get_string(row, "method"), .uid = (uid_t)json_get_uint(row, "uid", 0),
+			       .pid = (pid_t)json_get_uint(row, "pid", 0), .operation = json_get_string(row, "operation") };
+	return true;
+}
+
 static void find_actor(struct manager *m, const struct audit_change *change, struct actor *ret)
 {
 	struct operation *op = operation_behind(m, change);
@@ -193,6 +208,8 @@ static void find_actor(struct manager *m, const struct audit_change *change, str
 	*ret = m->audit->call;
 	ret->operation = change->operation;
 	if (ret->method)
+		return;
+	if (!op && find_earlier(m, change, ret))
 		return;
 	*ret = (struct actor){ .uid = m->own_uid, .pid = getpid() };
 	if (op)
@@ -253,10 +270,22 @@ static void pending_free(struct pending_row *row)
 
 void audit_not_committed(struct manager *m)
 {
-	for (struct pending_row *row = m->audit ? m->audit->pending : NULL; row; row = row->next)
-		if (row->undo)
-			row->undo(m, strempty(json_get_string(row->doc, "subject")),
-				  json_object_get(row->doc, "before"));
+	_cleanup_json_ json_t *untold = json_object();
+
+	for (struct pending_row *row = m->audit ? m->audit->pending : NULL; row; row = row->next) {
+		const char *subject = strempty(json_get_string(row->doc, "subject"));
+
+		if (!row->undo)
+			continue;
+		row->undo(m, subject, json_object_get(row->doc, "before"));
+		if (!json_object_get(untold, subject)) /* the latest comes first */
+			json_object_set(untold, subject, row->doc);
+	}
+	if (!m->audit || json_object_size(untold) == 0)
+		return;
+	if (!m->audit->untold)
+		m->audit->untold = json_object();
+	json_object_update(m->audit->untold, untold);
 }
 
 /* "free", a policy's revision, or "-" when there was nothing. */
@@ -296,6 +325,7 @@ static void row_committed(struct manager *m, void *userdata)
 		{ "GPUVF_POLICY", json_get_string(row->doc, "policy_revision") },
 	};
 
+	json_object_del(m->audit->untold, strempty(subject));
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)json_get_uint(row->doc, "audit", 0));
 	snprintf(uid, sizeof(uid), "%llu", (unsigned long long)json_get_uint(row->doc, "uid", 0));
 	snprintf(pid, sizeof(pid), "%llu", (unsigned long long)pid_number);

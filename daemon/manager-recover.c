@@ -31,6 +31,7 @@ static void recover_step(struct manager *m, struct vf *vf, const struct domain_h
 		vf->doubtful = !live; /* attached, and let go by a VM that went off before we could say so? */
 		break;
 	case VF_DETACHING: /* asked, but the guest still has it: whoever asked asks again */
+		vf->lease.live &= live || !dev || !dev->config; /* with the state, in one row */
 		vf_set_state(m, vf, live ? VF_ATTACHED : dev && dev->config ? VF_RESERVED : VF_RESETTING, NULL);
 		break;
 	case VF_ATTACHED:

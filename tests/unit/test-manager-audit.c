@@ -96,9 +96,9 @@ static struct answer *assign_as_eve(struct bench *b, uint64_t wait_usec)
 	return assign_to(b, ASSIGN_AUTO, wait_usec);
 }
 
-static struct answer *release_in(struct bench *b, uint64_t wait_usec)
+static struct answer *release_from(struct bench *b, int mode, uint64_t wait_usec)
 {
-	struct vf_release_params p = { .vm = (char *)"train-a", .wait_usec = wait_usec };
+	struct vf_release_params p = { .vm = (char *)"train-a", .mode = mode, .wait_usec = wait_usec };
 	struct answer *a = answer_new();
 
 	manager_call_begin(b->m, &eve, "vf.release");
@@ -109,16 +109,16 @@ static struct answer *release_in(struct bench *b, uint64_t wait_usec)
 
 static struct answer *release_as_eve(struct bench *b)
 {
-	return release_in(b, FOREVER);
+	return release_from(b, ASSIGN_AUTO, FOREVER);
 }
 
 /* Accepted and under way: libvirt does not answer. */
-static void release_without_answer(struct bench *b)
+static void release_without_answer(struct bench *b, int mode)
 {
 	struct answer *a;
 
 	b->actors.hv_held = 1U << HV_DETACH;
-	a = release_in(b, 0);
+	a = release_from(b, mode, 0);
 	bench_wait(b, a);
 	answer_free(a);
 	bench_settle(b);
@@ -175,7 +175,7 @@ static void a_release_over_a_restart(void **state)
 		bench_settle(b);
 		first = audit_next(b->m);
 		op = xasprintf("op/%llu", (unsigned long long)b->m->next_operation);
-		release_without_answer(b);
+		release_without_answer(b, ASSIGN_AUTO);
 		bench_stop(b);
 		if (done)
 			fake_set_hostdev(&b->actors, 0, 1, false, false);
@@ -192,6 +192,27 @@ static void a_release_over_a_restart(void **state)
 	}
 }
 
+/* Its running guest has let go of it, and its stored definition has it still. */
+static void a_release_of_one_side_over_a_restart(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_free_ char *op = NULL;
+	uint64_t first;
+
+	expect_changed(b, assign_to(b, ASSIGN_BOTH, FOREVER), true);
+	bench_settle(b);
+	first = audit_next(b->m);
+	op = xasprintf("op/%llu", (unsigned long long)b->m->next_operation);
+	release_without_answer(b, ASSIGN_LIVE);
+	bench_stop(b);
+	fake_set_hostdev(&b->actors, 0, 1, false, true);
+	bench_start(b);
+	bench_until(b, bench_vf(b, VF)->state == VF_RESERVED && !b->m->open_operations);
+	bench_settle(b);
+	EXPECT(b, first, { "vf.release", "train-a", "accepted", NULL, "accepted", op, 1000, 4711 },
+	       { "vf.release", VF, "changed", "attached", "reserved", op, 1000, 4711 });
+}
+
 /* An operation that waits names the VF, but not the lease that somebody was given since. */
 static void an_operation_means_the_lease_of_its_time(void **state)
 {
@@ -200,7 +221,7 @@ static void an_operation_means_the_lease_of_its_time(void **state)
 	struct vf *vf = bench_vf(b, VF);
 
 	expect_changed(b, assign_as_eve(b, FOREVER), true);
-	release_without_answer(b);
+	release_without_answer(b, ASSIGN_AUTO);
 	op = b->m->open_operations;
 	assert_null(audit_inherited(b->m, vf, NULL)); /* this daemon's own */
 	op->inherited = true;
@@ -220,7 +241,7 @@ static void who_acts_is_who_began_last(void **state)
 	struct operation *op;
 
 	expect_changed(b, assign_as_eve(b, FOREVER), true);
-	release_without_answer(b);
+	release_without_answer(b, ASSIGN_AUTO);
 	op = b->m->open_operations;
 	assert_null(audit_acts_now(b->m));
 	{
@@ -362,6 +383,38 @@ static void no_change_no_row(void **state)
 					 " json_extract(audit.doc, '$.after.epoch') = json_extract(lease.doc, '$.epoch')"
 					 " AND json_extract(audit.doc, '$.after.state') = 'attached'"),
 			 1);
+}
+
+/* What was seen while nothing could be stored is stored later: it is still the doing of who had asked for it. */
+static void what_is_stored_later_is_whose_it_was(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_free_ char *op = NULL;
+	uint64_t first;
+
+	expect_changed(b, assign_as_eve(b, FOREVER), true);
+	bench_settle(b);
+	first = audit_next(b->m);
+	op = xasprintf("op/%llu", (unsigned long long)b->m->next_operation);
+	release_without_answer(b, ASSIGN_AUTO);
+	bench_break_store(b, true);
+	b->actors.hv_held = 0;
+	fake_release(&b->actors, 0, 1U << HV_DETACH);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE && b->m->degraded);
+	bench_break_store(b, false);
+	bench_until(b, !b->m->degraded);
+	bench_settle(b);
+	EXPECT(b, first, { "vf.release", "train-a", "accepted", NULL, "accepted", op, 1000, 4711 },
+	       { "vf.release", VF, "changed", "attached", "free", op, 1000, 4711 });
+	/* And that was all of it: the same once more, by others, is theirs. */
+	fake_set_hostdev(&b->actors, 0, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_ATTACHED);
+	first = audit_next(b->m);
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	EXPECT(b, first, { "daemon:vm", VF, "changed", "attached", "free" });
 }
 
 struct seen {
@@ -535,6 +588,7 @@ int main(void)
 		TEST(a_vf_from_free_to_free),
 		TEST(over_a_restart),
 		TEST(a_release_over_a_restart),
+		TEST(a_release_of_one_side_over_a_restart),
 		TEST(an_operation_means_the_lease_of_its_time),
 		TEST(who_acts_is_who_began_last),
 		TEST(what_fails_is_told),
@@ -544,6 +598,7 @@ int main(void)
 		TEST(what_a_boot_makes),
 		TEST(numbers_go_on),
 		TEST(no_change_no_row),
+		TEST(what_is_stored_later_is_whose_it_was),
 		TEST(subscribers_hear_of_it),
 		TEST(refusals_are_told_but_do_not_flood),
 		TEST(old_rows_leave),
