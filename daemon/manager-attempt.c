@@ -108,6 +108,7 @@ void attempt_give_back(struct manager *m, struct job *job)
 		return; /* its end comes back here through attached() or given_back() */
 	if (vf->state == VF_LEASED && !vf->doubtful) {
 		vf_let_go(m, vf, VF_FREE, NULL);
+		vm_adopt_vf(m, vf); /* named or taken by hand meanwhile */
 		attempt_over(m, job);
 		return;
 	}

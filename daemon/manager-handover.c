@@ -123,6 +123,8 @@ void handover_finish(struct handover *h, const struct rpc_error *error)
 	if (h->stored)
 		h->stored->handover = NULL;
 	vf->handover = NULL;
+	if (vf->gpu && !m->ending)
+		vm_adopt_stored(m, vf); /* before anybody is given it */
 	h->fn(m, vf, h->userdata, h->error.code ? &h->error : error);
 	if (h->also)
 		h->also(m, vf, h->also_userdata, error);

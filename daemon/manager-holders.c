@@ -36,6 +36,31 @@ json_t *vf_holders(struct manager *m, const struct vf *vf)
 	return text ? json_pack("[s]", text) : NULL;
 }
 
+static void add(json_t **holders, const char *text)
+{
+	if (!text)
+		return;
+	if (!*holders)
+		*holders = json_array();
+	json_array_append_new(*holders, json_string(text));
+}
+
+/* VMs that would not start without it, while another has it. */
+static void add_others(struct manager *m, json_t **holders, const struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		_cleanup_free_ char *text = NULL;
+
+		if (streq(vf->lease.vm_uuid, vm->uuid) || !vm_names_vf(m, vm, vf))
+			continue;
+		text = xasprintf("%s: VM %s (its stored definition names the VF, too; virsh edit %s takes it out)", vf->name,
+				 vm->facts->name, vm->facts->name);
+		add(holders, text);
+	}
+}
+
 json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
 {
 	json_t *holders = NULL;
@@ -43,11 +68,8 @@ json_t *gpu_holders(struct manager *m, const struct gpu *gpu)
 	for (size_t i = 0; i < gpu->n_vfs; i++) {
 		_cleanup_free_ char *text = holder_text(m, gpu->vfs[i]);
 
-		if (!text)
-			continue;
-		if (!holders)
-			holders = json_array();
-		json_array_append_new(holders, json_string(text));
+		add(&holders, text);
+		add_others(m, &holders, gpu->vfs[i]);
 	}
 	return holders;
 }

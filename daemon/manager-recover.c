@@ -124,7 +124,7 @@ void recover_late_vf(struct manager *m, struct vf *vf)
 	recover_vf(m, vf);
 	if (vm)
 		vm_compare_hostdevs(m, vm, false);
-	else if (vf->state == VF_FREE)
+	if (vf->state == VF_FREE)
 		vm_adopt_vf(m, vf);
 	recover_leftover(m, vf);
 }

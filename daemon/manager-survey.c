@@ -66,6 +66,17 @@ static bool differs(const struct domain_facts *known, const struct domain_facts 
 	return differs;
 }
 
+/* What became free in a way that nobody was there to see. */
+static void adopt_named(struct manager *m)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->state == VF_FREE && !gpu->vfs[i]->handover)
+				vm_adopt_stored(m, gpu->vfs[i]);
+}
+
 static void on_list(void *userdata, const struct hv_reply *reply)
 {
 	struct manager *m = userdata;
@@ -87,6 +98,7 @@ static void on_list(void *userdata, const struct hv_reply *reply)
 		if (!listed)
 			ask(m, vm->uuid);
 	}
+	adopt_named(m);
 }
 
 static void survey(struct manager *m)

@@ -151,6 +151,23 @@ void vm_adopt_vf(struct manager *m, struct vf *vf)
 	}
 }
 
+bool vm_names_vf(struct manager *m, const struct vm *vm, const struct vf *vf)
+{
+	const struct domain_hostdev *dev = domain_hostdev_at(vm->facts, &vf->address);
+	struct shown shown = shown_at(vm->facts, &vf->address);
+
+	return shown.config && !shown.live && !follow_is_stale(m, vm, dev);
+}
+
+void vm_adopt_stored(struct manager *m, struct vf *vf)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+		if (vf->state == VF_FREE && vm_names_vf(m, vm, vf))
+			adopt(m, vm, vf, domain_hostdev_at(vm->facts, &vf->address));
+}
+
 static void after_loss(struct manager *m, struct vf *vf, void *userdata,
 		       const struct rpc_error *error)
 {

@@ -14,9 +14,13 @@ void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: 
 bool vf_is_live(struct manager *m, const struct vf *vf); /* in the running guest of any VM, by libvirt's last word */
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
 void vm_adopt_vf(struct manager *m, struct vf *vf); /* a free VF that some VM names is held by it */
-/* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
+/* The same by stored definitions alone: directly after a guest let go, what is known of guests may be older than that. */
+void vm_adopt_stored(struct manager *m, struct vf *vf);
+/* Its stored definition names the VF, which its guest does not have.  Not what is to follow its own VF elsewhere. */
+bool vm_names_vf(struct manager *m, const struct vm *vm, const struct vf *vf);
 /* NULL: the domain does not have it. */
 const struct domain_hostdev *domain_hostdev_at(const struct domain_facts *facts, const struct pci_address *address);
+/* We wrote the hostdev into its stored definition, or out of it: libvirt may tell of that late or never. */
 void vm_note_stored(struct vm *vm, const struct pci_address *address, const char *alias, bool there);
 void vm_gone(struct manager *m, const char *uuid);
 
