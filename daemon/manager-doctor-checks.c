@@ -312,6 +312,24 @@ static void check_missing_vfs(struct manager *m, const char *id, struct findings
 	}
 }
 
+static void check_taken_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct vm *vm, *tmp;
+
+	HASH_ITER(hh, m->vms, vm, tmp)
+	{
+		_cleanup_free_ char *taken = vm_taken_text(m, vm);
+		struct finding *f;
+
+		if (!taken)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_VM, vm->facts->name);
+		finding_what(f, "it cannot start while another has a VF that its stored definition names");
+		finding_evidence_text(f, "libvirt, gpuvfd", taken);
+		finding_cure(f, "take the VF back from whoever has it, or out of the definition of %s", vm->facts->name);
+	}
+}
+
 static void check_simulation(struct manager *m, const char *id, struct findings *findings)
 {
 	struct finding *f;
@@ -344,6 +362,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "vf-off-vfio", "each free VF of a managed GPU is on VFIO, or could be put there", check_unbound_vfs },
 	{ "vf-memory-between-users", "no user finds another's data in the memory of a VF", check_memory_between_users },
 	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
+	{ "vm-vf-taken", "no VM that is off names a VF that another has", check_taken_vfs },
 	{ "vm-wedged", "each call of libvirt about a VM returns", check_wedged_vms },
 	{ "vm-quarantined", "no VM is quarantined", check_quarantined_vms },
 	{ NULL },

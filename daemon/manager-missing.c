@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* VFs that stored definitions of VMs name and the host does not have: after somebody else cut the card, or a boot
- * with another layout.  Such a VM would not start.  What the policy assigned is taken out, so that the VM gets another
- * one; what gpuvf assign gave follows (manager-lost.c); what somebody put there by hand is told, and stays his. */
+/* VFs that stored definitions of VMs name and that the VM cannot have: the host does not have them, after somebody else
+ * cut the card or a boot with another layout, or another has them.  Such a VM would not start.  What the policy assigned
+ * is taken out, so that the VM gets another one; what gpuvf assign gave follows (manager-lost.c), or waits for whoever
+ * took it (manager-displaced.c); what somebody put there by hand is told, and stays his. */
 #include "manager-state.h"
 
 #include <stdio.h>
@@ -81,6 +82,53 @@ char *vm_missing_text(struct manager *m, const struct vm *vm)
 		   : NULL;
 }
 
+/* ---- another has it ---- */
+
+const struct domain_hostdev *vm_taken_vf(struct manager *m, const struct vm *vm, struct vf **ret)
+{
+	for (size_t i = 0; m->ready && i < vm->facts->n_hostdevs; i++) {
+		const struct domain_hostdev *dev = &vm->facts->hostdevs[i];
+		struct vf *vf = dev->config && !dev->live ? vf_find_address(m, &dev->address) : NULL;
+
+		if (!vf || vf->lease.owner == LEASE_NONE || streq(vf->lease.vm_uuid, vm->uuid) ||
+		    follow_is_stale(m, vm, dev))
+			continue;
+		*ret = vf;
+		return dev;
+	}
+	return NULL;
+}
+
+/* Who has it, and how that ends. */
+static char *taker_text(struct manager *m, const struct vf *vf)
+{
+	const struct job *job = lease_job(m, &vf->lease);
+	_cleanup_free_ char *process = vf_is_in_process(vf) ? process_text(vf) : NULL;
+	const char *name = strempty(vf->lease.vm_name);
+
+	if (process)
+		return xasprintf("which a process of the host has: it will not start before that is over; %s", process);
+	if (vf->lease.owner == LEASE_JOB)
+		return xasprintf("which %s %llu in VM %s has: it will not start before that is over", job_word(job),
+				 (unsigned long long)vf->lease.job, name);
+	if (vf->state == VF_RESERVED)
+		return xasprintf("which is reserved for VM %s, whose definition names it, too: only one of them can run with it "
+				 "(gpuvf release %s takes it from the other)", name, vf->name);
+	return xasprintf("which VM %s has: it will not start (gpuvf release %s takes it from there)", name, vf->name);
+}
+
+char *vm_taken_text(struct manager *m, const struct vm *vm)
+{
+	struct vf *vf = NULL;
+	const struct domain_hostdev *dev = vm_taken_vf(m, vm, &vf);
+	_cleanup_free_ char *taker = dev ? taker_text(m, vf) : NULL;
+
+	if (!dev)
+		return NULL;
+	return xasprintf("its stored definition names %s (%s), %s; virsh edit %s takes it out", PCI_ADDRESS_STR(&dev->address),
+			 vf->name, strempty(taker), vm->facts->name);
+}
+
 /* ---- mending ---- */
 
 struct taking {
@@ -95,7 +143,7 @@ static void on_taken_out(void *userdata, const struct hv_reply *reply)
 	_cleanup_free_ struct taking *t = userdata;
 	struct manager *m = t->m;
 	struct vm *vm = vm_find_uuid(m, t->uuid);
-	const char *why = reply->message ? reply->message : "a VF that is gone cannot be taken out of its definition";
+	const char *why = reply->message ? reply->message : "a VF that it does not have cannot be taken out of its definition";
 
 	if (!vm)
 		return;
@@ -117,7 +165,7 @@ void vm_take_out(struct manager *m, struct vm *vm, const struct domain_hostdev *
 
 	if (!t)
 		return;
-	log_vm(vm->facts->name, LOG_NOTICE, 0, "%s is gone from the host: it is taken out of the definition of VM %s",
+	log_vm(vm->facts->name, LOG_NOTICE, 0, "%s is not there, or another's: it is taken out of the definition of VM %s",
 	       PCI_ADDRESS_STR(&dev->address), vm->facts->name);
 	t->m = m;
 	t->address = dev->address;
@@ -132,7 +180,10 @@ bool vm_mend_missing(struct manager *m, struct vm *vm)
 {
 	const struct domain_hostdev *dev = vm_missing_vf(m, vm);
 	const struct gpu *gpu = dev ? gpu_of_missing(m, dev) : NULL;
+	struct vf *vf;
 
+	if (!dev)
+		dev = vm_taken_vf(m, vm, &vf);
 	/* What puts a half-cut card right may bring the VF back. */
 	if (!dev || !alias_is_of_policy(dev->alias) || follow_is_stale(m, vm, dev) || (gpu && gpu->half_cut))
 		return vm->fixed.busy;

@@ -270,9 +270,12 @@ uint64_t pool_ready_usec(struct manager *m)
 
 bool pool_may_start(struct manager *m, const struct vm *vm, const struct policy_vm_rule *rule)
 {
+	struct vf *taken;
+
 	return rule && rule->start == VM_START_ON_DEMAND && vm->facts->state == VM_OFF &&
 	       vm->facts->persistent && !vm->quarantine && !vm->wedged.reason && !vm->pool.starting && !vm->pool.stopping &&
-	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime() && !vm_missing_vf(m, vm);
+	       !vm_lacks_memory(vm) && vm->pool.retry_at <= now_boottime() && !vm_missing_vf(m, vm) &&
+	       !vm_taken_vf(m, vm, &taken);
 }
 
 void pool_start(struct manager *m, struct vm *vm)

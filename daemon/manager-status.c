@@ -31,7 +31,7 @@ static json_t *troubles(struct manager *m)
 		}
 	}
 	HASH_ITER(hh, m->vms, vm, tmp_vm) {
-		_cleanup_free_ char *missing = vm_missing_text(m, vm);
+		_cleanup_free_ char *missing = vm_missing_text(m, vm), *taken = vm_taken_text(m, vm);
 
 		if (vm->quarantine)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", vm->facts->name, "what",
@@ -39,6 +39,9 @@ static json_t *troubles(struct manager *m)
 		if (missing)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", vm->facts->name, "what",
 							      "vf-missing", "reason", missing));
+		if (taken)
+			json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", vm->facts->name, "what",
+							      "vf-taken", "reason", taken));
 	}
 	wedged_troubles(m, list);
 	aside_view(m, list);

@@ -109,11 +109,14 @@ void vm_tries_later(struct manager *m, struct vm_tries *tries); /* not before a 
 void vm_tries_tell(struct manager *m, struct vm *vm, struct vm_tries *tries, const char *member, const char *words,
 		   const char *why);
 
-/* ---- manager-missing.c: VFs that stored definitions name and the host does not have ---- */
+/* ---- manager-missing.c: VFs that stored definitions name and their VMs cannot have ---- */
 bool alias_is_ours(const char *alias); /* NULL: no */
 bool alias_is_of_policy(const char *alias);
 const struct domain_hostdev *vm_missing_vf(struct manager *m, const struct vm *vm); /* the first; NULL = none */
 char *vm_missing_text(struct manager *m, const struct vm *vm); /* why it will not start; returns new, or NULL */
+/* The first that another has, or is to have, and that VF; NULL = none.  Of two that are off the first to name it has it. */
+const struct domain_hostdev *vm_taken_vf(struct manager *m, const struct vm *vm, struct vf **ret);
+char *vm_taken_text(struct manager *m, const struct vm *vm); /* who has it, and the ways out; returns new, or NULL */
 bool vm_mend_missing(struct manager *m, struct vm *vm); /* true: one that the policy gave is being taken out */
 /* Takes a hostdev out of its stored definition.  tries: &vm->fixed or &vm->follow, busy until then. */
 void vm_take_out(struct manager *m, struct vm *vm, const struct domain_hostdev *dev, struct vm_tries *tries);

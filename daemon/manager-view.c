@@ -219,7 +219,8 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 {
 	const struct domain_facts *f = vm->facts;
 	const struct policy_vm_rule *rule = policy_match_vm(m->policy, f->name);
-	_cleanup_free_ char *missing = vm_missing_text(m, vm);
+	_cleanup_free_ char *missing = vm_missing_text(m, vm), *taken = missing ? NULL : vm_taken_text(m, vm);
+	const char *cannot = missing ? missing : taken;
 	json_t *vfs = json_array(), *json;
 	struct gpu *gpu, *tmp;
 
@@ -231,7 +232,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 	json = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o,s:s?,s:s?}", "name", f->name, "uuid", vm->uuid, "state",
 			 vm_state_to_string(f->state), "agent", vm_agent_to_string(f->agent), "persistent",
 			 (int)f->persistent, "vfs", vfs, "rule", rule ? rule->label : NULL, "reason",
-			 vm->quarantine ? vm->quarantine : vm->wedged.reason ? vm->wedged.reason : missing);
+			 vm->quarantine ? vm->quarantine : vm->wedged.reason ? vm->wedged.reason : cannot);
 	if (f->saved)
 		json_put_bool(json, "saved", true);
 	json_put(json, "wedged", wedged_view(&vm->wedged));
@@ -240,7 +241,7 @@ json_t *vm_view(struct manager *m, const struct vm *vm)
 	json_put_string(json, "pool_state", pool_state(vm));
 	json_put_string(json, "pool_reason", vm->pool.failure);
 	json_put_string(json, "assignment_reason", vm->fixed.failure);
-	json_put_string(json, "cannot_start", missing);
+	json_put_string(json, "cannot_start", cannot);
 	json_put_uint_known(json, "slots", rule != NULL, rule ? rule->slots : 0);
 	json_put_uint_known(json, "free_ports", f->free_ports >= 0, (uint64_t)f->free_ports);
 	return json;
