@@ -350,18 +350,18 @@ static void keep_assigned(struct manager *m, const struct caller *caller, const 
 	operation_reply(m, op, p->wait_usec, reply);
 }
 
-/* The name of the one VF that the VM had, that is not there, and in whose place this one comes: of the same GPU before
- * others, then the one that it had first.  Returns new, or NULL. */
-static char *takes_the_place_of(struct manager *m, const struct vm *vm, const struct vf *vf)
+/* The lease of the one VF that the VM had, that is not there or that another took, and in whose place this one comes: of
+ * the same GPU before others, then the one that it had first.  Returns new, as waiting_leases() has it, or NULL. */
+static json_t *takes_the_place_of(struct manager *m, const struct vm *vm, const struct vf *vf)
 {
-	_cleanup_json_ json_t *lost = lost_leases(m, vm, NULL);
+	_cleanup_json_ json_t *waiting = waiting_leases(m, vm, NULL);
 	_cleanup_free_ char *prefix = xasprintf("%s/", vf->gpu->name);
-	const json_t *best = NULL;
+	json_t *best = NULL;
 	bool best_is_near = false;
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(lost, i, one) {
+	json_array_foreach(waiting, i, one) {
 		const char *name = json_get_string(one, "vf");
 		bool near = strncmp(name, strempty(prefix), strlen(strempty(prefix))) == 0;
 
@@ -371,7 +371,7 @@ static char *takes_the_place_of(struct manager *m, const struct vm *vm, const st
 		best = one;
 		best_is_near = near;
 	}
-	return best ? strdup(json_get_string(best, "vf")) : NULL;
+	return json_incref(best);
 }
 
 void manager_vf_assign(struct manager *m, const struct caller *caller,
@@ -381,7 +381,7 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 	struct vm *vm = NULL;
 	struct gpu *gpu = NULL;
 	struct vf *named = NULL, *vf = NULL;
-	_cleanup_free_ char *instead = NULL;
+	_cleanup_json_ json_t *instead = NULL;
 	struct operation *op;
 	bool live, config;
 
@@ -409,11 +409,11 @@ void manager_vf_assign(struct manager *m, const struct caller *caller,
 		lease_set_end(&vf->lease, p->for_usec);
 	instead = !p->add && config ? takes_the_place_of(m, vm, vf) : NULL;
 	if (instead)
-		lost_forget(m, instead);
+		waiting_forget(m, instead);
 	vf_set_state(m, vf, VF_LEASED, NULL);
 	op = operation_new(m, "vf.assign", vf->name, caller->uid,
 			   json_pack("{s:s,s:I,s:s*}", "vm", vm->uuid, "epoch", (json_int_t)vf->lease.epoch, "instead",
-				     instead));
+				     instead ? json_get_string(instead, "vf") : NULL));
 	outbox_add(m, assign_committed, assign_not_committed, op);
 	operation_reply(m, op, p->wait_usec, reply);
 }

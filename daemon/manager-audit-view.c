@@ -170,6 +170,13 @@ bool audit_lost_over(struct manager *m, const char *name, const json_t *row)
 	return !told;
 }
 
+/* The VF itself stays what it is. */
+void audit_displaced_over(struct manager *m, const struct vf *vf)
+{
+	audit_write(m, &(struct audit_change){ .subject = vf->name, .before = row_compact(m, vf->displaced),
+					       .word = "daemon:follow", .after = vf_compact(vf) });
+}
+
 void audit_vf(struct manager *m, struct vf *vf)
 {
 	_cleanup_acting_ struct audit_acting nobody = audit_acts(m, is_found(vf) ? NULL : audit_acts_now(m));

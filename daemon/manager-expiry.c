@@ -204,6 +204,8 @@ void expiry_pump(struct manager *m)
 			uint64_t at = gpu->vfs[i]->lease.owner == LEASE_NONE ? 0 : look(m, gpu->vfs[i]);
 
 			next = at ? MIN_OF(next, at) : next;
+			at = displaced_end(gpu->vfs[i]);
+			next = at ? MIN_OF(next, at) : next;
 		}
 	(void)audit_scope(m, scope);
 	m->expiry_timer = sd_event_source_disable_unref(m->expiry_timer);

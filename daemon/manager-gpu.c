@@ -284,10 +284,12 @@ static void vf_vanishes(struct manager *m, struct vf *vf, bool waits)
 	vf->vram_taken = (struct known){ 0 };
 	vf->scrubbed_at = 0;
 	vf->weighted.on = false;
-	row = waits && id ? lost_row(vf) : NULL;
+	row = displaced_take(vf);
+	if (!row)
+		row = lost_row(vf);
 	(void)free_and_strdup(&vf->profile, NULL);
 	vf_let_go(m, vf, VF_GONE, "the kernel no longer shows it");
-	if (row) {
+	if (row && waits && id) {
 		json_object_set(m->lease_rows, id, row);
 		outbox_put(m, STORE_LEASE, id, json_incref(row));
 	}
@@ -398,7 +400,7 @@ void gpu_end_lease_of_absent(struct manager *m, struct gpu *gpu, unsigned index)
 	if (!vf)
 		return;
 	adopt_row(m, vf);
-	vf_vanishes(m, vf, false);
+	vf_vanishes(m, vf, vf->displaced && lost_waits(m, gpu, index, vf->displaced));
 }
 
 void gpu_end_leases_of_absent(struct manager *m, struct gpu *gpu)

@@ -55,8 +55,8 @@ static void add_others(struct manager *m, json_t **holders, const struct vf *vf)
 
 		if (streq(vf->lease.vm_uuid, vm->uuid) || !vm_names_vf(m, vm, vf))
 			continue;
-		text = xasprintf("%s: VM %s (its stored definition names the VF, too; virsh edit %s takes it out)", vf->name,
-				 vm->facts->name, vm->facts->name);
+		text = xasprintf("%s: VM %s (its stored definition names the VF, too; %s %s takes it out)", vf->name,
+				 vm->facts->name, displaced_is_of(vf, vm) ? "gpuvf release" : "virsh edit", vm->facts->name);
 		add(holders, text);
 	}
 }

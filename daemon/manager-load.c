@@ -307,6 +307,15 @@ static void settle_booted(struct manager *m, const char *id, json_t *row)
 	outbox_put(m, STORE_LEASE, id, json_incref(row));
 }
 
+static void settle_displaced(struct manager *m, const char *id, json_t *row, json_t *displaced)
+{
+	_cleanup_json_ json_t *was = json_incref(row);
+
+	tell_booted(m, id, was, displaced);
+	json_object_set(m->lease_rows, id, displaced);
+	outbox_put(m, STORE_LEASE, id, json_incref(displaced));
+}
+
 /* Rule "reboot": no live hostdev survives a boot of the host; what the persistent XML of a VM says does, and so does a
  * lease that we wrote there, with its end.  When the boot before is not known, the leases are compared with what
  * libvirt shows, as after a crash. */
@@ -322,8 +331,14 @@ static void check_boot(struct manager *m)
 	if (boot_id_read(boot_id) < 0 || streq_ptr(m->stored_boot_id, boot_id))
 		return;
 	json_object_foreach_safe(m->lease_rows, tmp, id, row) {
+		json_t *displaced = json_object_get(row, "displaced");
+
 		if (!m->stored_boot_id)
 			break;
+		if (displaced && outlives_boot(displaced)) { /* who took the VF has lost it */
+			settle_displaced(m, id, row, displaced);
+			continue;
+		}
 		if (outlives_boot(row)) {
 			settle_booted(m, id, row);
 			continue;

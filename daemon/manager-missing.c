@@ -121,12 +121,18 @@ char *vm_taken_text(struct manager *m, const struct vm *vm)
 {
 	struct vf *vf = NULL;
 	const struct domain_hostdev *dev = vm_taken_vf(m, vm, &vf);
-	_cleanup_free_ char *taker = dev ? taker_text(m, vf) : NULL;
+	_cleanup_free_ char *taker = dev ? taker_text(m, vf) : NULL, *out = NULL;
+	const char *name = vm->facts->name;
 
 	if (!dev)
 		return NULL;
-	return xasprintf("its stored definition names %s (%s), %s; virsh edit %s takes it out", PCI_ADDRESS_STR(&dev->address),
-			 vf->name, strempty(taker), vm->facts->name);
+	if (displaced_is_of(vf, vm))
+		out = xasprintf("its lease waits until the VF is free (gpuvf assign %s gives another, gpuvf release %s takes it "
+				"out)%s%s", name, name, vm->follow.failure ? "; " : "", strempty(vm->follow.failure));
+	else
+		out = xasprintf("virsh edit %s takes it out", name);
+	return xasprintf("its stored definition names %s (%s), %s; %s", PCI_ADDRESS_STR(&dev->address), vf->name,
+			 strempty(taker), strempty(out));
 }
 
 /* ---- mending ---- */
@@ -143,6 +149,7 @@ static void on_taken_out(void *userdata, const struct hv_reply *reply)
 	_cleanup_free_ struct taking *t = userdata;
 	struct manager *m = t->m;
 	struct vm *vm = vm_find_uuid(m, t->uuid);
+	bool taken_out = true;
 	const char *why = reply->message ? reply->message : "a VF that it does not have cannot be taken out of its definition";
 
 	if (!vm)
@@ -150,10 +157,12 @@ static void on_taken_out(void *userdata, const struct hv_reply *reply)
 	(t->of_policy ? &vm->fixed : &vm->follow)->busy = false;
 	if (reply->failure == HV_OK || reply->failure == HV_ALREADY)
 		vm_note_stored(vm, &t->address, NULL, false);
-	else if (t->of_policy)
-		fixed_failed(m, vm, why);
 	else
-		follow_failed(m, vm, why);
+		taken_out = false;
+	if (!t->of_policy)
+		follow_failed(m, vm, taken_out ? NULL : why);
+	else if (!taken_out)
+		fixed_failed(m, vm, why);
 	manager_pump(m);
 }
 

@@ -97,6 +97,7 @@ struct vf {
 	struct vf_unbound unbound;
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */
 	bool doubtful;		   /* a VM may have had it since its last reset: an earlier daemon did not come to say */
+	json_t *displaced;	   /* row of the lease that waits for it while another VM has it (manager-displaced.c); NULL = none */
 	json_t *audited;	   /* as the audit trail has it; NULL: free */
 };
 

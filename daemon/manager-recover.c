@@ -64,6 +64,8 @@ static void recover_vf(struct manager *m, struct vf *vf)
 		return;
 	/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
 	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
+		if (dev && dev->config)
+			displaced_keep(vf);
 		if (vf->state > VF_ATTACHING)
 			vf_set_state(m, vf, VF_RESETTING, "it is in another VM");
 		vf_let_go(m, vf, VF_FREE, NULL);

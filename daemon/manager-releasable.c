@@ -151,17 +151,19 @@ static bool is_assigned(struct manager *m, const struct vf *vf, const struct vf_
 
 /* ---- which ones ---- */
 
-/* Those of a VM, or one by name, that are not there: their leases wait for them. */
+/* Those of a VM, or one by name, that are not there or that another VM took: their leases wait for them. */
 static int collect_lost(struct manager *m, const struct vf_release_params *p, const struct vm *vm, struct release *r,
 			struct rpc_error *error)
 {
 	json_t *one;
 	size_t i;
 
-	r->lost = lost_leases(m, vm, p->vf);
+	r->lost = waiting_leases(m, vm, p->vf);
 	json_array_foreach(r->lost, i, one) {
 		const char *name = json_get_string(one, "vf"), *holder = json_get_string(one, "vm");
 
+		if (r->side == LIVE_SIDE && waiting_is_displaced(one))
+			continue; /* nor in its guest */
 		if (r->side == LIVE_SIDE)
 			release_add_gone(r->kept, name, holder, true); /* no guest has it: nothing to do */
 		else if (check_epoch(p, name, holder, json_get_uint(one, "epoch", 0), error) < 0)
@@ -207,7 +209,7 @@ static int collect_present(struct manager *m, const struct vf_release_params *p,
 
 static int refuse_several(const struct vf_release_params *p, size_t n, size_t n_lost, struct rpc_error *error)
 {
-	_cleanup_free_ char *gone = n_lost > 0 ? xasprintf(", %zu of them not there", n_lost) : NULL;
+	_cleanup_free_ char *gone = n_lost > 0 ? xasprintf(", %zu of them not there, or another VM's", n_lost) : NULL;
 
 	rpc_error_set(error, RPC_CONFLICT, "VM %s holds %zu VFs%s", p->vm, n, strempty(gone));
 	return rpc_error_detail(error, "several", "vm", "name the VF, or say --all");

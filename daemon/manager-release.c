@@ -253,9 +253,12 @@ static json_t *release_lost(struct manager *m, struct release *r)
 	json_array_foreach(r->lost, i, one) {
 		const char *name = json_get_string(one, "vf");
 
-		lost_forget(m, name);
+		waiting_forget(m, one);
 		json_array_append_new(names, json_string(name));
-		release_add_gone(r->kept, name, json_get_string(one, "vm"), false);
+		if (waiting_is_displaced(one))
+			release_add_kept(r->kept, vf_find(m, name), false); /* another VM has it */
+		else
+			release_add_gone(r->kept, name, json_get_string(one, "vm"), false);
 	}
 	return names;
 }

@@ -14,7 +14,7 @@ struct release {
 	size_t left;
 	size_t n;
 	struct vf **vfs;
-	json_t *lost; /* leases of VFs that are not there, see lost_leases(); NULL = none */
+	json_t *lost; /* leases that wait, see waiting_leases(); NULL = none */
 	json_t *kept; /* what is left, see release_add_kept() */
 	struct rpc_error error;
 };

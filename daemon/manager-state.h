@@ -107,6 +107,8 @@ void audit_vf_known(struct vf *vf); /* as it is now it is in the trail already *
 /* Somebody ends the lease of a VF that is not there, of which this is the row; true: the trail had the lease still, and has
  * its end now.  Borrows. */
 bool audit_lost_over(struct manager *m, const char *name, const json_t *row);
+/* Somebody ends the lease that waits for this VF, which another VM has (manager-displaced.c). */
+void audit_displaced_over(struct manager *m, const struct vf *vf);
 /* A stored lease whose VF is not there yet has changed; row NULL: it is dropped.  Borrows. */
 void audit_lease_row(struct manager *m, const char *name, const json_t *was, const json_t *row);
 void audit_job_known(struct job *job);

@@ -149,6 +149,8 @@ json_t *vf_row(const struct vf *vf)
 		json_put_uint(doc, "vram_taken", vf->vram_taken.value);
 	if (vf->scrubbed_at)
 		json_put_uint(doc, "scrubbed_at", vf->scrubbed_at);
+	if (vf->displaced)
+		json_put(doc, "displaced", json_deep_copy(vf->displaced));
 	return doc;
 }
 
@@ -170,7 +172,7 @@ void vf_store(struct manager *m, struct vf *vf)
 		return;
 	audit_vf(m, vf);
 	if (vf->lease.owner == LEASE_NONE && vf->state != VF_QUARANTINED && !vf->profile && !vf->weighted.on &&
-	    !vf->last_user.known && !vf->vram_taken.known && !vf->scrubbed_at) {
+	    !vf->last_user.known && !vf->vram_taken.known && !vf->scrubbed_at && !vf->displaced) {
 		outbox_delete(m, STORE_LEASE, id);
 		return;
 	}
@@ -208,6 +210,8 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	vf->vram_taken = (struct known){ json_is_integer(json_object_get(row, "vram_taken")),
 					 json_get_uint(row, "vram_taken", 0) };
 	vf->scrubbed_at = json_get_uint(row, "scrubbed_at", 0);
+	json_decref(vf->displaced);
+	vf->displaced = json_is_object(json_object_get(row, "displaced")) ? json_deep_copy(json_object_get(row, "displaced")) : NULL;
 	process_from_row(vf, json_object_get(row, "process"));
 	weighted_from_row(&vf->weighted, json_object_get(row, "weighted"));
 	if (vf->state == VF_GONE)
@@ -232,6 +236,7 @@ void vf_free(struct vf *vf)
 	free(vf->lease.instead);
 	process_forget(vf);
 	bind_forget(vf);
+	json_decref(vf->displaced);
 	json_decref(vf->audited);
 	free(vf);
 }
@@ -280,12 +285,12 @@ void vf_set_state(struct manager *m, struct vf *vf, enum vf_state state, const c
 		vf_store(m, vf);
 }
 
-void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
-	      uint64_t job, uid_t uid, bool live, bool config)
+static void begin_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm, uint64_t epoch,
+			uint64_t job, uid_t uid, bool live, bool config)
 {
 	process_forget(vf);
 	vf->lease.owner = owner;
-	vf->lease.epoch = m->next_epoch++;
+	vf->lease.epoch = epoch;
 	vf->lease.job = job;
 	vf->lease.uid = uid;
 	vf->lease.live = live;
@@ -303,6 +308,21 @@ void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const st
 	manager_emit(m, "lease.changed", vf->name,
 		     json_pack("{s:s,s:I,s:s}", "owner", lease_owner_to_string(owner), "epoch",
 			       (json_int_t)vf->lease.epoch, "vm", vm->facts->name));
+}
+
+void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
+	      uint64_t job, uid_t uid, bool live, bool config)
+{
+	begin_lease(m, vf, owner, vm, m->next_epoch++, job, uid, live, config);
+}
+
+void vf_lease_again(struct manager *m, struct vf *vf, const struct vm *vm, const json_t *row, bool live)
+{
+	begin_lease(m, vf, LEASE_VM, vm, json_get_uint(row, "epoch", 0), 0, (uid_t)json_get_uint(row, "uid", 0), live, true);
+	vf->lease.chosen = json_get_bool(row, "chosen", false);
+	vf->lease.vram = json_get_uint(row, "vram", 0);
+	vf->lease.since = json_get_uint(row, "since", 0);
+	lease_end_from_row(&vf->lease, json_object_get(row, "expires"));
 }
 
 void vf_lease_pass(struct manager *m, struct vf *vf, enum lease_owner owner, uint64_t job)

@@ -13,6 +13,8 @@ void vf_free(struct vf *vf);
 /* Leases a free VF; the caller has checked that it is free, and sets its state next, which stores both. */
 void vf_lease(struct manager *m, struct vf *vf, enum lease_owner owner, const struct vm *vm,
 	      uint64_t job, uid_t uid, bool live, bool config);
+/* The one that a row tells of, which its VM's stored definition has: the same epoch, end and user.  live: its guest, too. */
+void vf_lease_again(struct manager *m, struct vf *vf, const struct vm *vm, const json_t *row, bool live);
 void vf_lease_end(struct manager *m, struct vf *vf);
 /* The state and the end of the lease, if it has one, in one row. */
 void vf_let_go(struct manager *m, struct vf *vf, enum vf_state state, const char *reason);
@@ -136,6 +138,22 @@ char *lost_text(struct manager *m, const struct vm *vm); /* why the VM does not 
 void lost_store(struct manager *m); /* all of them */
 uint64_t lost_next_end(struct manager *m); /* of those that have an end to come, by the boot clock; UINT64_MAX = none */
 void lost_pump(struct manager *m);
+
+/* ---- manager-displaced.c: leases of VMs that are off, whose VF another VM took by hand ---- */
+/* Another VM takes it now: its lease waits, if its VM's stored definition names it by that.  Before its lease is another. */
+void displaced_keep(struct vf *vf);
+bool displaced_is_of(const struct vf *vf, const struct vm *vm); /* the lease that waits for the VF is that VM's */
+/* A free VF is its VM's again, under the lease that waited.  False: none did, or its VM's definition names it no more. */
+bool displaced_returns(struct manager *m, struct vf *vf);
+json_t *displaced_take(struct vf *vf); /* it does not wait here any more; returns its row, or NULL: new */
+/* All leases that wait and that nobody let go yet: lost_leases(), and of a VM (only = NULL) those that another took, which
+ * waiting_is_displaced() tells apart.  Returns new, NULL = there is none. */
+json_t *waiting_leases(struct manager *m, const struct vm *vm, const char *only);
+bool waiting_is_displaced(const json_t *lease);
+/* One of them is not to be had any more: its VF is taken out of its VM's definition. */
+void waiting_forget(struct manager *m, const json_t *lease);
+uint64_t displaced_end(const struct vf *vf); /* of the lease that waits, by the boot clock; 0 = none is to come */
+void displaced_pump(struct manager *m);
 
 /* ---- manager-follow.c: a stored definition follows its VM's VF to another address, or to another VF ---- */
 const struct domain_hostdev *vm_stored_alias(const struct vm *vm, const char *alias); /* NULL = it has none */

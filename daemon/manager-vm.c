@@ -111,6 +111,10 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 		return;
 	if (!dev->live && follow_is_stale(m, vm, dev))
 		return; /* what was there when it was written was another VF: it is on its way out */
+	if (vf->state == VF_FREE && (!dev->live || displaced_is_of(vf, vm)) && displaced_returns(m, vf))
+		return;
+	if (elsewhere)
+		displaced_keep(vf);
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
@@ -266,6 +270,8 @@ static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const 
 		if (job && vm->facts->state == VM_OFF)
 			job_vm_off(m, job);
 		vf_set_state(m, vf, VF_RESERVED, "only in the VM's persistent XML now");
+		if (vf_is_elsewhere(m, vf))
+			vm_adopt_vf(m, vf); /* out of one guest and into another by hand: the other was seen first */
 	}
 }
 

@@ -217,6 +217,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 		(void)job_place(m);
 	expiry_pump(m);
 	sessions_pump(m);
+	displaced_pump(m);
 	lost_pump(m);
 	follow_pump(m);
 	fixed_pump(m);

@@ -341,6 +341,31 @@ def _waits(key, row, machine, numbers):
         h["config"] and h["alias"] == alias for vm in machine["vms"] if vm["uuid"] == row["vm_uuid"] for h in vm["hostdevs"]))
 
 
+def _named(machine, address):
+    """(VM, hostdev) of the definitions that name it."""
+    return [(vm, h) for vm in machine["vms"] for h in vm["hostdevs"] if h["config"] and h["address"] == address]
+
+
+def _whose(name, vf, row, named, rows):
+    """A free VF is named by no definition, but of one that is to follow its own VF elsewhere; a lease that waits for its VF
+    is of a VM whose definition names it, while another has it."""
+    wrong = []
+    alive = {row["epoch"] for row in rows["lease"].values() if row["owner"] != "none"}
+    to_go = {row["instead"] for row in rows["lease"].values() if row.get("instead")}
+    if not row or row["state"] == "free":
+        for vm, h in named:
+            ours = ALIAS.match(h["alias"] or "")
+            if h["alias"] not in to_go and not (ours and int(ours[3]) in alive):
+                wrong.append(f"{name} is free, and the definition of {vm['name']} names it as {h['alias']}")
+    waits = row and row.get("displaced")
+    if waits and row["owner"] == "vm":
+        wrong.append(f"{name} is VM {row['vm_name']}'s, and a lease of VM {waits['vm_name']} waits for it")
+    if waits and not any(vm["uuid"] == waits["vm_uuid"] and (h["alias"] or "").endswith(f"-{vf['index']}-e{waits['epoch']}")
+                         for vm, h in named):
+        wrong.append(f"a lease of VM {waits['vm_name']} waits for {name}, and its definition does not name it")
+    return wrong
+
+
 def definitions(machine, rows):
     """No definition names, under an alias of a lease, a VF that is another than the lease's.  What names one that is over
     was defined by somebody else's hand; one that is to go stays while its VM has a managed-save image."""
@@ -375,6 +400,7 @@ def leases(machine, rows):
             row = rows["lease"].get(_key(gpu, vf["index"]))
             there.add(_key(gpu, vf["index"]))
             wrong += _vf(gpu, vf, row, holders.get(vf["address"]), numbers)
+            wrong += _whose(f"{gpu['name']}/vf{vf['index']}", vf, row, _named(machine, vf["address"]), rows)
             if row and row["state"] in MOVING and row["owner"] != "job":
                 wrong.append(f"{gpu['name']}/vf{vf['index']} stays {row['state']} ({row['owner']})")
     for key, row in rows["lease"].items():

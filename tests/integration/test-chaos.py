@@ -207,6 +207,10 @@ SPOILED = (
     (lambda w: w.rows["lease"].update({"0000:03:00.0/3": lease("vm", 9, state="free")}), "is free and belongs to"),
     (lambda w: w.rows["lease"].update({"0000:03:00.0/3": lease("vm", 9, state="resetting")}), "stays resetting"),
     (lambda w: w.rows["lease"].update({"0000:03:00.0/9": lease("vm", 9)}), "there is no such VF"),
+    (lambda w: w.vms[1]["hostdevs"].append(hostdev(3, 9, live=False, config=True)),
+     "vf3 is free, and the definition of trainer-2 names it as ua-gpuvf-0-3-e9"),
+    (lambda w: w.lease(1).update(displaced=lease("vm", 4)), "vf1 is VM trainer-1's, and a lease of VM trainer-1 waits for it"),
+    (lambda w: w.lease(1).update(owner="foreign", displaced=lease("vm", 4)), "waits for gpu0/vf1, and its definition does not"),
     (lambda w: w.rows["job"]["7"].update(state="ended", result="failed"), "which is ended"),
     (lambda w: w.lease(2).update(job=70), "which is not there"),
     (lambda w: w.lease(2).update(job=6), "is for job 6, which is ended"),
@@ -321,6 +325,22 @@ def checker_knows_what_waits():
             world.rows["lease"]["0000:03:00.0/9"] = lease("vm", 9, state="reserved", **more)
             world.rows["audit"].update(change(20, "gpu0/vf9", {"state": "reserved", "epoch": 9}))
             equal(world.wrong() == [], good, f"{hostdevs} {more}: {world.wrong()}")
+
+
+@test
+def checker_knows_whose_a_vf_is():
+    """A VF that another took may have a lease that waits for it; a free one may be named by what is to follow its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder)
+        world.vms[1]["hostdevs"].append(hostdev(1, 4, live=False, config=True))
+        world.lease(1).update(owner="foreign", displaced=lease("vm", 4, vm_uuid=OTHER))
+        equal([one for one in world.wrong() if "waits for" in one], [])
+    for instead, good in (("ua-gpuvf-1-1-e4", True), (None, False)):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.vms[1]["hostdevs"].append(hostdev(3, 4, alias="ua-gpuvf-1-1-e4", live=False, config=True))
+            world.lease(1).update(instead=instead)
+            equal([one for one in world.wrong() if "vf3 is free, and the definition" in one] == [], good)
 
 
 @test
