@@ -343,7 +343,8 @@ def _waits(key, row, machine, numbers):
 
 def _named(machine, address):
     """(VM, hostdev) of the definitions that name it."""
-    return [(vm, h) for vm in machine["vms"] for h in vm["hostdevs"] if h["config"] and h["address"] == address]
+    return [(vm, h) for vm in machine["vms"] if vm["state"] != "gone"
+            for h in vm["hostdevs"] if h["config"] and h["address"] == address]
 
 
 def _whose(name, vf, row, named, rows):

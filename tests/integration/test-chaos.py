@@ -329,15 +329,17 @@ def checker_knows_what_waits():
 
 @test
 def checker_knows_whose_a_vf_is():
-    """A VF that another took may have a lease that waits for it; a free one may be named by what is to follow its own."""
+    """A VF that another took may have a lease that waits for it; a free one may be named by what is to follow its own, and
+    a VM that is gone has no definition."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
         world.vms[1]["hostdevs"].append(hostdev(1, 4, live=False, config=True))
         world.lease(1).update(owner="foreign", displaced=lease("vm", 4, vm_uuid=OTHER))
         equal([one for one in world.wrong() if "waits for" in one], [])
-    for instead, good in (("ua-gpuvf-1-1-e4", True), (None, False)):
+    for instead, state, good in (("ua-gpuvf-1-1-e4", "off", True), (None, "gone", True), (None, "off", False)):
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder)
+            world.vms[1].update(state=state)
             world.vms[1]["hostdevs"].append(hostdev(3, 4, alias="ua-gpuvf-1-1-e4", live=False, config=True))
             world.lease(1).update(instead=instead)
             equal([one for one in world.wrong() if "vf3 is free, and the definition" in one] == [], good)
