@@ -261,6 +261,7 @@ def of_others(chance):
         ("foreign-attach", {"vm": chance.choice(VMS), **vf}),
         ("foreign-detach", {"vm": chance.choice(VMS), **vf}),
         ("foreign-detach", {"vm": chance.choice(VMS), **vf}),
+        *[("steal", {"which": chance.randrange(1 << 16)})] * 3,
         ("domain-start", {"vm": chance.choice(VMS)}),
         ("domain-stop", {"vm": chance.choice(VMS)}),
         ("domain-start", {"vm": chance.choice(VMS)}),

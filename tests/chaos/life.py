@@ -387,6 +387,20 @@ class Life(World):
         what = {"vm": vm, "live": True, "config": hostdev["config"], **places[hostdev["address"]]}
         return self.ask("foreign-detach", **what) and self.ask("foreign-attach", **what)
 
+    def steal(self, which):
+        """What the definition of a VM that is off names goes into the guest of another, by virsh attach-device."""
+        state = self.ask("state") or {"gpus": [], "vms": []}
+        places = {vf["address"]: {"gpu": gpu["name"], "vf": vf["index"]} for gpu in state["gpus"] for vf in gpu["vfs"]}
+        in_use = {h["address"] for vm in state["vms"] for h in vm["hostdevs"] if h["live"]}
+        choices = [(thief["name"], h["address"]) for vm in state["vms"] if vm["state"] == "off" for h in vm["hostdevs"]
+                   if h["address"] in places and h["address"] not in in_use
+                   for thief in state["vms"] if thief["state"] == "running"]
+        if not choices:
+            return False
+        vm, address = choices[which % len(choices)]
+        self.last_users.forget(places[address]["gpu"], places[address]["vf"])
+        return self.ask("foreign-attach", vm=vm, live=True, **places[address])
+
     def pause_busy(self):
         """Whose job runs is suspended, and what runs in it stays there.  On a full disk that may not be answered."""
         with Client(self.socket) as client, contextlib.suppress(RpcError):
@@ -402,6 +416,8 @@ class Life(World):
             return self.ask("domain-stop", **members) and self.ask("domain-undefine", **members)
         if op == "reattach":
             return self.reattach(members["which"])
+        if op == "steal":
+            return self.steal(members["which"])
         reply = self.ask(op, **members)
         if reply and "gpu" in members and op in ("hold", "foreign-attach", "set-numvfs", "unbind-driver"):
             self.last_users.forget(members["gpu"], members.get("vf"))
