@@ -19,7 +19,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-actor-errors.c daemon/manager-apply.c daemon/manager-apply.h \
 	daemon/manager-assert.c daemon/manager-assign.c daemon/manager-attach.c daemon/manager-attempt.c \
 	daemon/manager-audit-list.c daemon/manager-audit-view.c daemon/manager-audit.c \
-	daemon/manager-bind.c daemon/manager-detach.c daemon/manager-displaced.c daemon/manager-doctor-checks.c daemon/manager-doctor.c \
+	daemon/manager-barrier.c daemon/manager-bind.c daemon/manager-detach.c daemon/manager-displaced.c daemon/manager-doctor-checks.c daemon/manager-doctor.c \
 	daemon/manager-drain.c daemon/manager-event.c daemon/manager-expiry.c daemon/manager-export.c \
 	daemon/manager-fits.c daemon/manager-fixed.c daemon/manager-follow.c daemon/manager-gate.c \
 	daemon/manager-gpu.c \
@@ -56,7 +56,7 @@ gpuvfd_next_LDADD = $(gpuvfd_LDADD)
 
 if HAVE_CMOCKA
 MANAGER_TESTS = tests/unit/test-manager tests/unit/test-manager-assign \
-	tests/unit/test-manager-audit tests/unit/test-manager-bind tests/unit/test-manager-displaced tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
+	tests/unit/test-manager-audit tests/unit/test-manager-barrier tests/unit/test-manager-bind tests/unit/test-manager-displaced tests/unit/test-manager-drain tests/unit/test-manager-follow tests/unit/test-manager-load \
 	tests/unit/test-manager-tune tests/unit/test-manager-expiry tests/unit/test-manager-power-off \
 	tests/unit/test-manager-preempt tests/unit/test-manager-process tests/unit/test-manager-rejoin tests/unit/test-manager-reuse tests/unit/test-manager-scrub \
 	tests/unit/test-manager-session \
@@ -78,6 +78,9 @@ tests_unit_test_manager_audit_SOURCES = tests/unit/test-manager-audit.c $(MANAGE
 tests_unit_test_manager_audit_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_audit_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sd_journal_sendv
 tests_unit_test_manager_audit_LDADD = $(MANAGER_TEST_LIBS)
+tests_unit_test_manager_barrier_SOURCES = tests/unit/test-manager-barrier.c $(MANAGER_TEST_SUPPORT)
+tests_unit_test_manager_barrier_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
+tests_unit_test_manager_barrier_LDADD = $(MANAGER_TEST_LIBS)
 tests_unit_test_manager_bind_SOURCES = tests/unit/test-manager-bind.c $(MANAGER_TEST_SUPPORT)
 tests_unit_test_manager_bind_CPPFLAGS = $(MANAGER_TEST_CPPFLAGS)
 tests_unit_test_manager_bind_LDADD = $(MANAGER_TEST_LIBS)

@@ -106,6 +106,8 @@ void attempt_give_back(struct manager *m, struct job *job)
 	}
 	if (vf->handover)
 		return; /* its end comes back here through attached() or given_back() */
+	if (barrier_holds(m, vf->lease.vm_uuid))
+		return; /* job_resume() comes back here */
 	if (vf->state == VF_LEASED && !vf->doubtful) {
 		vf_let_go(m, vf, VF_FREE, NULL);
 		vm_adopt_vf(m, vf); /* named or taken by hand meanwhile */

@@ -165,6 +165,8 @@ static uint64_t look(struct manager *m, struct vf *vf)
 {
 	uint64_t at = MAX_OF(vf->lease.expires, vf->lease.expiry_retry_at);
 
+	if (barrier_holds(m, vf->lease.vm_uuid))
+		return 0;
 	if (vf->state == VF_LEASED && !vf->handover && !vf->inherited)
 		return look_unconfirmed(m, vf);
 	if (vf->lease.owner != LEASE_VM || !vf->lease.expires || vf->handover)

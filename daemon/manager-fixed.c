@@ -22,6 +22,8 @@ static void arm(struct manager *m)
 			next = MIN_OF(next, vm->fixed.retry_at);
 		if (vm->follow.retry_at > now)
 			next = MIN_OF(next, vm->follow.retry_at);
+		if (vm->barrier.retry_at > now)
+			next = MIN_OF(next, vm->barrier.retry_at);
 	}
 	m->fixed_timer = sd_event_source_disable_unref(m->fixed_timer);
 	if (next != UINT64_MAX)

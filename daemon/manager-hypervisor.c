@@ -130,6 +130,7 @@ void manager_on_hv_event(void *manager, const struct hv_event *event)
 		break;
 	case HV_EVENT_DOMAIN:
 		vm_update(m, event->domain);
+		barrier_soon(m, vm_find_uuid(m, event->domain->uuid));
 		break;
 	case HV_EVENT_DOMAIN_GONE:
 		vm_gone(m, event->uuid);

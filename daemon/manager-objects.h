@@ -194,6 +194,8 @@ struct vm {
 	unsigned failed_starts; /* jobs in a row whose guest never became ready */
 	char *quarantine;	/* why no job is placed here; NULL = fine */
 	struct wedged wedged;
+	bool stuck; /* a call that was ours has not returned yet */
+	struct vm_tries barrier; /* failure: it is not known whether earlier calls about it are over (manager-barrier.c) */
 	struct vm_pool pool;
 	struct vm_tries fixed;	/* to give it what the policy assigns to it */
 	struct vm_tries follow; /* to make its stored definition name VFs that are there (manager-follow.c) */

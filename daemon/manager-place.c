@@ -462,7 +462,7 @@ static void give_kept_back(struct manager *m)
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			if (gpu->vfs[i]->lease.owner == LEASE_KEPT && gpu->vfs[i]->state == VF_ATTACHED &&
-			    !gpu->vfs[i]->handover)
+			    !gpu->vfs[i]->handover && !barrier_holds(m, gpu->vfs[i]->lease.vm_uuid))
 				handover_detach(m, gpu->vfs[i], kept_back, NULL);
 }
 

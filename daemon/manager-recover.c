@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* After a start (what was stored is loaded by manager-load.c): what the store says is compared with what the kernel and
  * libvirt show, and every difference is resolved by a named rule (docs/RECOVERY.md).  Before looking at a VM that we had
- * touched, a barrier: a job on its domain, so that a dead daemon's last call has finished. */
+ * touched, a barrier (manager-barrier.c): a job on its domain, so that a dead daemon's last call has finished.  What is
+ * of a VM that does not answer there is left as it is; the same rules are for it once it does. */
 #include "manager-state.h"
 
 /* ---- VFs: what the lease says against what libvirt shows ---- */
@@ -60,7 +61,7 @@ static void recover_vf(struct manager *m, struct vf *vf)
 	const struct domain_hostdev *dev = shown(m, vf);
 	bool live = dev && dev->live, gone = !vm_find_uuid(m, vf->lease.vm_uuid);
 
-	if (vf->handover || !vf->inherited)
+	if (vf->handover || !vf->inherited || barrier_holds(m, vf->lease.vm_uuid))
 		return;
 	/* Rule "in another VM": somebody moved it while nobody of us was there, so it is no longer ours to reset. */
 	if (vf->state >= VF_LEASED && vf->state <= VF_RESETTING && !live && vf_is_elsewhere(m, vf)) {
@@ -85,6 +86,8 @@ static void recover_leftover(struct manager *m, struct vf *vf)
 {
 	bool inherited = vf->inherited;
 
+	if (barrier_holds(m, vf->lease.vm_uuid))
+		return;
 	vf->inherited = false;
 	if (vf->handover)
 		return;
@@ -131,6 +134,27 @@ void recover_late_vf(struct manager *m, struct vf *vf)
 	recover_leftover(m, vf);
 }
 
+static bool vf_waits(struct manager *m, const char *name)
+{
+	const struct vf *vf = vf_find(m, name);
+
+	return vf && barrier_holds(m, vf->lease.vm_uuid);
+}
+
+/* What it is to do with a VM has to wait for that VM's barrier. */
+static bool operation_waits(struct manager *m, const struct operation *op)
+{
+	const json_t *name;
+	size_t i;
+
+	if (streq(op->method, "vf.tune")) /* none of the VM's business */
+		return false;
+	json_array_foreach((json_t *)op->input_vfs, i, name)
+		if (vf_waits(m, json_string_value(name)))
+			return true;
+	return vf_waits(m, op->subject);
+}
+
 static void recover_operations(struct manager *m)
 {
 	struct operation *op, *tmp;
@@ -142,6 +166,8 @@ static void recover_operations(struct manager *m)
 			apply_resume(m, op);
 			continue;
 		}
+		if (operation_waits(m, op))
+			continue;
 		op->inherited = false;
 		log_notice("%s (%s %s) goes on after a restart", op->name, op->method, strempty(op->subject));
 		if (streq(op->method, "gpu.drain")) {
@@ -158,12 +184,33 @@ static void recover_operations(struct manager *m)
 	}
 }
 
+static void recover_rest(struct manager *m)
+{
+	struct job *job, *tmp;
+
+	recover_operations(m);
+	HASH_ITER(hh, m->jobs, job, tmp)
+		job_resume(m, job);
+	for_each_vf(m, recover_leftover);
+}
+
+void recover_vm(struct manager *m, struct vm *vm)
+{
+	const char *scope = audit_scope(m, "daemon:recover");
+
+	for_each_vf(m, recover_vf);
+	if (vm)
+		vm_compare_hostdevs(m, vm, true);
+	recover_rest(m);
+	(void)audit_scope(m, scope);
+	manager_pump(m);
+}
+
 static void recover_now(struct manager *m)
 {
 	const char *scope = audit_scope(m, "daemon:recover");
 	struct gpu *gpu, *tmp_gpu;
 	struct vm *vm, *tmp_vm;
-	struct job *job, *tmp;
 
 	m->recovering = false;
 	m->hypervisor_connected = true;
@@ -174,10 +221,7 @@ static void recover_now(struct manager *m)
 	HASH_ITER(hh, m->vms, vm, tmp_vm)
 		vm_compare_hostdevs(m, vm, true);
 	pool_forget_rows(m);
-	recover_operations(m);
-	HASH_ITER(hh, m->jobs, job, tmp)
-		job_resume(m, job);
-	for_each_vf(m, recover_leftover);
+	recover_rest(m);
 	HASH_ITER(hh, m->gpus, gpu, tmp_gpu) {
 		if (gpu->facts && !gpu->due && !gpu->apply && !gpu->apply_accepted)
 			gpu_end_leases_of_absent(m, gpu);
@@ -200,32 +244,14 @@ static void barriers_passed(struct manager *m)
 		manager_recover(m);
 }
 
-static void on_barrier(void *userdata, const struct hv_reply *reply)
+void barrier_down(struct manager *m)
 {
-	struct manager *m = userdata;
-
-	for (size_t i = 0; reply->failure == HV_OK && i < reply->n_domains; i++)
-		vm_update(m, reply->domains[i]);
 	if (--m->barriers == 0)
 		barriers_passed(m);
 }
 
-static bool touched(struct manager *m, const struct vm *vm)
-{
-	struct gpu *gpu, *tmp;
-
-	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->lease.owner != LEASE_NONE &&
-			    streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
-				return true;
-	return false;
-}
-
 void manager_recover(struct manager *m)
 {
-	struct vm *vm, *tmp;
-
 	if (m->recovering) {
 		m->recover_again = true;
 		return;
@@ -233,13 +259,6 @@ void manager_recover(struct manager *m)
 	m->recovering = true;
 	m->recovery_void = m->recover_again = false;
 	m->barriers = 1; /* our own, so that the last answer comes after the last question */
-	HASH_ITER(hh, m->vms, vm, tmp) {
-		struct hv_request request = { .op = HV_GET, .uuid = vm->uuid, .barrier = true };
-
-		if (vm->facts->state != VM_OFF && touched(m, vm) &&
-		    m->hypervisor->ops->request(m->hypervisor, &request, on_barrier, m) == 0)
-			m->barriers++;
-	}
-	if (--m->barriers == 0)
-		barriers_passed(m);
+	barriers_ask(m);
+	barrier_down(m);
 }

@@ -208,6 +208,8 @@ void job_resume(struct manager *m, struct job *job)
 	struct vf *vf = vf_find(m, job->vf_name);
 	bool attached_now = is_in_its_vm(job, vf), inherited = job->inherited;
 
+	if (barrier_holds(m, job->vm_uuid))
+		return;
 	job->inherited = false;
 	if (job->runner || job->ending || job->state < JOB_STARTING || job->state == JOB_ENDED)
 		return;

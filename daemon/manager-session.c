@@ -223,7 +223,7 @@ void sessions_pump(struct manager *m)
 	if (m->degraded || !m->hypervisor_connected || m->sleeping)
 		return;
 	HASH_ITER(hh, m->jobs, job, tmp)
-		if (is_ready(job) && !job->inherited) {
+		if (is_ready(job) && !job->inherited && !barrier_holds(m, job->vm_uuid)) {
 			uint64_t at = look(m, job);
 
 			next = MIN_OF(next, at);

@@ -132,6 +132,9 @@ void job_hold_restored(struct manager *m, struct job *job); /* one from a copy d
 /* libvirt has listed its domains: compares store, kernel and libvirt, and goes on with what was
  * accepted. */
 void manager_recover(struct manager *m);
+void barrier_down(struct manager *m); /* one of its questions was answered */
+/* Its barrier was answered at last, and it was read behind it; NULL: it is gone. */
+void recover_vm(struct manager *m, struct vm *vm);
 void recover_late_vf(struct manager *m, struct vf *vf); /* shown by the kernel after that */
 
 /* ---- manager-doctor.c ---- */

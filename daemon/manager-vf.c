@@ -303,6 +303,7 @@ static void begin_lease(struct manager *m, struct vf *vf, enum lease_owner owner
 	vf->lease.expires = vf->lease.expiry_retry_at = 0;
 	vf->lease.expiry_failures = 0;
 	vf->lease.since = now_realtime();
+	vf->inherited = false; /* ours, whatever an earlier daemon's row said */
 	snprintf(vf->lease.vm_uuid, sizeof(vf->lease.vm_uuid), "%s", vm->uuid);
 	(void)free_and_strdup(&vf->lease.vm_name, vm->facts->name);
 	manager_emit(m, "lease.changed", vf->name,

@@ -32,6 +32,7 @@ void vm_free(struct manager *m, struct vm *vm)
 	domain_facts_free(vm->facts);
 	free(vm->quarantine);
 	wedged_done(&vm->wedged);
+	(void)barrier_forget(vm);
 	free(vm->fixed.failure);
 	free(vm->follow.failure);
 	free(vm->memory.failure);
@@ -311,6 +312,8 @@ void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure)
 		if (vf)
 			adopt(m, vm, vf, &vm->facts->hostdevs[i]);
 	}
+	if (vm->barrier.failure)
+		return;
 	HASH_ITER(hh, m->gpus, gpu, tmp)
 		for (size_t i = 0; i < gpu->n_vfs; i++)
 			if (streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
@@ -400,16 +403,18 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */
 	vm_compare_hostdevs(m, vm, false);
-	if (before != copy->state && (copy->state == VM_OFF || copy->state == VM_CRASHED))
+	if (before != copy->state && (copy->state == VM_OFF || copy->state == VM_CRASHED) && !vm->barrier.failure)
 		jobs_of_stopped_vm(m, vm);
 }
 
 void vm_gone(struct manager *m, const char *uuid)
 {
 	struct vm *vm = vm_find_uuid(m, uuid);
+	bool held;
 
 	if (!vm)
 		return;
+	held = barrier_forget(vm);
 	vm->facts->state = VM_OFF;
 	while (vm->facts->n_hostdevs > 0)
 		free(vm->facts->hostdevs[--vm->facts->n_hostdevs].alias);
@@ -418,6 +423,8 @@ void vm_gone(struct manager *m, const char *uuid)
 	jobs_of_stopped_vm(m, vm);
 	manager_emit(m, "vm.changed", vm->facts->name, json_pack("{s:s}", "state", "gone"));
 	vm_free(m, vm);
+	if (held && m->hypervisor_connected)
+		recover_vm(m, NULL);
 }
 
 /* ---- methods ---- */
@@ -482,6 +489,7 @@ void manager_vm_heal(struct manager *m, const struct caller *caller, const struc
 	changed = vm->quarantine != NULL;
 	vm_open(m, vm, NULL);
 	vm->pool.retry_at = 0;
+	barrier_soon(m, vm);
 	manager_pump(m);
 	outbox_reply(m, reply, json_pack("{s:s,s:b}", "vm", vm->facts->name, "changed", (int)changed));
 }

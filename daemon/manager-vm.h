@@ -48,6 +48,16 @@ void wedged_follow(struct manager *m, const struct hv_event *event); /* STUCK, U
 void wedged_hypervisor_answered(struct manager *m);
 void wedged_connection_lost(struct manager *m); /* … and with it whatever hung */
 void wedged_troubles(struct manager *m, json_t *troubles); /* adds to those of daemon.status */
+void wedged_unsure(struct manager *m, struct vm *vm); /* its barrier failed: by that reason */
+void wedged_sure(struct manager *m, struct vm *vm); /* … and was answered since */
+
+/* ---- manager-barrier.c ---- */
+bool barrier_holds(struct manager *m, const char *vm_uuid); /* nothing of that VM is recovered, given or taken */
+bool barrier_forget(struct vm *vm); /* true: it held */
+void barrier_soon(struct manager *m, struct vm *vm); /* something was heard of the VM (NULL: of none): it may answer now */
+void barrier_ask(struct manager *m, struct vm *vm); /* now, if it can be */
+void barriers_ask(struct manager *m); /* of recovery: each ends in barrier_down(), unless it did not begin */
+void barriers_pump(struct manager *m);
 
 /* ---- manager-pool.c: VMs started on demand and shut down when idle, and what keeps jobs out of one ---- */
 void pool_store(struct manager *m, struct vm *vm);

@@ -79,13 +79,23 @@ static void probe(struct manager *m)
 
 static void vm_stuck(struct manager *m, struct vm *vm, const char *reason)
 {
+	vm->stuck = true;
+	if (vm->barrier.failure)
+		return; /* which says more */
 	wedge(&vm->wedged, xasprintf("a call of libvirt about it does not return: %s", reason));
 	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s is wedged: %s", vm->facts->name, strempty(vm->wedged.reason));
 	tell(m, vm);
 	probe(m);
 }
 
-static void vm_unstuck(struct manager *m, struct vm *vm)
+void wedged_unsure(struct manager *m, struct vm *vm)
+{
+	wedge(&vm->wedged, strdup(vm->barrier.failure));
+	log_vm(vm->facts->name, LOG_WARNING, 0, "VM %s is wedged: %s", vm->facts->name, strempty(vm->wedged.reason));
+	tell(m, vm);
+}
+
+void wedged_sure(struct manager *m, struct vm *vm)
 {
 	if (!vm->wedged.reason)
 		return;
@@ -93,6 +103,14 @@ static void vm_unstuck(struct manager *m, struct vm *vm)
 	log_vm(vm->facts->name, LOG_NOTICE, 0, "the calls of libvirt about VM %s have returned", vm->facts->name);
 	fixed_try_again(vm);
 	tell(m, vm);
+}
+
+/* What came of them nobody was told: it is so until libvirt has said what the VM has now. */
+static void vm_unstuck(struct manager *m, struct vm *vm)
+{
+	vm->stuck = false;
+	if (vm->wedged.reason)
+		barrier_ask(m, vm);
 }
 
 void wedged_follow(struct manager *m, const struct hv_event *event)
@@ -114,8 +132,11 @@ void wedged_connection_lost(struct manager *m)
 	struct vm *vm, *tmp;
 
 	wedged_done(&m->hypervisor_wedged);
-	HASH_ITER(hh, m->vms, vm, tmp)
-		vm_unstuck(m, vm);
+	HASH_ITER(hh, m->vms, vm, tmp) {
+		(void)barrier_forget(vm); /* asked anew when libvirt is back */
+		vm->stuck = false;
+		wedged_sure(m, vm);
+	}
 }
 
 /* ---- daemon.status ---- */

@@ -206,6 +206,7 @@ static int on_pump(sd_event_source *source, void *userdata)
 	struct manager *m = userdata;
 
 	hypervisor_pump(m);
+	barriers_pump(m);
 	drains_advance(m);
 	wanted_pump(m);
 	sleep_pump(m);

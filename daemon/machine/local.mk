@@ -35,7 +35,7 @@ libsim_a_SOURCES = \
 	daemon/machine/sim-provision.c daemon/machine/sim-provision.h \
 	daemon/machine/sim-reserved.c daemon/machine/sim-reserved.h \
 	daemon/machine/sim-server.c daemon/machine/sim-server.h \
-	daemon/machine/sim-stock.c \
+	daemon/machine/sim-stock.c daemon/machine/sim-turn.c \
 	daemon/machine/sim-way.c daemon/machine/sim-way.h
 
 SIM_LIBS = libsim.a libmachine.a libhypervisor.a libhost.a libcore.a libgpuvf.a

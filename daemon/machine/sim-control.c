@@ -88,7 +88,7 @@ static json_t *vm_state(struct sim_machine *m, const struct sim_vm *vm)
 static json_t *tasks_state(const struct sim_machine *m)
 {
 	static const char *const waits[] = {"runs",    "delay", "release", "lock",
-					    "disable", "close", "agent"};
+					    "disable", "close", "agent", "turn"};
 	json_t *list = json_array();
 
 	for (const struct sim_task *t = m->tasks; t; t = t->next) {
@@ -378,6 +378,7 @@ static json_t *op_libvirt_down(struct sim_control *x)
 	if (!x->m->hypervisor.connected)
 		return sim_control_refuse(strdup("it is down already"));
 	x->m->hypervisor.connected = false;
+	sim_turn_orphan(x->m);
 	sim_domain_event(x->m, HV_EVENT_LOST_CONNECTION, NULL, NULL, "libvirtd is away");
 	return sim_control_done();
 }

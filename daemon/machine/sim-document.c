@@ -14,6 +14,7 @@
 #define PORTS_DEFAULT 4
 #define PORTS_MAX 32
 #define LINGER_DEFAULT (60 * USEC_PER_SEC)
+#define JOB_LOCK_DEFAULT (30 * USEC_PER_SEC) /* libvirt's own */
 
 const char *const sim_agent_kind_names[SIM_AGENT_KIND_MAX] = {
 	[SIM_AGENT_CONNECTED] = "connected",
@@ -25,7 +26,7 @@ DEFINE_ENUM_TABLE(sim_agent_kind, enum sim_agent_kind, SIM_AGENT_KIND_MAX);
 
 struct document_json {
 	json_t *gpus, *vms, *faults, *latency;
-	uint64_t linger_usec, memory_available;
+	uint64_t linger_usec, job_lock_usec, memory_available;
 };
 
 static const struct json_field document_fields[] = {
@@ -41,6 +42,8 @@ static const struct json_field document_fields[] = {
 	 .summary = "how long accesses take, such as {\"attach\": \"50ms\"}"},
 	{"memory_available", JSON_FIELD_SIZE, offsetof(struct document_json, memory_available), .min = 1,
 	 .summary = "what the host has left of its memory"},
+	{"job_lock", JSON_FIELD_DURATION, offsetof(struct document_json, job_lock_usec), .min = 1000,
+	 .max = INT64_C(86400000000), .summary = "how long a call about a VM waits for the one before it"},
 	{"linger_seconds", JSON_FIELD_DURATION, offsetof(struct document_json, linger_usec),
 	 .max = INT64_C(86400000000),
 	 .summary = "how long the machine stays without anybody connected"},
@@ -250,7 +253,7 @@ static int read_list(struct sim_document *d, const json_t *list, const char *nam
 
 static int read_document(const json_t *json, struct sim_document *d, struct json_fault *fault)
 {
-	struct document_json in = {.linger_usec = LINGER_DEFAULT};
+	struct document_json in = {.linger_usec = LINGER_DEFAULT, .job_lock_usec = JOB_LOCK_DEFAULT};
 	int r;
 
 	r = json_fields_decode(json, "", document_fields, &in, fault);
@@ -266,6 +269,7 @@ static int read_document(const json_t *json, struct sim_document *d, struct json
 	if (r >= 0)
 		r = sim_faults_latency(&d->faults, in.latency, "/latency", fault);
 	d->linger_usec = in.linger_usec;
+	d->job_lock_usec = in.job_lock_usec;
 	d->memory_available = (struct known){in.memory_available > 0, in.memory_available};
 	json_fields_done(document_fields, &in);
 	return r;

@@ -78,6 +78,7 @@ struct sim_document {
 	struct sim_vm_spec *vms;
 	size_t n_vms;
 	struct sim_faults faults;
+	uint64_t job_lock_usec; /* libvirt's patience with a call that has a domain's job lock */
 	struct known memory_available; /* of the host, with the running VMs running */
 	uint64_t linger_usec;
 };

@@ -23,8 +23,7 @@ static void send_reply(struct sim_task *t, struct hv_reply *reply)
 	sim_task_answer(t, json);
 }
 
-/* Takes message. */
-static void send_failure(struct sim_task *t, enum hv_failure failure, char *message)
+void sim_domain_fail(struct sim_task *t, enum hv_failure failure, char *message)
 {
 	struct hv_reply reply = {.failure = failure, .message = message};
 
@@ -216,7 +215,7 @@ static void run_attach(struct sim_task *t)
 	enum hv_failure failure;
 
 	failure = sim_domain_attach(t->m, t->vm, &t->hv, &message);
-	send_failure(t, failure, message);
+	sim_domain_fail(t, failure, message);
 }
 
 static void run_detach(struct sim_task *t)
@@ -230,7 +229,7 @@ static void run_detach(struct sim_task *t)
 	failure = sim_vm_detach_check(vm, &request, &message);
 	if (failure == HV_OK)
 		sim_domain_detach(m, vm, &request);
-	send_failure(t, failure, message);
+	sim_domain_fail(t, failure, message);
 }
 
 /* ---- on and off ---------------------------------------------------------------------------------
@@ -247,7 +246,7 @@ static void run_start(struct sim_task *t)
 		failure = sim_vm_start_check(&t->m->hypervisor, t->vm, &message);
 	if (failure == HV_OK)
 		failure = sim_domain_start(t->m, t->vm, &message);
-	send_failure(t, failure, message);
+	sim_domain_fail(t, failure, message);
 }
 
 static void power_off(struct sim_task *t, bool asks_guest)
@@ -256,11 +255,11 @@ static void power_off(struct sim_task *t, bool asks_guest)
 	struct sim_vm *vm = t->vm;
 
 	if (!sim_vm_is_active(vm)) {
-		send_failure(t, HV_NOT_RUNNING,
+		sim_domain_fail(t, HV_NOT_RUNNING,
 			     strdup("Requested operation is not valid: domain is not running"));
 		return;
 	}
-	send_failure(t, HV_OK, NULL);
+	sim_domain_fail(t, HV_OK, NULL);
 	if (!asks_guest || vm->state != VM_CRASHED)
 		sim_domain_stop(m, vm);
 }
@@ -298,7 +297,7 @@ static void on_agent(void *userdata, json_t *result, const char *error)
 
 	t->wait = SIM_WAIT_NONE;
 	if (!result && !error) {
-		send_failure(
+		sim_domain_fail(
 			t, HV_AGENT_UNRESPONSIVE,
 			strdup("Guest agent is not responding: QEMU guest agent is not connected"));
 		return;
@@ -306,14 +305,14 @@ static void on_agent(void *userdata, json_t *result, const char *error)
 	if (error) {
 		bool disabled = strstr(error, "has been disabled") != NULL;
 
-		send_failure(t, disabled ? HV_AGENT_DISABLED : HV_AGENT_REFUSED,
+		sim_domain_fail(t, disabled ? HV_AGENT_DISABLED : HV_AGENT_REFUSED,
 			     agent_words(t, error));
 		return;
 	}
 	text = json_text(result);
 	if (!text || strlen(text) > AGENT_TEXT_MAX) {
 		json_decref(result);
-		send_failure(
+		sim_domain_fail(
 			t, HV_FAILED,
 			strdup("Unable to encode message payload: the agent's answer is too long"));
 		return;
@@ -403,7 +402,7 @@ void sim_domain_run(struct sim_task *t)
 	if (t->hv.op != HV_AGENT) /* the guest may still take its time */
 		t->deadline = sd_event_source_disable_unref(t->deadline);
 	if (t->vm && t->vm->state == VM_GONE) {
-		send_failure(t, HV_NO_DOMAIN, strdup("Domain not found"));
+		sim_domain_fail(t, HV_NO_DOMAIN, strdup("Domain not found"));
 		return;
 	}
 	if (t->fault.error > HV_OK) {
@@ -413,7 +412,7 @@ void sim_domain_run(struct sim_task *t)
 	if (t->hv.op == HV_AGENT)
 		failure = check_agent(t->vm, &message);
 	if (failure != HV_OK)
-		send_failure(t, failure, strdup(message));
+		sim_domain_fail(t, failure, strdup(message));
 	else
 		runners[t->hv.op](t);
 }
@@ -433,29 +432,9 @@ static void tell_stuck(struct sim_task *t)
 
 	t->stuck = true;
 	if (news)
-		sim_domain_event(t->m, HV_EVENT_STUCK, t->vm, NULL, hv_op_late_text(t->hv.op));
-}
-
-/* libvirt gives up waiting; what was asked for may still happen. */
-static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
-{
-	struct sim_task *t = userdata;
-	struct hv_reply reply = {.failure = HV_TIMEOUT};
-
-	t->deadline = sd_event_source_disable_unref(t->deadline);
-	if (t->hv.op == HV_AGENT) {
-		send_failure(
-			t, HV_AGENT_UNRESPONSIVE,
-			strdup("Guest agent is not responding: Guest agent not available for now"));
-		return 0;
-	}
-	if (t->hv.op != HV_DETACH)
-		tell_stuck(t);
-	reply.message = strdup(t->hv.op == HV_DETACH ? "Timed out during operation: the guest did not react"
-						     : hv_op_late_text(t->hv.op));
-	sim_task_answer_early(t, hv_reply_to_json(&reply));
-	hv_reply_done(&reply);
-	return 0;
+		sim_domain_event(t->m, HV_EVENT_STUCK, t->vm, NULL,
+				 t->hv.op == HV_DETACH ? "libvirt did not ask the guest for the device in time"
+						       : hv_op_late_text(t->hv.op));
 }
 
 static enum sim_point point_of(const struct sim_task *t)
@@ -468,18 +447,47 @@ static enum sim_point point_of(const struct sim_task *t)
 	return own >= 0 && sim_point_is_agent(own) ? (enum sim_point)own : SIM_AGENT;
 }
 
+void sim_domain_turn(struct sim_task *t)
+{
+	t->timer = sd_event_source_disable_unref(t->timer);
+	t->wait = SIM_WAIT_NONE;
+	sim_task_go(t, point_of(t));
+}
+
+/* libvirt gives up waiting; what was asked for may still happen. */
+static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct sim_task *t = userdata;
+	struct hv_reply reply = {.failure = HV_TIMEOUT};
+
+	t->deadline = sd_event_source_disable_unref(t->deadline);
+	if (t->hv.op == HV_AGENT) {
+		sim_domain_fail(
+			t, HV_AGENT_UNRESPONSIVE,
+			strdup("Guest agent is not responding: Guest agent not available for now"));
+		return 0;
+	}
+	if (t->hv.op != HV_DETACH || t->wait == SIM_WAIT_TURN)
+		tell_stuck(t);
+	reply.message = strdup(t->hv.op == HV_DETACH ? "Timed out during operation: the guest did not react"
+						     : hv_op_late_text(t->hv.op));
+	sim_task_answer_early(t, hv_reply_to_json(&reply));
+	hv_reply_done(&reply);
+	return 0;
+}
+
 void sim_domain_begin(struct sim_task *t)
 {
 	uint64_t limit = t->hv.deadline_usec ? t->hv.deadline_usec : hv_op_deadline(t->hv.op);
 
 	if (!t->m->hypervisor.connected) {
-		send_failure(t, HV_DISCONNECTED, strdup("Cannot recv data: libvirtd is away"));
+		sim_domain_fail(t, HV_DISCONNECTED, strdup("Cannot recv data: libvirtd is away"));
 		return;
 	}
 	if (t->hv.op != HV_LIST) {
 		t->vm = sim_hypervisor_find(&t->m->hypervisor, t->hv.uuid);
 		if (!t->vm) {
-			send_failure(
+			sim_domain_fail(
 				t, HV_NO_DOMAIN,
 				xasprintf("Domain not found: no domain with matching uuid '%s'",
 					  t->hv.uuid));
@@ -487,7 +495,7 @@ void sim_domain_begin(struct sim_task *t)
 		}
 	}
 	if (sim_task_deadline(t, limit, on_deadline) < 0) {
-		send_failure(t, HV_FAILED, strdup("Out of memory"));
+		sim_domain_fail(t, HV_FAILED, strdup("Out of memory"));
 		return;
 	}
 	sim_task_go(t, point_of(t));

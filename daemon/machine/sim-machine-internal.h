@@ -15,6 +15,7 @@ enum sim_wait {
 	SIM_WAIT_DISABLE, /* its 0 in sriov_numvfs waits until no VF is held */
 	SIM_WAIT_CLOSE,	  /* wait-closed */
 	SIM_WAIT_AGENT,	  /* the guest works on it */
+	SIM_WAIT_TURN,	  /* another call has the domain's job lock */
 };
 
 /* One request from its arrival to its answer. */
@@ -31,6 +32,7 @@ struct sim_task {
 	bool debugfs;	     /* whoever asked may use it */
 	bool locks;	     /* it holds the GPU's device lock */
 	bool hung;	     /* it met a fault's hang: its own deadline is the daemon's business */
+	bool orphan;	     /* the libvirtd that it was asked of is gone, and its locks with it */
 	bool stuck;	     /* libvirt's call did not return in time, which was told */
 	struct {
 		int error;
@@ -84,6 +86,8 @@ void sim_host_settled(struct sim_task *t); /* a wait for a VF may be over */
 /* ---- sim-domain.c */
 void sim_domain_begin(struct sim_task *t);
 void sim_domain_run(struct sim_task *t);
+void sim_domain_turn(struct sim_task *t); /* it has come: sim-turn.c */
+void sim_domain_fail(struct sim_task *t, enum hv_failure failure, char *message); /* takes message */
 enum hv_failure sim_domain_start(struct sim_machine *m, struct sim_vm *vm, char **ret_message);
 void sim_domain_stop(struct sim_machine *m, struct sim_vm *vm);
 void sim_domain_crash(struct sim_machine *m, struct sim_vm *vm); /* and its QEMU is kept */
@@ -95,6 +99,11 @@ void sim_domain_event(struct sim_machine *m, enum hv_event_type type, const stru
 		      const char *alias, const char *reason);
 bool sim_domain_is_stuck(const struct sim_machine *m, const struct sim_vm *vm); /* NULL: calls about no VM */
 int sim_domain_boot(struct sim_machine *m, struct sim_vm *vm); /* the guest's files at its start */
+
+/* ---- sim-turn.c: libvirt's job lock of a domain */
+bool sim_turn_waits(const struct sim_task *t); /* it is another call's */
+void sim_turn_wait(struct sim_task *t);	       /* … no longer than libvirt waits for it */
+void sim_turn_orphan(struct sim_machine *m);   /* libvirtd is gone, and its locks: what waited never happens */
 
 /* ---- sim-control.c */
 void sim_control_run(struct sim_task *t);

@@ -28,7 +28,7 @@ void sim_task_end(struct sim_task *t)
 {
 	struct sim_machine *m = t->m;
 	const struct sim_vm *vm = t->vm;
-	bool locked = t->locks, was_stuck = t->stuck;
+	bool settles = t->locks || t->part == SIM_PART_HYPERVISOR, was_stuck = t->stuck;
 
 	if (t->wait == SIM_WAIT_AGENT && t->vm && m->guests[t->vm - m->hypervisor.vms])
 		sim_guest_forget(m->guests[t->vm - m->hypervisor.vms], t);
@@ -48,7 +48,7 @@ void sim_task_end(struct sim_task *t)
 	free(t);
 	if (was_stuck && !sim_domain_is_stuck(m, vm))
 		sim_domain_event(m, HV_EVENT_UNSTUCK, vm, NULL, NULL);
-	if (locked)
+	if (settles)
 		sim_machine_settle(m);
 }
 
@@ -150,6 +150,10 @@ void sim_task_go(struct sim_task *t, enum sim_point point)
 		t->wait = SIM_WAIT_LOCK;
 		return;
 	}
+	if (sim_turn_waits(t)) {
+		sim_turn_wait(t);
+		return;
+	}
 	hang = meet_fault(t, point);
 	if (waits_for_the_dead(t))
 		hang = USEC_INFINITY;
@@ -194,6 +198,12 @@ void sim_machine_settle(struct sim_machine *m)
 			if (sim_machine_gpu_locked(m, t->gpu))
 				continue;
 			break;
+		case SIM_WAIT_TURN:
+			if (sim_turn_waits(t))
+				continue;
+			sim_domain_turn(t);
+			next = m->tasks;
+			continue;
 		case SIM_WAIT_NONE:
 		case SIM_WAIT_DELAY:
 		case SIM_WAIT_RELEASE:
@@ -302,6 +312,7 @@ struct sim_machine *sim_machine_free(struct sim_machine *m)
 	while (m->tasks) {
 		m->tasks->fn = NULL;
 		m->tasks->locks = m->tasks->stuck = false;
+		m->tasks->part = SIM_PART_MACHINE; /* nothing settles any more */
 		sim_task_end(m->tasks);
 	}
 	sim_openers_free(m);

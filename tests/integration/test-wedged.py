@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Calls of libvirt that do not return: the VM that they are about is wedged and left alone, others go on."""
 
-from gpuvf_client import HOST_ERROR, TIMEOUT, WEDGED
+from gpuvf_client import CONFLICT, HOST_ERROR, NO_FIT, TIMEOUT, WEDGED
 from harness import PATIENCE, World, equal, main, refused, test, until
 
 WORDS = "a call of libvirt about it does not return: libvirt did not attach the device in time"
@@ -36,7 +36,7 @@ def wedge(world, **fault):
 
 def wedged(**config):
     """A world in which trainer-1 has a VF and is wedged; and the name of the VF."""
-    world = World(config={"deadlines": {"attach": "500ms", **config}})
+    world = World(config={"deadlines": {"attach": "500ms", "detach": "1s", **config}})
     world.apply(4)
     name = assign(world, mode="live")["vf"]
     wedge(world, error="failed")
@@ -116,9 +116,80 @@ def another_connection():
 
 
 @test
+def what_came_of_it():
+    """What a call that returns late has done is asked for, before anything is done with the VM."""
+    for error in ("failed", None):
+        world = World(config={"deadlines": {"attach": "500ms", "detach": "1s"}})
+        world.apply(1)
+        wedge(world, **({"error": error} if error else {}))
+        equal(world.vf("gpu0/vf1")["vm"], "trainer-1", "nobody else gets it while the call hangs")
+        with refused(NO_FIT, reason="none_free"):
+            assign(world, "trainer-2")
+        world.machine("release-hang", vm="trainer-1")
+        until_calm(world)
+        # What was attached late, the detach that waited behind it has taken out again.
+        until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it is as libvirt says")
+        equal(world.machine("state")["vms"][0]["hostdevs"], [])
+        equal(assign(world, "trainer-2")["changed"], True)
+        equal(world.writes().get("attached_without_reset", 0), 0)
+
+
+def unanswered():
+    """A world whose daemon died while its attach for a job hung, and whose successor gets no answer of that VM; the job."""
+    world = World({"job_lock": "300ms"})
+    world.apply(2)
+    world.fault("attach", vm="trainer-1", nth=1, hang=True)
+    number = world.submit("true", run_in={"vm": "trainer-1"})
+    world.until_hangs()
+    until(lambda: world.vf("gpu0/vf1")["state"] == "attaching", "that it is begun is stored")
+    world.crash_and_restart()
+    until(lambda: world.vm("trainer-1")["wedged"], "it is told")
+    return world, number
+
+
+@test
+def over_a_restart():
+    """A VM whose barrier fails is left as it was found, and the rest of the host goes on; it is taken up once it answers."""
+    world, number = unanswered()
+    words = "it is not known whether earlier calls of libvirt about it are over"
+    assert world.vm("trainer-1")["wedged"]["reason"].startswith(words)
+    assert [one for one in troubles(world) if one[:2] == ("trainer-1", "wedged") and words in one[2]], troubles(world)
+    assert finding(world, "vm-wedged", "trainer-1")["severity"] == "error"
+    equal((world.vf("gpu0/vf1")["state"], world.job(number)["state"]), ("attaching", "starting"))
+    world.call("job.cancel", id=number)
+    with refused(CONFLICT, reason="not_free"):
+        assign(world, "trainer-2", vf="gpu0/vf1")
+    with refused(WEDGED, words, *WAY_OUT, field="vm", reason="wedged"):
+        assign(world, vf="gpu0/vf2")
+    equal(assign(world, "trainer-2")["vf"], "gpu0/vf2")
+    def asked():
+        world.call("vm.heal", vm="trainer-1")
+        return [task for task in world.machine("state")["tasks"] if task["waits_for"] == "turn"]
+
+    until(asked, "it is asked again")
+    equal((world.vf("gpu0/vf1")["state"], world.job(number)["state"]), ("attaching", "starting"))
+    world.machine("release-hang", vm="trainer-1")
+    world.until_ended(number, "cancelled")
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its VF is back")
+    equal(world.machine("state")["vms"][0]["hostdevs"], [])
+    equal(world.writes().get("attached_without_reset", 0), 0)
+    until_calm(world)
+
+
+@test
+def off_after_a_restart():
+    """The way out of it: the VM is powered off, which libvirt tells, and it is asked again at once."""
+    world, number = unanswered()
+    world.machine("domain-stop", vm="trainer-1")
+    until_calm(world)
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "its VF is back")
+    equal(world.job(number)["result"], None)
+
+
+@test
 def libvirt_itself():
     """A libvirt that answers nothing is told apart from a VM that hangs, and the trouble goes with its answer."""
-    world = World(config={"deadlines": {"attach": "500ms", "list": "500ms"}})
+    world = World(config={"deadlines": {"attach": "500ms", "detach": "1s", "list": "500ms"}})
     world.apply(2)
     world.fault("list", nth=1, hang=True)
     wedge(world, error="failed")
