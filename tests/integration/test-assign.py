@@ -509,6 +509,23 @@ def given_away_by_hand():
 
 
 @test
+def given_away_is_told_at_once():
+    """Of a GPU that a VM's definition names status and doctor tell by themselves: nobody has to list anything before."""
+    world = World()
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", config=True)
+    until(lambda: "passed-through" in [one["what"] for one in world.call("daemon.status")["troubles"]], "status tells", 20)
+    world.machine("foreign-detach", vm="trainer-2", gpu="gpu0", config=True)
+
+    def found():
+        return [one for one in world.call("daemon.doctor")["findings"]
+                if one["id"] == "pf-passed-through" and one["severity"] == "error"]
+
+    until(lambda: not found(), "doctor has seen that it is back", 20)
+    world.machine("foreign-attach", vm="trainer-2", gpu="gpu0", config=True)
+    until(found, "doctor tells", 20)
+
+
+@test
 def bad_vms():
     """A VM that is off, has no free port, or is not there: refused, nothing bound, nothing kept."""
     world = World({"vms": MACHINE["vms"] + [{"name": "full", "ports": 0},
