@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -242,6 +243,16 @@ static void on_ready(void *userdata)
 	if (r < 0)
 		log_error(r, "The connection to the hypervisor cannot be started");
 }
+/* As gpuvf policy reload, by whoever sent it. */
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	const struct daemon *d = userdata;
+	const struct caller who = { .uid = info->ssi_uid, .pid = (pid_t)info->ssi_pid };
+
+	manager_policy_signal(d->manager, &who);
+	return 0;
+}
+
 
 static int make_loop(struct daemon *d)
 {
@@ -252,6 +263,7 @@ static int make_loop(struct daemon *d)
 		return complain(r, NULL);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -259,6 +271,8 @@ static int make_loop(struct daemon *d)
 	signal(SIGXFSZ, SIG_IGN);
 	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload, d);
 		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_set_watchdog(d->event, true);

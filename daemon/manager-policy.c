@@ -60,6 +60,8 @@ struct reload {
 	sd_event_source *source;
 	struct reply *reply;
 	struct caller who; /* uid and pid only */
+	bool again; /* a signal came meanwhile: files may have changed since they were read */
+	struct caller again_who;
 	struct policy *policy;
 	json_t *errors;
 	char *directory, *fallback;
@@ -150,9 +152,15 @@ static int on_mail(sd_event_source *source, int fd, uint32_t revents, void *user
 	struct reload *r = userdata;
 
 	if (mailbox_dispatch(r->mailbox) > 0) {
+		struct manager *m = r->m;
+		const struct caller who = r->again_who;
+		bool again = r->again;
+
 		(void)pthread_join(r->thread, NULL); /* its message was its last deed */
-		r->m->reload = NULL;
+		m->reload = NULL;
 		reload_free(r);
+		if (again)
+			manager_policy_signal(m, &who);
 	}
 	return 0;
 }
@@ -191,6 +199,35 @@ void manager_policy_reload(struct manager *m, const struct caller *caller,
 		return;
 	}
 	m->reload = r;
+}
+
+/* ---- SIGHUP ---- */
+
+/* Nobody waits for the answer: what is wrong with the files was logged, and what is in force, too. */
+static void on_signal_answered(struct reply *reply, json_t *result, const struct rpc_error *error)
+{
+	if (error)
+		log_error(0, "SIGHUP: the policy was not reloaded: %s", strempty(error->message));
+	else if (!json_get_bool(result, "changed", false))
+		log_info("SIGHUP: the policy is the same as before");
+	json_decref(result);
+	free(reply);
+}
+
+void manager_policy_signal(struct manager *m, const struct caller *who)
+{
+	struct reply *reply;
+
+	if (m->reload) {
+		m->reload->again = true;
+		m->reload->again_who = *who;
+		return;
+	}
+	reply = calloc(1, sizeof(*reply));
+	if (!reply)
+		return;
+	reply->done = on_signal_answered;
+	manager_policy_reload(m, who, &(struct none_params){ 0 }, reply);
 }
 
 /* ---- show, check, and what the policy lists ---- */

@@ -94,6 +94,8 @@ void manager_audit_refused(struct manager *m, uid_t uid, pid_t pid, const char *
 bool manager_awaits_hypervisor(const struct manager *m);
 bool manager_gpu_awaits_hypervisor(struct manager *m, const char *gpu);
 /* known is called once, from the loop, when that ends; the last one given counts. */
+/* SIGHUP, sent by `who` (uid and pid): as policy.reload; what came of it is logged. */
+void manager_policy_signal(struct manager *m, const struct caller *who);
 void manager_on_hypervisor_known(struct manager *m, void (*known)(void *userdata), void *userdata);
 
 /* Sets caller->role (and name) from uid and gids by the policy in force. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # systemd/: units, group and folders of the daemon.
 GPUVF_SUBSTITUTE = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) \
+	-e 's|@bindir[@]|$(bindir)|g' \
 	-e 's|@sbindir[@]|$(sbindir)|g' \
 	-e 's|@sysusersdir[@]|$(sysusersdir)|g'
 

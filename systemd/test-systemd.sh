@@ -29,8 +29,10 @@ skip() {
 stage_units() {
 	mkdir -p "$work/units" "$work/sbin"
 	cp "$(type -P true)" "$work/sbin/gpuvfd"
+	cp "$(type -P true)" "$work/sbin/gpuvf"
 	for unit in gpuvfd.service gpuvfd.socket; do
-		sed "s|^ExecStart=.*/gpuvfd|ExecStart=$work/sbin/gpuvfd|" \
+		sed -e "s|^ExecStart=.*/gpuvfd|ExecStart=$work/sbin/gpuvfd|" \
+			-e "s|^ExecReload=.*/gpuvf |ExecReload=$work/sbin/gpuvf |" \
 			"$abs_top_builddir/systemd/$unit" >"$work/units/$unit" || return 1
 	done
 }
@@ -81,7 +83,7 @@ check_substituted() {
 check_settings() {
 	local want
 
-	for want in Type=notify NotifyAccess=main KillMode=process Restart=on-failure WatchdogSec= \
+	for want in Type=notify NotifyAccess=main KillMode=process Restart=on-failure WatchdogSec= ExecReload=/ \
 		"Requires=gpuvfd.socket" "Before=libvirtd.service virtqemud.service libvirt-guests.service"; do
 		grep -q "^$want" "$abs_top_builddir/systemd/gpuvfd.service" ||
 			{ echo "the service lacks $want" >"$work/output"; return 1; }

@@ -5,11 +5,12 @@ import json
 import os
 import pathlib
 import pwd
+import signal
 import subprocess
 import sys
 
 from gpuvf_client import NOT_PERMITTED, RpcError
-from harness import BUILD, POLICY, SOURCE, Skip, World, equal, main, refused, test
+from harness import BUILD, POLICY, SOURCE, Skip, World, equal, main, refused, test, until
 
 TYPO = """{
 	"version": 1,
@@ -53,6 +54,33 @@ def reload():
     assert result["revision"] != before
     world.apply("halves")
     equal(world.gpu()["num_vfs"], 2)
+
+
+@test
+def by_signal():
+    """SIGHUP reloads it, too: told by whoever sent it, and a set that is refused changes nothing and ends nothing."""
+    world = World()
+
+    def hang_up():
+        world.process.send_signal(signal.SIGHUP)
+
+    hang_up()
+    until(lambda: "SIGHUP: the policy is the same as before" in world.log(), "it was read")
+    before = world.call("policy.show")["revision"]
+    world.write_policy({**POLICY, "queues": []})
+    hang_up()
+    until(lambda: world.call("policy.show")["revision"] != before, "the new one is in force")
+    after = world.call("policy.show")["revision"]
+    row = world.items("audit.list", method="policy.reload")[0]
+    equal((row["uid"], row["pid"]), (os.getuid(), os.getpid()), "who sent it")
+    world.write_policy("{")
+    hang_up()
+    until(lambda: "SIGHUP: the policy was not reloaded: " in world.log(), "it is refused")
+    equal(world.call("policy.show")["revision"], after)
+    world.write_policy(POLICY)
+    for _ in range(20):  # while one is read another may come
+        hang_up()
+    until(lambda: world.call("policy.show")["revision"] == before, "the last word counts")
 
 
 @test
