@@ -89,27 +89,26 @@ static char *sibling(const char *name, const char *installed_dir)
 	return xasprintf("%s/%s", installed_dir, name);
 }
 
-static const char *libvirt_uri(const struct daemon *d)
+static const char *libvirt_uri(const struct daemon_options *options, const json_t *config)
 {
-	return d->options->libvirt_uri ? d->options->libvirt_uri
-				       : json_get_string(d->config, "libvirt_uri");
+	return options->libvirt_uri ? options->libvirt_uri : json_get_string(config, "libvirt_uri");
 }
 
 /* A session's libvirt runs as its user: root's has nobody's VMs, and none of them could have a VF by itself. */
-static int check_uri(const struct daemon *d)
+static int check_uri(const struct daemon_options *options, const json_t *config, char **ret_message)
 {
-	const char *uri = libvirt_uri(d), *session = uri ? strstr(uri, "/session") : NULL;
+	const char *uri = libvirt_uri(options, config), *session = uri ? strstr(uri, "/session") : NULL;
 
 	if (getuid() != 0 || !session || (session[8] != '\0' && session[8] != '?'))
 		return 0;
-	return complain(-EINVAL, xasprintf("libvirt_uri: \"%s\" is for a daemon of a plain user; as root use "
-					   "\"qemu:///system\"", uri));
+	*ret_message = xasprintf("libvirt_uri: \"%s\" is for a daemon of a plain user; as root use \"qemu:///system\"", uri);
+	return -EINVAL;
 }
 
 static int make_actors(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
-	const char *uri = libvirt_uri(d);
+	const char *uri = libvirt_uri(o, d->config);
 	_cleanup_free_ char *program = NULL, *path = NULL;
 	char *message = NULL;
 	int r;
@@ -160,7 +159,7 @@ static int make_manager(struct daemon *d)
 		.own_uid = getuid(),
 		.socket_gid = socket_group(),
 		.sysfs_root = d->options->sysfs_root,
-		.libvirt_uri = libvirt_uri(d),
+		.libvirt_uri = libvirt_uri(d->options, d->config),
 		.socket = d->options->socket ? d->options->socket : SOCKET_DEFAULT,
 		.data_dir = data,
 	};
@@ -243,6 +242,7 @@ static void on_ready(void *userdata)
 	if (r < 0)
 		log_error(r, "The connection to the hypervisor cannot be started");
 }
+
 /* As gpuvf policy reload, by whoever sent it. */
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
@@ -253,7 +253,6 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-
 static int make_loop(struct daemon *d)
 {
 	sigset_t signals;
@@ -263,17 +262,17 @@ static int make_loop(struct daemon *d)
 		return complain(r, NULL);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload, d);
-		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_set_watchdog(d->event, true);
 	return r < 0 ? complain(r, NULL) : 0;
@@ -297,9 +296,10 @@ static int run(const struct daemon_options *options)
 	r = store_open(options->state_dir, &d.store, &message);
 	if (r < 0)
 		return complain(r, message);
-	r = check_uri(&d);
-	if (r == 0)
-		r = make_actors(&d);
+	r = check_uri(options, d.config, &message);
+	if (r < 0)
+		return complain(r, message);
+	r = make_actors(&d);
 	if (r == 0)
 		r = make_manager(&d);
 	if (r == 0)
@@ -317,6 +317,8 @@ static int check_config(const struct daemon_options *options)
 	_cleanup_free_ char *message = NULL;
 	int r = config_load(options->config, &config, &message);
 
+	if (r == 0)
+		r = check_uri(options, config, &message);
 	if (r < 0)
 		fprintf(stderr, "gpuvfd: %s\n", strempty(message));
 	return r;

@@ -318,6 +318,14 @@ def session_of_root():
         return
     assert process.wait(PATIENCE) not in (0, -9), log.read_text()
     assert "libvirt_uri" in log.read_text() and "qemu:///system" in log.read_text(), log.read_text()
+    words = [line for line in log.read_text().splitlines() if "libvirt_uri" in line][0]
+    fine = world.folder / "fine.json"
+    fine.write_text('{"libvirt_uri": "qemu:///system"}')
+    for config, status in ((world.config, 8), (fine, 0)):
+        checked = subprocess.run([*world.command(), "--config", str(config), "--check-config"], capture_output=True,
+                                 text=True, check=False)
+        equal(checked.returncode, status, checked.stderr)
+        assert (words[words.index("libvirt_uri"):] in checked.stderr) == (status == 8), checked.stderr
 
 
 @test
