@@ -176,7 +176,7 @@ static int stream_new(struct rpc_session *session, const struct event_subscribe_
 	r = set_types(s, p->types, error);
 	if (r >= 0) {
 		/* A number from the future would keep the stream silent: a state that was reset. */
-		s->next = MIN_OF(p->since, manager_event_next(session->manager));
+		s->next = MIN_OF(MAX_OF(p->since, UINT64_C(1)), manager_event_next(session->manager)); /* 1 is the first */
 		s->behind = true; /* until the answer is out */
 		r = s->subscription = manager_subscribe(session->manager, on_event, s);
 		if (r < 0)

@@ -99,6 +99,15 @@ static void test_resume_what_is_gone(void **state)
 	bench_expect_silence(&client);
 }
 
+/* The first number is 1: who asks from 0 has missed nothing. */
+static void test_from_the_first(void **state)
+{
+	fake_manager_emit(&bench.manager, "job.state", "1");
+	subscribe(SUBSCRIBE("{\"since\":0}"), "{\"next\":1}");
+	expect_event(1, "job.state");
+	bench_expect_silence(&client);
+}
+
 /* A number whose commit failed is missing for everybody: nothing was lost. */
 static void test_gap(void **state)
 {
@@ -255,6 +264,7 @@ int main(void)
 		TEST(test_from_now_on),
 		TEST(test_resume),
 		TEST(test_resume_what_is_gone),
+		TEST(test_from_the_first),
 		TEST(test_gap),
 		TEST(test_resume_from_the_future),
 		TEST(test_types),
