@@ -26,7 +26,7 @@ libmanager_a_SOURCES = \
 	daemon/manager-gpu.h daemon/manager-half-cut.c daemon/manager-handover.c daemon/manager-handover.h \
 	daemon/manager-holders.c daemon/manager-host.c daemon/manager-hypervisor.c \
 	daemon/manager-job-files.c daemon/manager-job-hold.c daemon/manager-job-submit.c \
-	daemon/manager-job.c daemon/manager-job.h daemon/manager-load.c daemon/manager-look.c \
+	daemon/manager-job.c daemon/manager-job.h daemon/manager-kept.c daemon/manager-load.c daemon/manager-look.c \
 	daemon/manager-lost.c daemon/manager-missing.c daemon/manager-moved.c daemon/manager-objects.h daemon/manager-operation.c \
 	daemon/manager-outbox.c daemon/manager-output.c daemon/manager-pf.c daemon/manager-place.c \
 	daemon/manager-plan.c daemon/manager-policy.c daemon/manager-pool.c \

@@ -55,6 +55,7 @@ static void on_detached(void *userdata, const struct hv_reply *reply)
 	/* Still in the guest, as far as anybody knows: it stays with its holder. */
 	if (h->vf->state == VF_DETACHING)
 		vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	vf_is_kept(h->m, h->vf, error.message);
 	handover_hint_force(h, reply, &error);
 	handover_finish(h, &error);
 	rpc_error_done(&error);
@@ -136,6 +137,7 @@ static void on_powered_off(void *userdata, const struct hv_reply *reply)
 	}
 	not_powered_off(&error, h->vf, reply);
 	vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+	vf_is_kept(h->m, h->vf, error.message);
 	handover_finish(h, &error);
 	rpc_error_done(&error);
 }

@@ -239,6 +239,25 @@ static void check_unbound_vfs(struct manager *m, const char *id, struct findings
 	}
 }
 
+static void check_kept_vfs(struct manager *m, const char *id, struct findings *findings)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+	for (size_t i = 0; i < gpu->n_vfs; i++) {
+		_cleanup_free_ char *text = kept_text(m, gpu->vfs[i]), *cure = kept_way_out(gpu->vfs[i]);
+		struct finding *f;
+
+		if (!text)
+			continue;
+		f = findings_add(findings, id, SEVERITY_WARNING, SUBJECT_GPU, PCI_ADDRESS_STR(&gpu->address));
+		finding_what(f, "%s was to be taken back from VM %s, which did not let go of it", gpu->vfs[i]->name,
+			     strempty(gpu->vfs[i]->lease.vm_name));
+		finding_evidence_text(f, "gpuvfd", text);
+		finding_cure(f, "%s", strempty(cure));
+	}
+}
+
 /* What is not known of it is said by gpuvf show for each VF; here, that it may matter. */
 static void check_memory_between_users(struct manager *m, const char *id, struct findings *findings)
 {
@@ -360,6 +379,7 @@ const struct daemon_check daemon_checks[] = {
 	{ "vf-quarantined", "no VF is quarantined", check_quarantined_vfs },
 	{ "vf-held", "no process of the host has a VF open", check_held_vfs },
 	{ "vf-off-vfio", "each free VF of a managed GPU is on VFIO, or could be put there", check_unbound_vfs },
+	{ "vf-not-released", "each VM lets go of a VF that is to be taken back", check_kept_vfs },
 	{ "vf-memory-between-users", "no user finds another's data in the memory of a VF", check_memory_between_users },
 	{ "vm-vf-missing", "no VM that is off names a VF that is gone, or is to have one that is", check_missing_vfs },
 	{ "vm-vf-taken", "no VM that is off names a VF that another has", check_taken_vfs },

@@ -122,6 +122,7 @@ int expiry_move(struct manager *m, struct vf *vf, uint64_t for_usec, struct rpc_
 	lease_set_end(&vf->lease, for_usec);
 	vf->lease.expiry_failures = 0;
 	vf->lease.expiry_retry_at = 0;
+	(void)free_and_strdup(&vf->kept, NULL); /* it is to stay there */
 	vf_store(m, vf);
 	manager_emit(m, "lease.changed", vf->name,
 		     json_pack("{s:s,s:I,s:s?}", "owner", lease_owner_to_string(vf->lease.owner), "epoch",
@@ -138,7 +139,15 @@ static void done(struct manager *m, struct vf *vf, void *userdata, const struct 
 		return;
 	vf->lease.expiry_retry_at = now_boottime() +
 				    (RETRY_FIRST << MIN_OF(vf->lease.expiry_failures, (unsigned)RETRY_DOUBLED_MAX));
-	vf->lease.expiry_failures++;
+	if (vf->lease.expiry_failures++ == 0) /* the tries that follow are no news */
+		audit_write(m, &(struct audit_change){
+				       .subject = vf->name,
+				       .outcome = AUDIT_FAILED,
+				       .before = json_pack("{s:s}", "state", vf_state_to_string(vf->state)),
+				       .after = json_pack("{s:s}", "state", vf_state_to_string(vf->state)),
+				       .error = error->message,
+				       .word = "daemon:expiry",
+			       });
 	log_vf(vf->name, LOG_WARNING, 0, "The time of its lease is over, but it could not be taken back: %s",
 	       strempty(error->message));
 }

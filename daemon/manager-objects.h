@@ -93,6 +93,7 @@ struct vf {
 	char last_vm[37];	   /* uuid, when it was given to a VM and not to a job */
 	struct known vram_taken;   /* its VRAM quota, which was taken from it to be cleared, and that it gets back */
 	uint64_t scrubbed_at;	   /* wall clock: its memory was cleared after its last user; 0 = it was not */
+	char *kept;		   /* why its VM did not let go of it; NULL = it was not asked to, or it is on its way */
 	bool bound;		   /* on VFIO, by the last facts */
 	struct vf_unbound unbound;
 	bool inherited;		   /* its row is an earlier daemon's, not yet compared with libvirt */

@@ -49,11 +49,14 @@ static void side_is(struct handover *h, bool there)
 
 static void fail(struct handover *h, const struct hv_reply *reply, const char *what)
 {
+	bool live = h->vf->state == VF_DETACHING;
 	struct rpc_error error = { 0 };
 
 	rpc_error_from_hv(&error, reply, what);
-	if (h->vf->state == VF_DETACHING)
+	if (live) {
 		vf_set_state(h->m, h->vf, VF_ATTACHED, error.message);
+		vf_is_kept(h->m, h->vf, error.message);
+	}
 	handover_hint_force(h, reply, &error);
 	handover_finish(h, &error);
 	rpc_error_done(&error);

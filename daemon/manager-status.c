@@ -21,8 +21,11 @@ static json_t *troubles(struct manager *m)
 			json_array_append_new(list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->name, "what",
 							      "drift", "reason", gpu->drift));
 		for (size_t i = 0; i < gpu->n_vfs; i++) {
-			_cleanup_free_ char *unbound = bind_text(gpu->vfs[i]);
+			_cleanup_free_ char *unbound = bind_text(gpu->vfs[i]), *kept = kept_text(m, gpu->vfs[i]);
 
+			if (kept)
+				json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "subject", gpu->vfs[i]->name, "what",
+								      "not-released", "reason", kept));
 			if (unbound || gpu->vfs[i]->state == VF_QUARANTINED || vf_is_in_process(gpu->vfs[i]))
 				json_array_append_new(
 					list, json_pack("{s:s,s:s,s:s?}", "subject", gpu->vfs[i]->name, "what",
@@ -116,10 +119,10 @@ void manager_daemon_status(struct manager *m, const struct caller *caller,
 	json_t *view = status_view(m, caller->role);
 	struct status_wait *w = outbox_is_empty(m) ? NULL : calloc(1, sizeof(*w));
 
+	survey_asked(m); /* of what it finds the next one tells: a libvirt that is slow holds up no status */
 	if (!w) {
 		reply_result(reply, view);
 		return;
-	survey_asked(m); /* of what it finds the next one tells: a libvirt that is slow holds up no status */
 	}
 	*w = (struct status_wait){ .reply = reply, .view = view, .role = caller->role };
 	outbox_add(m, status_now, status_not_stored, w);

@@ -137,6 +137,8 @@ json_t *vf_row(const struct vf *vf)
 		json_put(doc, "process", process_view(vf));
 	if (vf->reason)
 		json_put_string(doc, "reason", vf->reason);
+	if (vf->kept)
+		json_put_string(doc, "kept", vf->kept);
 	if (vf->profile)
 		json_put_string(doc, "profile", vf->profile);
 	if (vf->weighted.on)
@@ -156,7 +158,7 @@ json_t *vf_row(const struct vf *vf)
 
 void vf_row_off(json_t *row)
 {
-	static const char *const of_a_run[] = { "live",	    "domain_id", "confirm_by", "reason",
+	static const char *const of_a_run[] = { "live",	    "domain_id", "confirm_by", "reason", "kept",
 						"last_uid", "last_vm",	 "vram_taken", "scrubbed_at" };
 
 	json_put_string(row, "state", vf_state_to_string(VF_RESERVED));
@@ -219,6 +221,7 @@ int vf_lease_from_row(struct manager *m, struct vf *vf, const json_t *row)
 	if (free_and_strdup(&vf->lease.vm_name, json_get_string(row, "vm_name")) < 0 ||
 	    free_and_strdup(&vf->lease.instead, json_get_string(row, "instead")) < 0 ||
 	    free_and_strdup(&vf->reason, json_get_string(row, "reason")) < 0 ||
+	    free_and_strdup(&vf->kept, json_get_string(row, "kept")) < 0 ||
 	    free_and_strdup(&vf->profile, json_get_string(row, "profile")) < 0)
 		return -ENOMEM;
 	audit_vf_known(vf);
@@ -231,6 +234,7 @@ void vf_free(struct vf *vf)
 		return;
 	free(vf->name);
 	free(vf->reason);
+	free(vf->kept);
 	free(vf->profile);
 	free(vf->lease.vm_name);
 	free(vf->lease.instead);
@@ -268,6 +272,7 @@ static bool change_state(struct manager *m, struct vf *vf, enum vf_state state, 
 		state = VF_QUARANTINED;
 	}
 	vf->state = state;
+	(void)free_and_strdup(&vf->kept, NULL);
 	tie_lease(m, vf);
 	vf_note_user(vf);
 	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",

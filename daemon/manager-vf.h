@@ -72,6 +72,11 @@ json_t *host_holders_texts(const struct host_reply *reply); /* "vf1: qemu (pid 7
 int power_off_check(struct manager *m, const struct vf *vf, const struct vf_release_params *p,
 		    struct rpc_error *error);
 bool power_off_may_take(const struct vf *vf); /* it is in a running guest */
+/* ---- manager-kept.c: what its VM did not let go of ---- */
+void vf_is_kept(struct manager *m, struct vf *vf, const char *why); /* until its state changes; NULL: it is not */
+char *kept_text(struct manager *m, const struct vf *vf); /* NULL = nothing is wrong; returns new */
+char *kept_way_out(const struct vf *vf);		 /* returns new */
+
 char *power_off_hint(const struct vf *vf); /* the way out of a guest that does not let go, and what it breaks; returns new */
 void power_off_note(struct manager *m, struct operation *op, const struct vf *vf); /* accepted: its rows */
 /* The VM still runs as it did when the operation was accepted: not one that somebody started since. */

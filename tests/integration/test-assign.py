@@ -526,6 +526,38 @@ def given_away_is_told_at_once():
 
 
 @test
+def kept_by_its_guest():
+    """A guest that does not let go at the end of a lease, or of a release, is told by status and doctor, with the way out."""
+    world = World(config={"deadlines": {"detach": "300ms"}})
+    world.apply(1)
+    world.fault("detach", vm="trainer-1", hang=True)
+    assign(world, mode="live", for_seconds=1)
+
+    def told():
+        return [one for one in world.call("daemon.status")["troubles"] if one["what"] == "not-released"]
+
+    trouble = until(told, "status tells")[0]
+    equal(trouble["subject"], "gpu0/vf1")
+    assert "VM trainer-1 has it although the time of its lease is over: " in trouble["reason"], trouble
+    row = world.items("audit.list", subject="gpu0/vf1")[0]
+    equal((row["method"], row["outcome"]), ("daemon:expiry", "failed"))
+    assert "guest did not react" in row["error"], row
+    finding = [one for one in world.call("daemon.doctor")["findings"] if one["id"] == "vf-not-released"][0]
+    assert "trainer-1" in finding["what"] and "gpu0/vf1" in finding["what"], finding
+    assert "gpuvf release gpu0/vf1 --force" in finding["cure"] and "asked again by itself" in finding["cure"], finding
+    assert "not-released" in world.cli("status").stdout
+    assign(world, for_seconds=3600)
+    equal(told(), [], "it may stay")
+    with refused(TIMEOUT, "did not react"):
+        release(world, vf="gpu0/vf1")
+    assert "it was to be taken back" in told()[0]["reason"], told()
+    world.machine("clear-faults")
+    world.machine("release-hang", vm="trainer-1")
+    until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it came after all")
+    equal(told(), [])
+
+
+@test
 def bad_vms():
     """A VM that is off, has no free port, or is not there: refused, nothing bound, nothing kept."""
     world = World({"vms": MACHINE["vms"] + [{"name": "full", "ports": 0},

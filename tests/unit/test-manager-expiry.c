@@ -43,6 +43,33 @@ static void expect_free(struct bench *b)
 	assert_int_equal(bench_vf(b, VF)->lease.expires, 0);
 }
 
+/* … that say that it could not be taken back. */
+static int64_t failures(struct bench *b)
+{
+	return bench_number(b, "SELECT count(*) FROM audit WHERE subject = '" VF "' AND method = 'daemon:expiry' AND"
+			       " json_extract(doc, '$.outcome') = 'failed' AND json_extract(doc, '$.error') IS NOT NULL");
+}
+
+/* By daemon.status: that its VM has it though it was to be taken back. */
+static void expect_told(struct bench *b, bool told)
+{
+	struct answer *a = answer_new();
+	bool found = false;
+	json_t *trouble;
+	size_t i;
+
+	manager_daemon_status(b->m, &root_caller, &(struct none_params){ 0 }, &a->reply);
+	bench_wait(b, a);
+	json_array_foreach(json_object_get(a->result, "troubles"), i, trouble)
+		if (streq_ptr(json_get_string(trouble, "what"), "not-released")) {
+			assert_string_equal(json_get_string(trouble, "subject"), VF);
+			assert_non_null(strstr(json_get_string(trouble, "reason"), "VM train-a has it although "));
+			found = true;
+		}
+	assert_int_equal(found, told);
+	answer_free(a);
+}
+
 static void an_end_takes_the_vf_back_through_the_gate(void **state)
 {
 	struct bench *b = *state;
@@ -148,10 +175,52 @@ static void a_guest_that_does_not_let_go_is_asked_again(void **state)
 	assert_int_equal(vf->lease.owner, LEASE_VM);
 	assert_int_equal(b->actors.n_hv[HV_DETACH], 1); /* not at once */
 	assert_in_range(vf->lease.expiry_retry_at, now_boottime(), now_boottime() + 5 * USEC_PER_SEC);
+	bench_settle(b);
+	assert_int_equal(failures(b), 1);
+	expect_told(b, true);
+	vf->lease.expiry_retry_at = 1; /* once more: no news */
+	manager_pump(b->m);
+	bench_until(b, vf->lease.expiry_failures == 2 && !vf->handover);
+	bench_settle(b);
+	assert_int_equal(failures(b), 1);
+	bench_restart(b);
+	vf = bench_vf(b, VF);
+	bench_until(b, vf->lease.expiry_failures == 1 && !vf->handover); /* the guest has it, the next daemon asks, too */
+	expect_told(b, true);
+	vf->lease.expiry_retry_at = UINT64_MAX; /* from now on not by itself */
+	assign_for(b, HOUR); /* and it may stay */
+	expect_told(b, false);
+	vf->lease.expires = 1;
 	b->actors.hv_fault[HV_DETACH] = HV_OK;
 	vf->lease.expiry_retry_at = 1;
 	manager_pump(b->m);
 	expect_free(b);
+	expect_told(b, false);
+}
+
+static void a_guest_that_refused_a_release_is_told(void **state)
+{
+	struct bench *b = *state;
+	struct vm *vm;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	expect_told(b, false);
+	b->actors.hv_fault[HV_DETACH] = HV_GUEST_REFUSED;
+	expect_error(b, bench_release(b, VF, FOREVER), RPC_CONFLICT, NULL);
+	expect_told(b, true);
+	assert_non_null(strstr(bench_vf(b, VF)->kept, "detached"));
+	bench_restart(b);
+	expect_told(b, true);
+	vm = vm_find(b->m, "train-a");
+	fake_hv_event(&b->actors, HV_EVENT_STUCK, 0);
+	assert_non_null(vm->wedged.reason);
+	expect_told(b, false); /* of it there are other ways out */
+	fake_hv_event(&b->actors, HV_EVENT_UNSTUCK, 0);
+	bench_until(b, !vm->wedged.reason);
+	expect_told(b, true);
+	b->actors.hv_fault[HV_DETACH] = HV_OK;
+	expect_changed(b, bench_release(b, VF, FOREVER), true);
+	expect_told(b, false);
 }
 
 static void an_end_survives_a_restart(void **state)
@@ -282,6 +351,7 @@ int main(void)
 		TEST(an_end_that_cannot_be_stored_is_none),
 		TEST(a_lease_of_somebody_else_has_no_end),
 		TEST(a_guest_that_does_not_let_go_is_asked_again),
+		TEST(a_guest_that_refused_a_release_is_told),
 		TEST(an_end_survives_a_restart),
 		TEST(an_end_of_another_boot_counts_by_the_date),
 		TEST(a_lease_is_tied_to_the_run_that_has_it),
