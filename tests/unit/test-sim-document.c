@@ -53,6 +53,7 @@ static void test_defaults(void **state)
 	assert_int_equal(v->ports, 4);
 	assert_true(v->persistent && v->guest_driver);
 	assert_int_equal(d->linger_usec, 60 * USEC_PER_SEC);
+	assert_int_equal(d->job_lock_usec, 30 * USEC_PER_SEC); /* as libvirt */
 }
 
 static void test_empty(void **state)
@@ -301,6 +302,7 @@ static void test_refused_rest(void **state)
 	refuse("{\"latency\": {\"attach\": 50}}", "/latency/attach: is not a time");
 	refuse("{\"linger_seconds\": \"soon\"}", "/linger_seconds");
 	refuse("{\"linger_seconds\": \"48h\"}", "/linger_seconds");
+	refuse("{\"job_lock\": 0}", "/job_lock");
 }
 
 static void test_samples(void **state)
