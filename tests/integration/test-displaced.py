@@ -115,6 +115,23 @@ def killed_meanwhile():
 
 
 @test
+def went_off_and_was_taken():
+    """While no daemon runs a VM that has it on both sides goes off, and another takes it."""
+    world = world_of()
+    assign(world, "trainer-1", mode="both", for_seconds=3600)
+    before = world.vf(VF)["lease"]
+    world.kill()
+    world.machine("domain-stop", vm="trainer-1")
+    world.machine("foreign-attach", vm=TAKER, gpu="gpu0", vf=1, live=True)
+    world.start()
+    until(lambda: world.vf(VF)["vm"] == TAKER, "another has it")
+    let_go(world)
+    until(lambda: world.vf(VF)["state"] == "reserved", "it is its VM's again")
+    equal([world.vf(VF)["lease"][what] for what in ("owner", "epoch", "uid", "expires")],
+          [before[what] for what in ("owner", "epoch", "uid", "expires")])
+
+
+@test
 def over_a_boot():
     """The host is booted while another has it: its VM's as before."""
     world = world_of()

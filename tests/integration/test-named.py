@@ -25,7 +25,7 @@ def release(world, **what):
 
 
 def disturbs(world):
-    return world.call("gpu.plan", gpu="gpu0", layout={"vfs": 2})["disturbs"]
+    return world.call("gpu.plan", gpu="gpu0", layout={"vfs": 3})["disturbs"]
 
 
 def name_by_hand(world, vm=OFF):
@@ -203,14 +203,14 @@ def told_of_a_process():
 
 @test
 def no_job_starts_it():
-    """A VM that may be started for jobs is not, while it cannot start, nor where it would take what another is to have."""
-    rule = {**POLICY["vms"][0], "match": OFF, "start": "on-demand", "vf": "assigned"}
-    world = world_of(policy={**POLICY, "vms": [rule]})
-    assign(world, mode="live")
+    """A VM that may be started for jobs is not, while another has a VF that its definition names."""
+    world = world_of(2, policy={**POLICY, "vms": [{**POLICY["vms"][0], "match": OFF, "start": "on-demand"}]})
+    assign(world, vf=VF, mode="live")
     name_by_hand(world)
     job = world.submit("true", run_in={"vm": OFF})
     until(lambda: world.job(job)["reason"], "it waits")
-    equal((world.vm(OFF)["state"], world.vm(OFF)["pool_reason"]), ("off", None))
+    for _ in range(20):  # it would be tried at once
+        equal((world.vm(OFF)["state"], world.vm(OFF)["pool_reason"]), ("off", None))
     release(world, vf=VF)
     until(lambda: world.vm(OFF)["state"] == "running", "it is started")
 

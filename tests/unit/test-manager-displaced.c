@@ -107,6 +107,31 @@ static void only_what_we_wrote_waits(void **state)
 	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
 }
 
+/* Out of one guest and into another: the other is told of first. */
+static void the_taker_is_seen_first(void **state)
+{
+	struct bench *b = *state;
+	uint64_t epoch;
+
+	expect_changed(b, bench_assign(b, "train-a", VF, FOREVER), true);
+	epoch = bench_vf(b, VF)->lease.epoch;
+	fake_set_hostdev(&b->actors, 0, 1, true, true);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_settle(b);
+	fake_set_hostdev(&b->actors, 0, 1, false, true);
+	fake_set_hostdev(&b->actors, 1, 1, true, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_settle(b);
+	expect_vf(b, VF, VF_ATTACHED, LEASE_FOREIGN);
+	assert_string_equal(bench_vf(b, VF)->lease.vm_name, "train-b");
+	fake_set_hostdev(&b->actors, 1, 1, false, false);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_settle(b);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
+	assert_int_equal(bench_vf(b, VF)->lease.epoch, epoch);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_set_up_cut, bench_tear_down)
@@ -114,6 +139,7 @@ int main(void)
 		TEST(a_release_that_cannot_be_stored),
 		TEST(taken_while_the_store_failed),
 		TEST(only_what_we_wrote_waits),
+		TEST(the_taker_is_seen_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
