@@ -150,6 +150,7 @@ struct operation *audit_acts_now(const struct manager *m)
 /* Whether the VF is one of those that the operation is about, and its lease one that it can mean. */
 static bool means_lease(const struct operation *op, const struct vf *vf)
 {
+	const json_t *lease = json_object_get(json_object_get(op->input, "leases"), vf->name);
 	json_t *name;
 	size_t i;
 
@@ -157,6 +158,8 @@ static bool means_lease(const struct operation *op, const struct vf *vf)
 		return streq_ptr(op->subject, vf->name) && json_get_uint(op->input, "epoch", 0) == vf->lease.epoch;
 	if (vf->lease.owner == LEASE_NONE || vf->lease.since > op->created_at)
 		return false; /* somebody has it since */
+	if (lease)
+		return json_get_uint(lease, "epoch", 0) == vf->lease.epoch;
 	json_array_foreach(op->input_vfs, i, name)
 		if (streq_ptr(json_string_value(name), vf->name))
 			return true;
