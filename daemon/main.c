@@ -243,12 +243,14 @@ static void on_ready(void *userdata)
 		log_error(r, "The connection to the hypervisor cannot be started");
 }
 
-/* As gpuvf policy reload, by whoever sent it. */
+/* As gpuvf policy reload, by whoever sent it.  To one that runs in a terminal it says that the terminal is gone. */
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
 	const struct daemon *d = userdata;
 	const struct caller who = { .uid = info->ssi_uid, .pid = (pid_t)info->ssi_pid };
 
+	if (isatty(STDIN_FILENO))
+		return sd_event_exit(d->event, 0);
 	manager_policy_signal(d->manager, &who);
 	return 0;
 }

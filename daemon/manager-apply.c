@@ -130,6 +130,12 @@ static bool is_cancelled(const struct apply *a)
 	return streq_ptr(a->error.reason, "cancelled");
 }
 
+/* What is undone is the canceller's doing. */
+static struct audit_acting acts(const struct apply *a)
+{
+	return is_cancelled(a) ? audit_cancels(a->m, a->op) : audit_acts(a->m, a->op);
+}
+
 void apply_failed(struct apply *a, const char *wedged)
 {
 	_cleanup_free_ char *left = wedged ? strdup(wedged) : left_half_made(a);
@@ -137,7 +143,7 @@ void apply_failed(struct apply *a, const char *wedged)
 	struct manager *m = a->m;
 	struct gpu *gpu = a->gpu;
 	struct operation *op = a->op;
-	_cleanup_acting_ struct audit_acting acting = is_cancelled(a) ? audit_cancels(m, op) : audit_acts(m, op);
+	_cleanup_acting_ struct audit_acting acting = acts(a);
 	struct rpc_error error = { 0 };
 
 	rpc_error_move(&error, &a->error);
@@ -190,7 +196,7 @@ int apply_ask(struct apply *a, const struct host_request *request, host_reply_fn
 /* False when the card is gone, or another one is in its place. */
 bool apply_update_facts(struct apply *a, const struct host_reply *reply)
 {
-	_cleanup_acting_ struct audit_acting acting = audit_acts(a->m, a->op);
+	_cleanup_acting_ struct audit_acting acting = acts(a);
 	struct gpu_facts *copy = reply->n_facts ? gpu_facts_copy(reply->facts[0]) : NULL;
 
 	if (copy)
@@ -256,7 +262,7 @@ static char *step_mismatch(const struct partition_step *step, const struct host_
 /* VFs of a re-cut are new ones, whatever had become of those before. */
 void apply_step_done(struct apply *a, const struct partition_step *step, const struct host_reply *reply)
 {
-	_cleanup_acting_ struct audit_acting acting = audit_acts(a->m, a->op);
+	_cleanup_acting_ struct audit_acting acting = acts(a);
 
 	if (reply->r == 0 && step->request.op == HOST_SET_NUMVFS && step->request.value == 0)
 		gpu_vfs_are_gone(a->m, a->gpu);

@@ -339,6 +339,8 @@ static void keep_assigned(struct manager *m, const struct caller *caller, const 
 		reply_error_done(reply, &error);
 		return;
 	}
+	if (vf->kept)
+		vf_is_kept(m, vf, NULL); /* it is to have it */
 	if (side == BOTH_SIDES) {
 		outbox_reply(m, reply, answer(NULL, vf, p->for_usec != FOR_ABSENT));
 		return;

@@ -29,7 +29,8 @@ static void on_attached(void *userdata, const struct hv_reply *reply)
 		return;
 	}
 	rpc_error_from_hv(&error, reply, "the VF could not be attached");
-	if (reply->failure == HV_TIMEOUT || reply->failure == HV_DISCONNECTED || reply->tried) {
+	if (reply->failure == HV_TIMEOUT || reply->failure == HV_DISCONNECTED || reply->tried ||
+	    (h->side == CONFIG_SIDE && h->vf->lease.live)) { /* after the live one, which went well */
 		/* Nobody knows whether the guest has it: take it back the long way. */
 		vf_set_state(h->m, h->vf, VF_DETACHING, error.message);
 		rpc_error_move(&h->error, &error);

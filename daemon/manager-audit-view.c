@@ -179,7 +179,7 @@ void audit_displaced_over(struct manager *m, const struct vf *vf)
 
 void audit_vf(struct manager *m, struct vf *vf)
 {
-	_cleanup_acting_ struct audit_acting nobody = audit_acts(m, is_found(vf) ? NULL : audit_acts_now(m));
+	_cleanup_acting_ struct audit_acting nobody = is_found(vf) ? audit_acts(m, NULL) : audit_acts_on(m);
 	const char *word = vf_word(vf);
 	struct operation *by;
 	json_t *view, *before;

@@ -142,6 +142,11 @@ void audit_acting_over(struct audit_acting *acting)
 	(void)act(acting->m, acting->before, acting->before_undone);
 }
 
+struct audit_acting audit_acts_on(struct manager *m)
+{
+	return act(m, m->audit->acting, m->audit->acting_undone);
+}
+
 struct operation *audit_acts_now(const struct manager *m)
 {
 	return m->audit->acting;

@@ -17,7 +17,7 @@ bool barrier_holds(struct manager *m, const char *uuid)
 {
 	const struct vm *vm = vm_find_uuid(m, uuid);
 
-	return vm && vm->barrier.failure;
+	return vm && (vm->barrier.failure || vm->facts->hostdevs_unknown);
 }
 
 bool barrier_forget(struct vm *vm)
@@ -53,6 +53,8 @@ static void failed(struct manager *m, struct vm *vm, const char *why)
 
 static void passed(struct manager *m, struct vm *vm)
 {
+	if (vm->stuck)
+		return; /* by another call, since: it is asked once more when that has returned */
 	if (!barrier_forget(vm) && !vm->wedged.reason)
 		return; /* there never was a doubt */
 	wedged_sure(m, vm);

@@ -66,7 +66,7 @@ bool displaced_returns(struct manager *m, struct vf *vf)
 	row = displaced_take(vf);
 	vf_lease_again(m, vf, vm_find_uuid(m, json_get_string(row, "vm_uuid")), row, dev->live);
 	if (is_over(row))
-		vf->lease.expires = now_boottime(); /* it is taken back at once */
+		lease_set_end(&vf->lease, 1); /* it is taken back at once */
 	log_vf(vf->name, LOG_NOTICE, 0, "it is VM %s's again, as before", strempty(vf->lease.vm_name));
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED, NULL);
 	return true;
@@ -149,7 +149,11 @@ static void look(struct manager *m, struct vf *vf)
 	struct vm *vm = vm_of(m, vf);
 	const struct domain_hostdev *dev = stored(m, vf);
 
+	if (vm && vm->facts->hostdevs_unknown)
+		return;
 	if (!dev) {
+		if (!json_get_bool(vf->displaced, "over", false)) /* else it was told */
+			audit_displaced_over(m, vf);
 		log_vf(vf->name, LOG_NOTICE, 0, "VM %s does not name it any more: the lease that waited is over",
 		       strempty(json_get_string(vf->displaced, "vm_name")));
 		json_decref(displaced_take(vf));

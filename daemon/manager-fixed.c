@@ -331,6 +331,8 @@ static void look(struct manager *m, struct vm *vm, const struct leased *leased)
 		if (!glob_match(a->vm, vm->facts->name))
 			continue;
 		vf = claim(m, vm, held, n, a);
+		if (vf && vf->kept)
+			vf_is_kept(m, vf, NULL); /* it is to have it */
 		if (vf)
 			take_over(m, vm, vf);
 		else if (!waits && !why)

@@ -311,6 +311,7 @@ static void settle_displaced(struct manager *m, const char *id, json_t *row, jso
 {
 	_cleanup_json_ json_t *was = json_incref(row);
 
+	json_object_del(displaced, "gone"); /* its VF did not vanish: the trail has it once */
 	tell_booted(m, id, was, displaced);
 	json_object_set(m->lease_rows, id, displaced);
 	outbox_put(m, STORE_LEASE, id, json_incref(displaced));

@@ -72,7 +72,7 @@ bool lost_waits(struct manager *m, const struct gpu *gpu, unsigned index, const 
 	_cleanup_free_ char *alias = is_stored_by_hand(row) ? alias_of(gpu, index, row) : NULL;
 	const struct vm *vm = vm_find_uuid(m, json_get_string(row, "vm_uuid"));
 
-	if (alias && !m->hypervisor_connected)
+	if (alias && (!m->hypervisor_connected || (vm && vm->facts->hostdevs_unknown)))
 		return true; /* what definitions name is not known yet */
 	return alias && vm && (vm_stored_alias(vm, alias) || json_get_string(row, "instead"));
 }
@@ -363,6 +363,8 @@ static void look(struct manager *m, struct lost *l)
 	bool calm = gpu_is_calm(l->gpu), over = is_over(l->row), written_off = json_get_string(l->row, "instead") != NULL;
 	struct vf *vf;
 
+	if (l->vm && l->vm->facts->hostdevs_unknown)
+		return;
 	if (!l->vm || (!l->dev && (over || (calm && !written_off)))) {
 		if (over && !json_get_bool(l->row, "over", false))
 			(void)audit_scope(m, "daemon:expiry");
@@ -416,18 +418,6 @@ static char *why_not(struct manager *m, const struct lost *l)
 	return xasprintf("no free VF of %s serves as much", l->gpu->name);
 }
 
-/* So that nothing is given to it unless one more is asked for. */
-static bool holds_one(struct manager *m, const struct vm *vm)
-{
-	struct gpu *gpu, *tmp;
-
-	HASH_ITER(hh, m->gpus, gpu, tmp)
-		for (size_t i = 0; i < gpu->n_vfs; i++)
-			if (gpu->vfs[i]->lease.owner != LEASE_NONE && streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
-				return true;
-	return false;
-}
-
 char *lost_text(struct manager *m, const struct vm *vm)
 {
 	const char *id;
@@ -449,7 +439,7 @@ char *lost_text(struct manager *m, const struct vm *vm)
 					  "now: it starts without", l.gpu->name, l.index);
 		return xasprintf("%s; %s (gpuvf apply %s brings it back, gpuvf assign %s%s gives another, gpuvf release "
 				 "%s/vf%u takes it out)", strempty(where), strempty(why), l.gpu->name, vm->facts->name,
-				 holds_one(m, vm) ? " --add" : "", l.gpu->name, l.index);
+				 vm_holds_vf(m, vm) ? " --add" : "", l.gpu->name, l.index);
 	}
 	return NULL;
 }

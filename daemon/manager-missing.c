@@ -126,7 +126,10 @@ char *vm_taken_text(struct manager *m, const struct vm *vm)
 
 	if (!dev)
 		return NULL;
-	if (displaced_is_of(vf, vm))
+	if (displaced_is_of(vf, vm) && vm_holds_vf(m, vm)) /* assign would say that it has one, and release mean all */
+		out = xasprintf("its lease waits until the VF is free (virsh edit %s takes it out)%s%s", name,
+				vm->follow.failure ? "; " : "", strempty(vm->follow.failure));
+	else if (displaced_is_of(vf, vm))
 		out = xasprintf("its lease waits until the VF is free (gpuvf assign %s gives another, gpuvf release %s takes it "
 				"out)%s%s", name, name, vm->follow.failure ? "; " : "", strempty(vm->follow.failure));
 	else
@@ -196,7 +199,7 @@ bool vm_mend_missing(struct manager *m, struct vm *vm)
 	/* What puts a half-cut card right may bring the VF back. */
 	if (!dev || !alias_is_of_policy(dev->alias) || follow_is_stale(m, vm, dev) || (gpu && gpu->half_cut))
 		return vm->fixed.busy;
-	if (!vm->fixed.busy && vm->fixed.retry_at <= now_boottime())
+	if (!vm->fixed.busy && !vm->wedged.reason && vm->fixed.retry_at <= now_boottime())
 		vm_take_out(m, vm, dev, &vm->fixed);
 	return true;
 }

@@ -107,7 +107,7 @@ static void released(struct manager *m, struct vf *vf, void *userdata, const str
 		manager_pump(m);
 	}
 	if (!error)
-		release_add_kept(r->kept, vf, false);
+		release_add_kept(r->kept, vf, !is_meant(m, r->op, vf));
 	released_name(m, vf->name, r, error);
 }
 
@@ -162,8 +162,7 @@ static void release_one(struct manager *m, struct release *r, const char *name, 
 	struct vf *vf = vf_find(m, name);
 	struct rpc_error error = { 0 };
 
-	/* After a restart, one that is under way is brought back by the gate since. */
-	if (!vf || !is_meant(m, r->op, vf) || (r->resumed && vf->handover)) {
+	if (!vf || !is_meant(m, r->op, vf)) {
 		over_already(m, r, name, vf);
 		return;
 	}
@@ -172,6 +171,9 @@ static void release_one(struct manager *m, struct release *r, const char *name, 
 		handover_reset(m, vf, released, r);
 		return;
 	}
+	/* After a restart, one that is under way is brought back by the gate since. */
+	if (r->resumed && handover_join(vf, released, r))
+		return;
 	if (r->force && release_by_force(m, vf, power_off, r))
 		return;
 	if (!r->force && release_is_used(m, vf, r->side)) /* placed there since */
@@ -256,7 +258,7 @@ static json_t *release_lost(struct manager *m, struct release *r)
 		waiting_forget(m, one);
 		json_array_append_new(names, json_string(name));
 		if (waiting_is_displaced(one))
-			release_add_kept(r->kept, vf_find(m, name), false); /* another VM has it */
+			release_add_kept(r->kept, vf_find(m, name), true); /* another VM has it */
 		else
 			release_add_gone(r->kept, name, json_get_string(one, "vm"), false);
 	}

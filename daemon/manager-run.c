@@ -88,6 +88,9 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 	struct job *job = job_find(m, userdata);
 
 	free(userdata);
+	/* It failed and the guest has it all the same: it is not this job's, which may begin elsewhere. */
+	if (error && vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB)
+		vf_lease_pass(m, vf, LEASE_VM, 0);
 	if (!job || job->state != JOB_STARTING) {
 		if (!error) /* nobody is left to use it */
 			handover_detach(m, vf, not_used, NULL);

@@ -34,6 +34,15 @@ unsigned vfs_in_vm(struct manager *m, const char *uuid)
 	return n;
 }
 
+void vm_has_fewer_vfs(struct manager *m, const char *uuid)
+{
+	struct job *job, *tmp;
+
+	HASH_ITER(hh, m->jobs, job, tmp)
+		if (job->runner && streq(job->vm_uuid, uuid))
+			runner_set_devices(job->runner, MAX_OF(vfs_in_vm(m, uuid), 1u));
+}
+
 static int signal_number(const char *name)
 {
 	if (!name)

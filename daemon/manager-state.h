@@ -88,6 +88,7 @@ struct audit_acting {
 struct audit_acting audit_acts(struct manager *m, struct operation *op); /* borrows; NULL: nobody's, as far as this tells */
 /* The same with what is undone as somebody cancels it: the doing of who cancels. */
 struct audit_acting audit_cancels(struct manager *m, struct operation *op);
+struct audit_acting audit_acts_on(struct manager *m); /* whoever it is now */
 void audit_acting_over(struct audit_acting *acting);
 struct operation *audit_acts_now(const struct manager *m); /* borrowed; NULL = none */
 /* The assign or release (method; NULL = either) of an earlier daemon that is not taken up yet and is about this lease of the

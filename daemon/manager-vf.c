@@ -275,6 +275,8 @@ static bool change_state(struct manager *m, struct vf *vf, enum vf_state state, 
 	(void)free_and_strdup(&vf->kept, NULL);
 	tie_lease(m, vf);
 	vf_note_user(vf);
+	if (old == VF_ATTACHED)
+		vm_has_fewer_vfs(m, vf->lease.vm_uuid);
 	log_vf(vf->name, state == VF_QUARANTINED ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
 	       vf_state_to_string(old), vf_state_to_string(state), vf->reason ? ": " : "",
 	       strempty(vf->reason));

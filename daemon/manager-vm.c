@@ -102,6 +102,8 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 	bool was_process = vf_is_in_process(vf) && dev->live && !vf->handover; /* QEMU's, seen before libvirt's word */
 
 	if (vf->state == VF_QUARANTINED && vf->lease.owner == LEASE_NONE && !vf->handover) {
+		if (!dev->live && displaced_is_of(vf, vm))
+			return; /* its own lease waits until it is healed */
 		/* It stays so, and is not healed, reset or cut away under that VM. */
 		vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 		vf->lease.confirm_by = 0;
@@ -119,6 +121,17 @@ static void adopt(struct manager *m, struct vm *vm, struct vf *vf, const struct 
 	vf_lease(m, vf, LEASE_FOREIGN, vm, 0, 0, dev->live, dev->config);
 	vf_set_state(m, vf, dev->live ? VF_ATTACHED : VF_RESERVED,
 		     dev->live ? "attached by somebody else" : "named in the VM's persistent XML");
+}
+
+bool vm_holds_vf(struct manager *m, const struct vm *vm)
+{
+	struct gpu *gpu, *tmp;
+
+	HASH_ITER(hh, m->gpus, gpu, tmp)
+		for (size_t i = 0; i < gpu->n_vfs; i++)
+			if (gpu->vfs[i]->lease.owner != LEASE_NONE && streq(gpu->vfs[i]->lease.vm_uuid, vm->uuid))
+				return true;
+	return false;
 }
 
 bool vf_is_live(struct manager *m, const struct vf *vf)
@@ -181,11 +194,19 @@ static void after_loss(struct manager *m, struct vf *vf, void *userdata,
 	manager_pump(m);
 }
 
+/* Whose VF it is and who is there with it; one that was placed elsewhere since is none of this VM's. */
+static struct job *job_there(struct manager *m, const struct vm *vm, const struct vf *vf)
+{
+	struct job *job = lease_job(m, &vf->lease);
+
+	return job && streq(job->vm_uuid, vm->uuid) && streq_ptr(job->vf_name, vf->name) ? job : NULL;
+}
+
 /* The VF's VM no longer shows it, and nobody of us is taking it away. */
 static void hostdev_lost(struct manager *m, struct vm *vm, struct vf *vf)
 {
 	bool off = vm->facts->state == VM_OFF;
-	struct job *job = lease_job(m, &vf->lease);
+	struct job *job = job_there(m, vm, vf);
 
 	log_vf(vf->name, LOG_NOTICE, 0, "%s left %s: %s", vf->name, vm->facts->name,
 	       off ? "the VM is off" : "it was taken out by somebody else or by the guest");
@@ -210,7 +231,8 @@ static void on_asked_again(void *userdata, const struct hv_reply *reply)
 	struct vm *vm = vf ? vm_find_uuid(m, vf->lease.vm_uuid) : NULL;
 	struct shown shown;
 
-	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && vf->lease.epoch == doubt->epoch && !vf->handover) {
+	if (vm && reply->failure == HV_OK && reply->n_domains == 1 && !reply->domains[0]->hostdevs_unknown &&
+	    !vm->barrier.failure && vf->lease.epoch == doubt->epoch && !vf->handover) {
 		shown = shown_at(reply->domains[0], &vf->address);
 		if (vf->state == VF_ATTACHED && !shown.live)
 			hostdev_lost(m, vm, vf);
@@ -252,7 +274,7 @@ static void put_back_by_others(struct manager *m, const struct vm *vm, struct vf
 /* Where the VF is, live or in the persistent XML, is libvirt's word. */
 static void hostdev_seen(struct manager *m, struct vm *vm, struct vf *vf, const struct shown *shown)
 {
-	struct job *job = lease_job(m, &vf->lease);
+	struct job *job = job_there(m, vm, vf);
 	int run = shown->live ? vm->facts->id : -1;
 
 	if (shown->by_others && vf->lease.owner != LEASE_FOREIGN && !vf->lease.adopted)
@@ -362,7 +384,7 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	struct vm *vm = vm_find_uuid(m, facts->uuid);
 	struct domain_facts *copy = vm && facts->reading < vm->facts->reading ? NULL : domain_facts_copy(facts);
 	enum vm_state before;
-	bool was_saved = vm && vm->facts->saved;
+	bool was_saved = vm && vm->facts->saved, was_unknown = vm && vm->facts->hostdevs_unknown;
 
 	if (!copy)
 		return; /* a later reading came before this one, or there is no memory */
@@ -402,7 +424,10 @@ void vm_update(struct manager *m, const struct domain_facts *facts)
 	pool_follow(m, vm, before);
 	if (!m->hypervisor_connected)
 		return; /* manager-recover.c compares once everything is known */
-	vm_compare_hostdevs(m, vm, false);
+	if (was_unknown && !copy->hostdevs_unknown && !m->recovering)
+		recover_vm(m, vm); /* what had to wait for that */
+	else
+		vm_compare_hostdevs(m, vm, false);
 	if (before != copy->state && (copy->state == VM_OFF || copy->state == VM_CRASHED) && !vm->barrier.failure)
 		jobs_of_stopped_vm(m, vm);
 }
@@ -416,6 +441,7 @@ void vm_gone(struct manager *m, const char *uuid)
 		return;
 	held = barrier_forget(vm);
 	vm->facts->state = VM_OFF;
+	vm->facts->hostdevs_unknown = false;
 	while (vm->facts->n_hostdevs > 0)
 		free(vm->facts->hostdevs[--vm->facts->n_hostdevs].alias);
 	follow_vm_gone(m, vm);

@@ -10,6 +10,7 @@ struct vm *vm_find_uuid(struct manager *m, const char *uuid);
 void vm_free(struct manager *m, struct vm *vm);
 void vm_update(struct manager *m, const struct domain_facts *facts);
 /* What the VM's hostdevs mean for the VFs: adopted, confirmed, lost. */
+bool vm_holds_vf(struct manager *m, const struct vm *vm); /* some lease is its own */
 void vm_compare_hostdevs(struct manager *m, struct vm *vm, bool sure); /* sure: this is libvirt's present word */
 bool vf_is_live(struct manager *m, const struct vf *vf); /* in the running guest of any VM, by libvirt's last word */
 bool vf_is_elsewhere(struct manager *m, const struct vf *vf); /* live in another VM than its lease's */
@@ -25,6 +26,7 @@ void vm_note_stored(struct vm *vm, const struct pci_address *address, const char
 void vm_gone(struct manager *m, const char *uuid);
 
 unsigned vfs_in_vm(struct manager *m, const char *uuid); /* attached to it now (manager-runner.c) */
+void vm_has_fewer_vfs(struct manager *m, const char *uuid); /* its guest need not show those that left, to be ready */
 
 /* ---- libvirt (manager-hypervisor.c) ---- */
 

@@ -299,6 +299,17 @@ static const struct domain_facts *read_again(struct libvirt_op *op, virDomainPtr
 	return op->reply.n_domains > 0 ? op->reply.domains[0] : NULL;
 }
 
+/* The same, to decide by what the domain has. */
+static const struct domain_facts *read_known(struct libvirt_op *op, virDomainPtr domain)
+{
+	const struct domain_facts *facts = read_again(op, domain);
+
+	if (!facts || !facts->hostdevs_unknown)
+		return facts;
+	fail(op, HV_FAILED, "its XML cannot be read: what it has is not known");
+	return NULL;
+}
+
 static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 {
 	_cleanup_domain_ virDomainPtr domain = look_up(op, connection);
@@ -311,7 +322,7 @@ static void do_attach(struct libvirt_op *op, virConnectPtr connection)
 
 	if (!domain)
 		return;
-	facts = read_again(op, domain);
+	facts = read_known(op, domain);
 	if (!facts)
 		return;
 	if (op->live && facts->state == VM_OFF)
@@ -371,7 +382,7 @@ static void do_detach(struct libvirt_op *op, virConnectPtr connection)
 
 	if (!domain)
 		return;
-	facts = read_again(op, domain);
+	facts = read_known(op, domain);
 	if (!facts)
 		return;
 	if (op->live && !op->config && facts->state == VM_OFF)

@@ -451,7 +451,10 @@ void sim_domain_turn(struct sim_task *t)
 {
 	t->timer = sd_event_source_disable_unref(t->timer);
 	t->wait = SIM_WAIT_NONE;
-	sim_task_go(t, point_of(t));
+	if (t->orphan) /* of a connection that is no more */
+		sim_domain_fail(t, HV_DISCONNECTED, strdup("Cannot recv data: libvirtd is away"));
+	else
+		sim_task_go(t, point_of(t));
 }
 
 /* libvirt gives up waiting; what was asked for may still happen. */

@@ -49,12 +49,11 @@ void sim_turn_wait(struct sim_task *t)
 
 void sim_turn_orphan(struct sim_machine *m)
 {
+	for (struct sim_task *t = m->tasks; t; t = t->next)
+		t->orphan |= t->part == SIM_PART_HYPERVISOR;
 	for (struct sim_task *t = m->tasks, *next; t; t = next) {
 		next = t->next;
-		if (t->part != SIM_PART_HYPERVISOR || t->orphan)
-			continue;
-		t->orphan = true;
-		if (t->wait != SIM_WAIT_TURN)
+		if (t->part != SIM_PART_HYPERVISOR || t->wait != SIM_WAIT_TURN)
 			continue;
 		sim_domain_fail(t, HV_DISCONNECTED, strdup("Cannot recv data: libvirtd is away"));
 		next = m->tasks; /* its answer may have ended others */

@@ -262,6 +262,11 @@ void runner_set_grace(struct runner *r, uint64_t usec)
 	r->grace = usec;
 }
 
+void runner_set_devices(struct runner *r, unsigned n)
+{
+	r->devices = MIN_OF(r->devices, n);
+}
+
 bool runner_may_have_started(const struct runner *r)
 {
 	return r->start_sent || r->maybe_started;

@@ -199,6 +199,9 @@ enum runner_stop { RUNNER_STOP_NONE, RUNNER_STOP_CANCEL, RUNNER_STOP_PREEMPT, RU
 /* How long the command has between the signal of a runner_stop() to come and SIGKILL, in place of options.grace_usec. */
 void runner_set_grace(struct runner *r, uint64_t usec);
 
+/* In place of options.devices, if that were more: the VM holds fewer VFs by now.  From the next look on. */
+void runner_set_devices(struct runner *r, unsigned n);
+
 /* checkpoint_signal to the process group, after the grace SIGKILL to the whole session; before the
  * start it just does not start.  A command that ended before a signal was sent, by whichever daemon,
  * has ended by itself.  Outputs are still fetched.  A second call changes nothing, except

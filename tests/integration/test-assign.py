@@ -551,6 +551,7 @@ def kept_by_its_guest():
     with refused(TIMEOUT, "did not react"):
         release(world, vf="gpu0/vf1")
     assert "it was to be taken back" in told()[0]["reason"], told()
+    equal((assign(world)["changed"], told()), (False, []), "it is to have it")
     world.machine("clear-faults")
     world.machine("release-hang", vm="trainer-1")
     until(lambda: world.vf("gpu0/vf1")["state"] == "free", "it came after all")

@@ -2,7 +2,7 @@
 """A VM is off, and another takes by hand the VF that gpuvf had given it: its lease waits, and is what it was when the VF is
 free again."""
 
-from gpuvf_client import CONFLICT
+from gpuvf_client import CONFLICT, HOST_ERROR
 from harness import MACHINE, PATIENCE, World, equal, main, refused, test, until
 
 OFF = "off"
@@ -78,7 +78,23 @@ def released_by_who_took_it():
     before = world.vf(VF)["lease"]
     taken(world)
     answer = release(world, vf=VF)
-    equal([(one["vf"], one["vm"]) for one in answer["left"]], [(VF, OFF)])
+    equal([(one["vf"], one["vm"], one["anew"]) for one in answer["left"]], [(VF, OFF, True)])
+    as_before(world, before)
+
+
+@test
+def quarantined_on_its_way():
+    """The gate fails behind the other VM: its own VM gets it when it is healed, as before."""
+    world = world_of()
+    assign(world, for_seconds=3600)
+    before = world.vf(VF)["lease"]
+    taken(world)
+    world.fault("reset", gpu="gpu0", nth=1, times=10, error="EIO")
+    with refused(HOST_ERROR, "could not be reset"):
+        release(world, vf=VF)
+    equal((world.vf(VF)["state"], world.vf(VF)["vm"]), ("quarantined", None))
+    world.machine("clear-faults")
+    world.call("vf.heal", vf=VF, wait_seconds=PATIENCE)
     as_before(world, before)
 
 
@@ -178,7 +194,8 @@ def let_go_by_its_vm():
     assign(world, vf=VF, for_seconds=3600)
     taken(world)
     answer = release(world, vm=OFF)
-    equal((answer["changed"], answer["released"], [one["vm"] for one in answer["left"]]), (True, [VF], [TAKER]))
+    equal((answer["changed"], answer["released"]), (True, [VF]))
+    equal([(one["vm"], one["anew"]) for one in answer["left"]], [(TAKER, True)])
     until(lambda: stored(world) == [], "it is taken out")
     let_go(world)
     until(lambda: world.vf(VF)["state"] == "free", "it is free")

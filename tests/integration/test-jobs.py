@@ -295,6 +295,28 @@ def hold():
 
 
 @test
+def attach_fails_and_stays():
+    """The attach of a job's VF fails, and its guest does not let go of what it may have: the VF is that VM's from then on, by
+    no job's name, and the job runs with another."""
+    world = World()
+    world.apply(2)
+    world.fault("attach", nth=1, error="failed")
+    world.fault("detach", nth=1, error="guest-refused", message="the guest kept it")
+    number = world.submit("sleep 1000")
+    job = world.until_job(number, "running")
+    rows = [row["after"] for row in world.items("audit.list") if row["after"] and row["subject"].startswith("gpu0/vf")]
+    assert [row for row in rows if row.get("state") == "attached" and row.get("owner") == "vm"], rows
+    held = [vf for vf in world.items("vf.list") if vf["lease"] and vf["name"] not in job["vfs"]]
+    assert all(vf["lease"]["owner"] == "vm" for vf in held), held
+    for vf in held:
+        world.call("vf.release", vf=vf["name"], wait_seconds=10)
+    equal(world.job(number)["state"], "running")
+    world.call("job.cancel", id=number)
+    world.until_ended(number, "cancelled")
+    until(lambda: all(vf["state"] == "free" for vf in world.items("vf.list")), "all are free")
+
+
+@test
 def dry_run():
     """dry_run checks and queues nothing."""
     world = World()

@@ -158,6 +158,42 @@ static void a_vm_whose_xml_cannot_be_read_keeps_its_vfs(void **state)
 	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 2);
 }
 
+/* … but not one that is gone. */
+static void a_vm_that_is_gone_keeps_nothing(void **state)
+{
+	struct bench *b = *state;
+
+	expect_changed(b, bench_assign(b, "train-b", VF, FOREVER), true);
+	b->actors.vms[1]->hostdevs_unknown = true;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 1);
+	bench_settle(b);
+	expect_vf(b, VF, VF_RESERVED, LEASE_VM);
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN_GONE, 1);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	expect_vf(b, VF, VF_FREE, LEASE_NONE);
+}
+
+/* A daemon that finds it so does nothing with what an earlier one was about to do, until it can be read. */
+static void of_an_unreadable_vm_nothing_is_recovered(void **state)
+{
+	struct bench *b = *state;
+
+	vf_lease(b->m, bench_vf(b, VF), LEASE_VM, vm_find(b->m, "train-a"), 0, 0, true, false);
+	bench_vf(b, VF)->state = VF_DETACHING;
+	vf_store(b->m, bench_vf(b, VF));
+	bench_settle(b);
+	fake_set_hostdev(&b->actors, 0, 1, false, false);
+	b->actors.vms[0]->hostdevs_unknown = true;
+	bench_restart(b);
+	bench_settle(b);
+	expect_vf(b, VF, VF_DETACHING, LEASE_VM);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 0);
+	b->actors.vms[0]->hostdevs_unknown = false;
+	fake_hv_event(&b->actors, HV_EVENT_DOMAIN, 0);
+	bench_until(b, bench_vf(b, VF)->state == VF_FREE);
+	assert_int_equal(b->actors.n_host[HOST_RESET_VF], 1);
+}
+
 static void an_undefined_vm_gives_its_vf_back(void **state)
 {
 	struct bench *b = *state;
@@ -811,6 +847,8 @@ int main(void)
 		TEST(a_vf_that_fails_the_gate_is_quarantined_until_healed),
 		TEST(a_vm_that_goes_off_gives_its_vf_back),
 		TEST(a_vm_whose_xml_cannot_be_read_keeps_its_vfs),
+		TEST(a_vm_that_is_gone_keeps_nothing),
+		TEST(of_an_unreadable_vm_nothing_is_recovered),
 		TEST(an_undefined_vm_gives_its_vf_back),
 		TEST(what_was_reserved_is_reset_too),
 		TEST(a_renamed_vm_keeps_its_vf),

@@ -409,6 +409,20 @@ static void test_ready_later(void **state)
 	assert_file(f, "stdout", "ran\n");
 }
 
+/* Another VF left the VM while its guest was waited for. */
+static void test_fewer_devices(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.devices = 2;
+	run_shell(f, "echo ran");
+	run_until(f, strstr(f->step, "shows 1 of 2 functions"));
+	runner_set_devices(f->runner, 3); /* more are not waited for */
+	runner_set_devices(f->runner, 1);
+	run_until(f, f->ended);
+	assert_int_equal(f->result.outcome, RUNNER_EXITED);
+}
+
 /* A file stands where the work directory is to be. */
 static void expect_refused_start(struct fixture *f)
 {
@@ -644,6 +658,7 @@ int main(void)
 		TEST(test_no_agent),
 		TEST(test_silent_agent),
 		TEST(test_ready_later),
+		TEST(test_fewer_devices),
 		TEST(test_start_refused),
 		TEST(test_start_refused_without_exit_code),
 		TEST(test_exit_like_a_refusal),
