@@ -89,7 +89,7 @@ static void attached(struct manager *m, struct vf *vf, void *userdata, const str
 
 	free(userdata);
 	/* It failed and the guest has it all the same: it is not this job's, which may begin elsewhere. */
-	if (error && vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB)
+	if (error && vf->gpu && !m->ending && vf->state == VF_ATTACHED && vf->lease.owner == LEASE_JOB)
 		vf_lease_pass(m, vf, LEASE_VM, 0);
 	if (!job || job->state != JOB_STARTING) {
 		if (!error) /* nobody is left to use it */

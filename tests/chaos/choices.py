@@ -460,7 +460,7 @@ def actions(chance, trap, serial, has_jobs, hangs=False):
         chosen = lead + others + jobs
         chance.shuffle(chosen)
     if trap[0] == "paused":  # and somebody asks for VMs
-        chosen += [*of_pause(chance), ("call", "vm.list", {}), ("call", "vm.list", {})]
+        chosen += [*of_pause(chance), ("listed", {})]
     if trap[0] == "cancel":
         chosen.append(("cancel", {"which": -1}))
     if trap[0] == "session":  # it runs by now, where that was waited for

@@ -298,6 +298,11 @@ class Life(World):
         with Client(self.socket) as client:
             self.patiently(lambda: self.quiet(client) and condition(client))
 
+    def listed(self):
+        """libvirt was asked for all domains, which it is at most every two seconds."""
+        with Client(self.socket) as client:
+            self.patiently(lambda: client.items("vm.list") is None, 2.2)
+
     def freed(self, gpu):
         """One of its VFs came back, while something else hangs."""
         with Client(self.socket) as client:
@@ -365,6 +370,8 @@ class Life(World):
             self.arm(action[1]["when"])
         elif kind == "rest":
             self.rest()
+        elif kind == "listed":
+            self.listed()
         elif kind == "runs":
             self.rest(self.one_runs)
         elif kind == "freed":
