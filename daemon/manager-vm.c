@@ -373,6 +373,8 @@ static void renamed(struct manager *m, struct vm *vm, const char *name)
 /* Of a domain whose XML cannot be read now, what was seen last holds. */
 static void keep_hostdevs(struct domain_facts *before, struct domain_facts *now)
 {
+	while (now->n_hostdevs > 0)
+		free(now->hostdevs[--now->n_hostdevs].alias);
 	free(now->hostdevs);
 	now->hostdevs = TAKE_PTR(before->hostdevs);
 	now->n_hostdevs = before->n_hostdevs;
